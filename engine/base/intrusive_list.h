@@ -51,6 +51,7 @@ class IntrusiveList {
 
   // nullptr when empty.
   T* Front() { return empty() ? nullptr : Owner(head_.next); }
+  const T* Front() const { return const_cast<IntrusiveList*>(this)->Front(); }
   T* Back() { return empty() ? nullptr : Owner(head_.previous); }
   // The neighbours of an element of this list; nullptr at the end.
   T* Next(T& element) { return OwnerOrNull((element.*Link).next); }

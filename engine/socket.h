@@ -1,0 +1,28 @@
+// Making sockets. They block: io_uring itself waits for them, a non-blocking one would only answer
+// EAGAIN.
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "engine/address.h"
+
+namespace weir::engine {
+
+// A listening socket whose options (TCP_NODELAY, keep-alive) accepted sockets inherit. A socket
+// file that nobody answers on is replaced.
+absl::StatusOr<int> OpenListener(const Address& address, int backlog);
+
+// A socket to connect with, or -errno.
+int OpenClientSocket(const Address& address);
+
+// To a client that is refused right after it came; what does not fit at once is left out.
+void SendLastWords(int fd, std::string_view bytes);
+
+// Whether the connection never leaves the machine.
+bool IsLocalPeer(int fd);
+
+// The most descriptors this process may have, raised to the hard limit.
+uint64_t RaiseDescriptorLimit();
+
+}  // namespace weir::engine

@@ -1,0 +1,455 @@
+#include "engine/stream.h"
+
+#include <cerrno>
+#include <cstring>
+
+namespace weir::engine {
+namespace {
+
+// A receive buffer this full is likely not the last of its message.
+constexpr uint32_t kBulkEnds = 4096;
+constexpr uint8_t kBulkBegins = 2;
+constexpr Nanos kLingerTimeout = 2 * kSecond;
+
+bool IsRing(const Slice& slice) { return slice.chunk->origin == ChunkOrigin::kRing; }
+
+}  // namespace
+
+Stream::~Stream() {
+  CHECK(life_ == Life::kNone || life_ == Life::kGone);
+  CHECK(!dirty_);
+}
+
+void Stream::Attach(StreamContext& context, int fd, BufferGroup group, StreamEvents& events) {
+  CHECK(life_ == Life::kNone && fd >= 0);
+  context_ = &context;
+  events_ = &events;
+  fd_ = fd;
+  group_ = group;
+  life_ = Life::kOpen;
+  receive_op_.Bind<&Stream::OnReceive>(*this);
+  bulk_op_.Bind<&Stream::OnBulk>(*this);
+  send_op_.Bind<&Stream::OnSent>(*this);
+  hangup_op_.Bind<&Stream::OnHangup>(*this);
+  timer_.Bind(Callback::To<&Stream::OnTimer>(*this));
+  StartReceiving();
+}
+
+void Stream::StartReceiving() {
+  receive_state_ = Receive::kOn;
+  if (receive_op_.in_flight() || bulk_op_.in_flight() || starving_link_.linked() || ended_ ||
+      broken_)
+    return;
+  if (!bulk_wanted_) {
+    bulk_ = false;
+    context_->io.StartReceive(fd_, group_, receive_op_);
+    return;
+  }
+  bulk_ = true;
+  bulk_chunk_ = {context_->chunks.Allocate(kBulkBytes), 0, kBulkBytes};
+  context_->io.ReceiveInto(fd_, MutableBytes(bulk_chunk_.chunk->data, kBulkBytes), bulk_op_);
+}
+
+void Stream::OnReceive(const Completion& completion) {
+  if (completion.result > 0) {
+    const bool full = completion.bytes.length == completion.bytes.chunk->size;
+    full_chunks_ = full ? static_cast<uint8_t>(full_chunks_ + 1) : 0;
+    if (full_chunks_ >= kBulkBegins && !bulk_wanted_ && receive_op_.in_flight()) {
+      bulk_wanted_ = true;
+      context_->io.Cancel(receive_op_);
+    }
+    Deliver(completion.bytes);
+  }
+  if (!completion.more) ReceiveEnded(completion.result);
+}
+
+void Stream::OnBulk(const Completion& completion) {
+  Slice chunk = std::move(bulk_chunk_);
+  bulk_chunk_ = {};
+  if (completion.result > 0) {
+    const uint32_t length = static_cast<uint32_t>(completion.result);
+    if (length < kBulkEnds) {
+      bulk_wanted_ = false;
+      full_chunks_ = 0;
+    }
+    Deliver(length < kBulkBytes / 4 ? context_->chunks.Copy(Bytes(chunk.data(), length))
+                                    : chunk.Sub(0, length));
+  }
+  ReceiveEnded(completion.result);
+}
+
+void Stream::Deliver(Slice bytes) {
+  switch (life_) {
+    case Life::kOpen:
+      events_->OnBytes(std::move(bytes));
+      return;
+    case Life::kDetaching:
+      unread_.insert(unread_.end(), bytes.data(), bytes.data() + bytes.length);
+      return;
+    case Life::kNone:
+    case Life::kLingering:
+    case Life::kClosing:
+    case Life::kGone:
+      return;
+  }
+}
+
+// No receive is in flight any more: end, error, stopped, or to be begun again.
+void Stream::ReceiveEnded(int32_t result) {
+  if (result == 0) {
+    End(StreamEnd::kOrderly);
+  } else if (result == -ENOBUFS) {
+    if (life_ == Life::kOpen && receive_state_ == Receive::kOn && !bulk_wanted_) {
+      context_->starving_[static_cast<int>(group_)].PushBack(*this);
+      return;
+    }
+  } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+    End(StreamEnd::kReset);
+  }
+  if (life_ == Life::kClosing || life_ == Life::kDetaching) {
+    if (joined()) MarkDirty();
+    return;
+  }
+  if (ended_ || broken_) return;
+  if (receive_state_ == Receive::kOn) {
+    StartReceiving();
+  } else if (receive_state_ == Receive::kStopping) {
+    receive_state_ = Receive::kStopped;
+    if (!hangup_op_.in_flight()) context_->io.PollHangup(fd_, hangup_op_);
+  }
+}
+
+void Stream::End(StreamEnd end) {
+  if (broken_ || (ended_ && end == StreamEnd::kOrderly)) return;
+  if (end == StreamEnd::kOrderly) {
+    ended_ = true;
+  } else {
+    broken_ = true;
+  }
+  switch (life_) {
+    case Life::kOpen:
+      events_->OnEnd(end);
+      return;
+    case Life::kLingering:
+      Close();
+      return;
+    case Life::kDetaching:
+      if (!broken_) return;
+      life_ = Life::kOpen;
+      events_->OnEnd(end);
+      return;
+    case Life::kNone:
+    case Life::kClosing:
+    case Life::kGone:
+      return;
+  }
+}
+
+void Stream::OnHangup(const Completion& completion) {
+  if (life_ == Life::kClosing || life_ == Life::kDetaching) {
+    if (joined()) MarkDirty();
+    return;
+  }
+  if (completion.result >= 0 && receive_state_ == Receive::kStopped) End(StreamEnd::kReset);
+}
+
+void Stream::StopReceiving() {
+  if (life_ != Life::kOpen || receive_state_ != Receive::kOn) return;
+  if (starving_link_.linked()) context_->starving_[static_cast<int>(group_)].Remove(*this);
+  receive_state_ = Receive::kStopping;
+  if (receive_op_.in_flight()) {
+    context_->io.Cancel(receive_op_);
+  } else if (bulk_op_.in_flight()) {
+    context_->io.Cancel(bulk_op_);
+  } else {
+    receive_state_ = Receive::kStopped;
+    if (!ended_ && !broken_ && !hangup_op_.in_flight()) context_->io.PollHangup(fd_, hangup_op_);
+  }
+}
+
+void Stream::ResumeReceiving() {
+  if (life_ != Life::kOpen || receive_state_ == Receive::kOn) return;
+  // While stopping, the receive that ends begins again by itself.
+  const bool stopped = receive_state_ == Receive::kStopped;
+  receive_state_ = Receive::kOn;
+  if (stopped) StartReceiving();
+}
+
+void Stream::MarkDirty() {
+  if (dirty_) return;
+  dirty_ = true;
+  context_->dirty_.push_back(this);
+}
+
+void Stream::Queue(Slice bytes) {
+  if (bytes.length == 0 || life_ != Life::kOpen || broken_) return;
+  queued_bytes_ += bytes.length;
+  queue_.push_back(std::move(bytes));
+  if (above_high_water()) was_high_ = true;
+  MarkDirty();
+}
+
+void Stream::Queue(Bytes bytes) {
+  if (bytes.empty() || life_ != Life::kOpen || broken_) return;
+  if (queue_.size() > in_flight_slices_) {
+    Slice& last = queue_.back();
+    Chunk& chunk = *last.chunk.get();
+    const uint32_t used = last.offset + last.length;
+    if (chunk.origin == ChunkOrigin::kPrivate && chunk.references == 1 &&
+        chunk.size - used >= bytes.size()) {
+      std::memcpy(chunk.data + used, bytes.data(), bytes.size());
+      last.length += static_cast<uint32_t>(bytes.size());
+      queued_bytes_ += bytes.size();
+      if (above_high_water()) was_high_ = true;
+      return;
+    }
+  }
+  Queue(context_->chunks.Copy(bytes));
+}
+
+void Stream::Flush() {
+  dirty_ = false;
+  switch (life_) {
+    case Life::kOpen:
+    case Life::kLingering:
+      FlushSend();
+      return;
+    case Life::kClosing:
+      FinishClosing();
+      return;
+    case Life::kDetaching:
+      FinishDetaching();
+      return;
+    case Life::kNone:
+    case Life::kGone:
+      return;
+  }
+}
+
+void Stream::FlushSend() {
+  if (broken_) return;
+  if (send_op_.in_flight()) {
+    CopyRingSlices(in_flight_slices_);
+    return;
+  }
+  if (queue_.empty()) {
+    if (close_when_sent_) Leave();
+    return;
+  }
+  if (queue_.size() > 1) {
+    if (queued_bytes_ <= kCoalesceBytes) {
+      Coalesce();
+    } else if (queue_.size() > kRingChunksMax) {
+      CopyRingSlices(kRingChunksMax);
+    }
+  }
+  const size_t count = std::min(queue_.size(), Io::kSlicesMax);
+  in_flight_slices_ = static_cast<uint8_t>(count);
+  holds_ring_ = false;
+  for (size_t i = 0; i < count && !holds_ring_; ++i) holds_ring_ = IsRing(queue_[i]);
+  progress_at_ = context_->io.Now();
+  context_->io.Send(fd_, std::span<const Slice>(queue_.data(), count), send_op_);
+  context_->sending_.PushBack(*this);
+}
+
+void Stream::Coalesce() {
+  Slice whole{context_->chunks.Allocate(static_cast<uint32_t>(queued_bytes_)), 0,
+              static_cast<uint32_t>(queued_bytes_)};
+  uint32_t done = 0;
+  for (const Slice& slice : queue_) {
+    std::memcpy(whole.chunk->data + done, slice.data(), slice.length);
+    done += slice.length;
+  }
+  CHECK(done == queued_bytes_);
+  queue_.clear();
+  queue_.push_back(std::move(whole));
+}
+
+// What cannot leave in this tick goes from receive buffers to private blocks, neighbours into one.
+void Stream::CopyRingSlices(size_t from) {
+  size_t to = from;
+  for (size_t i = from; i < queue_.size();) {
+    if (!IsRing(queue_[i])) {
+      if (to != i) queue_[to] = std::move(queue_[i]);
+      ++to;
+      ++i;
+      continue;
+    }
+    size_t end = i;
+    uint32_t bytes = 0;
+    while (end < queue_.size() && IsRing(queue_[end])) bytes += queue_[end++].length;
+    Slice copy{context_->chunks.Allocate(bytes), 0, bytes};
+    uint32_t done = 0;
+    for (; i < end; ++i) {
+      std::memcpy(copy.chunk->data + done, queue_[i].data(), queue_[i].length);
+      done += queue_[i].length;
+      queue_[i] = {};
+    }
+    queue_[to++] = std::move(copy);
+  }
+  queue_.resize(to);
+}
+
+void Stream::OnSent(const Completion& completion) {
+  CHECK(sending_link_.linked());
+  context_->sending_.Remove(*this);
+  in_flight_slices_ = 0;
+  if (timer_.armed() && life_ == Life::kOpen) context_->timers.Cancel(timer_);
+  size_t sent = completion.result > 0 ? static_cast<size_t>(completion.result) : 0;
+  CHECK(sent <= queued_bytes_);
+  queued_bytes_ -= sent;
+  size_t done = 0;
+  while (done < queue_.size() && sent >= queue_[done].length) sent -= queue_[done++].length;
+  if (sent > 0) {
+    queue_[done].offset += static_cast<uint32_t>(sent);
+    queue_[done].length -= static_cast<uint32_t>(sent);
+  }
+  queue_.erase(queue_.begin(), queue_.begin() + static_cast<ptrdiff_t>(done));
+  const int32_t result = completion.result;
+  if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+    queue_.clear();
+    queued_bytes_ = 0;
+    // The receive side may still have the peer's last words; it learns of the break by itself.
+    broken_ = life_ != Life::kOpen;
+    if (!broken_) End(StreamEnd::kReset);
+  }
+  if (life_ == Life::kClosing || life_ == Life::kDetaching) {
+    if (joined()) MarkDirty();
+    return;
+  }
+  if (!queue_.empty()) {
+    CopyRingSlices(0);
+    MarkDirty();
+  } else if (close_when_sent_) {
+    MarkDirty();
+  }
+  if (was_high_ && queued_bytes_ <= kLowWater && life_ == Life::kOpen) {
+    was_high_ = false;
+    events_->OnDrained();
+  }
+}
+
+void Stream::OnTimer() {
+  if (life_ == Life::kLingering) {
+    Close();
+  } else if (life_ == Life::kOpen && send_op_.in_flight()) {
+    if (close_when_sent_) {
+      Close();
+    } else {
+      End(StreamEnd::kWriteTimeout);
+    }
+  }
+}
+
+void Stream::CloseWhenSent() {
+  if (life_ != Life::kOpen) return;
+  if (broken_) {
+    Close();
+    return;
+  }
+  close_when_sent_ = true;
+  MarkDirty();
+}
+
+// All is sent. The peer reads it before we close: bytes that it still sends would make the kernel
+// reset the connection and take our last words back.
+void Stream::Leave() {
+  if (life_ != Life::kOpen) return;
+  if (ended_ || receive_state_ != Receive::kOn) {
+    if (!ended_) ResumeReceiving();
+    if (ended_) {
+      Close();
+      return;
+    }
+  }
+  life_ = Life::kLingering;
+  context_->io.Shutdown(fd_);
+  context_->timers.Arm(timer_, context_->io.Now() + kLingerTimeout);
+}
+
+void Stream::Close() {
+  if (life_ != Life::kOpen && life_ != Life::kLingering && life_ != Life::kDetaching) return;
+  life_ = Life::kClosing;
+  context_->timers.Cancel(timer_);
+  if (starving_link_.linked()) context_->starving_[static_cast<int>(group_)].Remove(*this);
+  for (Operation* operation : {&receive_op_, &bulk_op_, &send_op_, &hangup_op_}) {
+    if (operation->in_flight()) context_->io.Cancel(*operation);
+  }
+  MarkDirty();
+}
+
+bool Stream::joined() const {
+  return !receive_op_.in_flight() && !bulk_op_.in_flight() && !send_op_.in_flight() &&
+         !hangup_op_.in_flight();
+}
+
+void Stream::FinishClosing() {
+  if (!joined()) return;
+  queue_.clear();
+  queued_bytes_ = 0;
+  life_ = Life::kGone;
+  context_->io.Close(fd_);
+  fd_ = -1;
+  events_->OnClosed();
+}
+
+void Stream::Detach() {
+  CHECK(life_ == Life::kOpen && queue_.empty() && !broken_);
+  life_ = Life::kDetaching;
+  context_->timers.Cancel(timer_);
+  if (starving_link_.linked()) context_->starving_[static_cast<int>(group_)].Remove(*this);
+  for (Operation* operation : {&receive_op_, &bulk_op_, &hangup_op_}) {
+    if (operation->in_flight()) context_->io.Cancel(*operation);
+  }
+  MarkDirty();
+}
+
+void Stream::FinishDetaching() {
+  if (!joined()) return;
+  life_ = Life::kGone;
+  Detached detached{fd_, std::move(unread_), ended_};
+  fd_ = -1;
+  events_->OnDetached(std::move(detached));
+}
+
+void StreamContext::Flush() {
+  CheckSends();
+  // Ends may make other streams dirty.
+  for (size_t i = 0; i < dirty_.size(); ++i) dirty_[i]->Flush();
+  dirty_.clear();
+  Rearm();
+}
+
+// Sends that were not complete by the tick after their submission.
+void StreamContext::CheckSends() {
+  const auto scarce = [this](BufferGroup group) {
+    return io.buffers_free(group) < io.buffers(group) / 2;
+  };
+  const bool relieve =
+      !sending_.empty() && (scarce(BufferGroup::kClients) || scarce(BufferGroup::kBackends));
+  Stream* next = nullptr;
+  for (Stream* stream = sending_.Front(); stream != nullptr; stream = next) {
+    next = sending_.Next(*stream);
+    if (stream->life_ != Stream::Life::kOpen) continue;
+    if (relieve && stream->holds_ring_) {
+      stream->holds_ring_ = false;
+      io.Cancel(stream->send_op_);
+    }
+    if (!stream->timer_.armed()) timers.Arm(stream->timer_, stream->progress_at_ + write_timeout);
+  }
+}
+
+// Receives that found no buffer begin again, oldest first, while a few buffers are free.
+void StreamContext::Rearm() {
+  for (int group = 0; group < kBufferGroups; ++group) {
+    uint32_t free = io.buffers_free(static_cast<BufferGroup>(group));
+    const uint32_t reserve = io.buffers(static_cast<BufferGroup>(group)) / 8;
+    while (free > reserve && !starving_[group].empty()) {
+      Stream& stream = *starving_[group].PopFront();
+      --free;
+      stream.StartReceiving();
+    }
+  }
+}
+
+}  // namespace weir::engine

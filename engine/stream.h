@@ -1,0 +1,174 @@
+// A connected socket as its owner sees it: bytes come, bytes are queued, it ends.
+//
+// Receiving is multishot into shared buffers; a stream with much to receive changes to private
+// buffers (bulk) by itself. What is queued during a tick leaves at its end as one send; one send at
+// a time is in flight. A slice of a receive buffer leaves in the same tick or is copied, so that
+// buffers go back soon.
+//
+//   open -> lingering (all sent; waits for the peer's end) -> closing -> closed
+//        -> detaching -> detached
+//
+// Closing is a protocol: shut down, wait until no operation is in flight, close. Single shard.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "engine/base/intrusive_list.h"
+#include "engine/chunk.h"
+#include "engine/io.h"
+#include "engine/timer_wheel.h"
+
+namespace weir::engine {
+
+class Stream;
+
+enum class StreamEnd : uint8_t {
+  kOrderly,       // the peer sends no more; it can still be sent to
+  kReset,         // the connection is gone
+  kWriteTimeout,  // the peer takes nothing
+};
+
+// A connection between two streams: plain data that may go to another shard.
+struct Detached {
+  int fd = -1;
+  std::vector<uint8_t> unread;
+  bool ended = false;  // the peer has closed its side
+};
+
+// Any callback may call any method of the stream, Close included.
+class StreamEvents {
+ public:
+  virtual ~StreamEvents() = default;
+  // In order. A reference may be kept only by queueing the slice to a stream in this tick; else it
+  // is copied (HeldBytes).
+  virtual void OnBytes(Slice bytes) = 0;
+  // At most once. After kReset and kWriteTimeout the owner calls Close.
+  virtual void OnEnd(StreamEnd end) = 0;
+  // The queue has fallen below the low-water mark after it had been above the high-water mark.
+  virtual void OnDrained() = 0;
+  // After Close: nothing is in flight, the descriptor is closed; now the stream may die.
+  virtual void OnClosed() = 0;
+  // After Detach: the stream may die. If the connection broke meanwhile, OnEnd comes instead.
+  virtual void OnDetached(Detached&& detached) = 0;
+};
+
+class StreamContext;
+
+class Stream {
+ public:
+  static constexpr size_t kHighWater = 64 * 1024;
+  static constexpr size_t kLowWater = 16 * 1024;
+  static constexpr uint32_t kBulkBytes = 64 * 1024;
+  static constexpr size_t kRingChunksMax = 8;
+  // Several slices of at most this many bytes in all are copied into one block rather than sent as
+  // a vector.
+  static constexpr size_t kCoalesceBytes = 2048;
+
+  Stream() = default;
+  ~Stream();
+
+  // Starts receiving. No callback comes from inside these calls. The bytes left unread by another
+  // stream are the caller's to take first.
+  void Attach(StreamContext& context, int fd, BufferGroup group, StreamEvents& events);
+
+  void Queue(Slice bytes);
+  void Queue(Bytes bytes);  // copies
+  size_t queued_bytes() const { return queued_bytes_; }
+  bool above_high_water() const { return queued_bytes_ > kHighWater; }
+
+  void StopReceiving();
+  void ResumeReceiving();
+  bool receiving() const { return receive_state_ == Receive::kOn; }
+
+  void CloseWhenSent();
+  void Close();
+  // Nothing may be queued.
+  void Detach();
+
+  bool open() const { return life_ == Life::kOpen; }
+  int fd() const { return fd_; }
+
+ private:
+  friend class StreamContext;
+  enum class Life : uint8_t { kNone, kOpen, kLingering, kClosing, kDetaching, kGone };
+  enum class Receive : uint8_t { kOn, kStopping, kStopped };
+
+  void OnReceive(const Completion& completion);
+  void OnBulk(const Completion& completion);
+  void OnSent(const Completion& completion);
+  void OnHangup(const Completion& completion);
+  void OnTimer();
+  void Deliver(Slice bytes);
+  void ReceiveEnded(int32_t result);
+  void StartReceiving();
+  void End(StreamEnd end);
+  void MarkDirty();
+  void Flush();
+  void FlushSend();
+  void CopyRingSlices(size_t from);
+  void Coalesce();
+  bool joined() const;
+  void FinishClosing();
+  void FinishDetaching();
+  void Leave();
+
+  // What every message touches.
+  StreamContext* context_ = nullptr;
+  StreamEvents* events_ = nullptr;
+  int fd_ = -1;
+  Life life_ = Life::kNone;
+  Receive receive_state_ = Receive::kOn;
+  BufferGroup group_ = BufferGroup::kClients;
+  bool dirty_ = false;
+  bool ended_ = false;   // the peer's end was seen
+  bool broken_ = false;  // the connection is gone
+  bool was_high_ = false;
+  bool bulk_ = false;
+  bool bulk_wanted_ = false;
+  bool close_when_sent_ = false;
+  uint8_t full_chunks_ = 0;  // received in a row
+  uint8_t in_flight_slices_ = 0;
+  bool holds_ring_ = false;  // the send in flight holds receive buffers
+  size_t queued_bytes_ = 0;  // in flight included
+  absl::InlinedVector<Slice, 3> queue_;
+  Operation receive_op_;
+  Operation send_op_;
+
+  Slice bulk_chunk_;
+  Operation bulk_op_;
+  Operation hangup_op_;
+  ListLink sending_link_;        // sends not completed in their tick
+  ListLink starving_link_;       // receives that wait for buffers
+  std::vector<uint8_t> unread_;  // while detaching
+  Timer timer_;
+  Nanos progress_at_ = 0;
+};
+
+// What the streams of a shard share.
+class StreamContext {
+ public:
+  StreamContext(Io& shard_io, ChunkPool& shard_chunks, TimerWheel& shard_timers)
+      : io(shard_io), chunks(shard_chunks), timers(shard_timers) {}
+
+  // End of a tick: one send per dirty stream, ends that are due, receives that waited for buffers.
+  // Before Io::Tick.
+  void Flush();
+
+  Io& io;
+  ChunkPool& chunks;
+  TimerWheel& timers;
+  Nanos write_timeout = 60 * kSecond;
+
+ private:
+  friend class Stream;
+  void CheckSends();
+  void Rearm();
+
+  std::vector<Stream*> dirty_;
+  IntrusiveList<Stream, &Stream::sending_link_> sending_;  // in flight, oldest first
+  IntrusiveList<Stream, &Stream::starving_link_> starving_[kBufferGroups];
+};
+
+}  // namespace weir::engine

@@ -1,0 +1,99 @@
+// The configuration: an immutable snapshot of the TOML file, one member per option of options.def.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/base/clock.h"
+
+namespace weir::pool {
+
+// What the types of options.def are here.
+namespace option {
+using Bool = bool;
+using Text = std::string;
+using Texts = std::vector<std::string>;
+using Seconds = engine::Nanos;  // seconds in the file, nanoseconds here
+using Count = int64_t;
+using Bytes = uint64_t;
+}  // namespace option
+
+// Each section takes its own rows of the table.
+#define OPTION(section, ...) OPTION_##section(__VA_ARGS__)
+#define OPTION_MEMBER(name, type, ...) option::type name{};
+#define OPTION_proxy(...)
+#define OPTION_connection_pool(...)
+#define OPTION_endpoint(...)
+#define OPTION_target(...)
+#define OPTION_auth(...)
+#define OPTION_engine(...)
+
+#undef OPTION_proxy
+#define OPTION_proxy(...) OPTION_MEMBER(__VA_ARGS__)
+struct ProxyOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_proxy
+#define OPTION_proxy(...)
+
+#undef OPTION_connection_pool
+#define OPTION_connection_pool(...) OPTION_MEMBER(__VA_ARGS__)
+struct ConnectionPoolOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_connection_pool
+#define OPTION_connection_pool(...)
+
+#undef OPTION_endpoint
+#define OPTION_endpoint(...) OPTION_MEMBER(__VA_ARGS__)
+struct EndpointOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_endpoint
+#define OPTION_endpoint(...)
+
+#undef OPTION_target
+#define OPTION_target(...) OPTION_MEMBER(__VA_ARGS__)
+struct TargetOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_target
+#define OPTION_target(...)
+
+#undef OPTION_auth
+#define OPTION_auth(...) OPTION_MEMBER(__VA_ARGS__)
+struct AuthOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_auth
+#define OPTION_auth(...)
+
+#undef OPTION_engine
+#define OPTION_engine(...) OPTION_MEMBER(__VA_ARGS__)
+struct EngineOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_engine
+#define OPTION_engine(...)
+
+#undef OPTION_proxy
+#undef OPTION_connection_pool
+#undef OPTION_endpoint
+#undef OPTION_target
+#undef OPTION_auth
+#undef OPTION_engine
+#undef OPTION_MEMBER
+#undef OPTION
+
+struct Config {
+  std::string file;  // absolute
+  ProxyOptions proxy;
+  ConnectionPoolOptions connection_pool;
+  std::vector<EndpointOptions> endpoints;
+  std::vector<TargetOptions> targets;
+  std::vector<AuthOptions> auths;
+  EngineOptions engine;
+};
+
+}  // namespace weir::pool

@@ -1,0 +1,280 @@
+#define TOML_EXCEPTIONS 0
+#define TOML_HEADER_ONLY 1
+#include "pool/config/load_toml.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "engine/base/text.h"
+#include "pool/config/check_config.h"
+#include "pool/config/option_table.h"
+
+namespace weir::pool {
+namespace {
+
+using engine::Cat;
+
+constexpr size_t kErrorsMax = 20;
+
+// Sections and keys that are known and come in a later version: told apart from mistakes.
+constexpr std::string_view kLaterSections[] = {"certificate", "client_tls", "iam", "aws", "access"};
+constexpr std::string_view kLaterKeys[] = {
+    "reveal_unknown_roles", "access_file", "host_names", "tls_mode", "tls_ca_file", "tls_certificate_file",
+    "tls_key_file", "server_auth", "rotation_grace", "certificate_names", "secret_env", "secret_arn"};
+
+size_t Distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t old = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = old;
+    }
+  }
+  return row[b.size()];
+}
+
+std::string Suggestion(std::string_view key, const std::vector<std::string_view>& known) {
+  std::string_view best;
+  size_t least = 4;
+  for (const std::string_view each : known) {
+    if (const size_t distance = Distance(key, each); distance < least) {
+      least = distance;
+      best = each;
+    }
+  }
+  return best.empty() ? std::string() : Cat(" (did you mean \"", best, "\"?)");
+}
+
+std::string Number(double value) {
+  std::ostringstream out;
+  out.precision(15);
+  out << value;
+  return out.str();
+}
+
+class Loader {
+ public:
+  explicit Loader(std::string path) : path_(std::move(path)) {}
+
+  absl::StatusOr<Config> Load() {
+    std::ifstream file(path_, std::ios::binary);
+    if (!file) return absl::NotFoundError(Cat(path_, ": cannot be read: ", std::string_view(std::strerror(errno))));
+    std::ostringstream text;
+    text << file.rdbuf();
+    const toml::parse_result parsed = toml::parse(text.str(), path_);
+    if (!parsed) {
+      const toml::source_region& where = parsed.error().source();
+      return absl::InvalidArgumentError(Cat(path_, ":", where.begin.line, ":", where.begin.column, ": ",
+                                            std::string_view(parsed.error().description())));
+    }
+    const toml::table& root = parsed.table();
+    config_.file = std::filesystem::absolute(path_).string();
+    CheckSections(root);
+    LoadTable(root, "proxy", config_.proxy);
+    LoadTable(root, "connection_pool", config_.connection_pool);
+    LoadTable(root, "engine", config_.engine);
+    LoadArray(root, "endpoint", config_.endpoints);
+    LoadArray(root, "target", config_.targets);
+    LoadArray(root, "auth", config_.auths);
+    ResolvePaths();
+    if (errors_.empty()) CheckConfig(config_, [this](std::string_view key, size_t index, std::string message) {
+      AddAt(Find(key, index), std::move(message));
+    });
+    if (errors_.empty()) return std::move(config_);
+    std::string all;
+    for (size_t i = 0; i < errors_.size() && i < kErrorsMax; ++i) engine::Append(all, i == 0 ? "" : "\n", errors_[i]);
+    if (errors_.size() > kErrorsMax) engine::Append(all, "\nand ", errors_.size() - kErrorsMax, " more");
+    return absl::InvalidArgumentError(all);
+  }
+
+ private:
+  using Position = toml::source_position;
+
+  void AddAt(const Position& where, std::string message) {
+    if (where.line == 0) {
+      errors_.push_back(Cat(path_, ": ", message));
+    } else {
+      errors_.push_back(Cat(path_, ":", where.line, ":", where.column, ": ", message));
+    }
+  }
+  // Where an option of the n-th table of its section stands; where its section does, if it is left to its default.
+  Position Find(std::string_view key, size_t index) const {
+    const auto found = positions_.find(Cat(key, "#", index));
+    return found == positions_.end() ? Position{} : found->second;
+  }
+
+  void CheckSections(const toml::table& root) {
+    const std::vector<std::string_view> known = {"proxy", "connection_pool", "engine", "endpoint", "target", "auth"};
+    for (const auto& [key, node] : root) {
+      const std::string_view name = key.str();
+      if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+      if (std::find(std::begin(kLaterSections), std::end(kLaterSections), name) != std::end(kLaterSections)) {
+        AddAt(node.source().begin, Cat("section \"", name, "\" is not available in this version: remove it"));
+      } else {
+        AddAt(node.source().begin, Cat("unknown section \"", name, "\"", Suggestion(name, known)));
+      }
+    }
+  }
+
+  template <class Options>
+  void LoadTable(const toml::table& root, std::string_view section, Options& options) {
+    const toml::node* node = root.get(section);
+    if (node != nullptr && !node->is_table()) {
+      AddAt(node->source().begin, Cat("\"", section, "\" must be a table: [", section, "]"));
+      node = nullptr;
+    }
+    Fill(node == nullptr ? toml::table() : *node->as_table(), section, 0, options);
+  }
+
+  template <class Options>
+  void LoadArray(const toml::table& root, std::string_view section, std::vector<Options>& all) {
+    const toml::node* node = root.get(section);
+    if (node == nullptr) {
+      AddAt({}, Cat("at least one [[", section, "]] is needed"));
+      return;
+    }
+    if (!node->is_array_of_tables()) {
+      AddAt(node->source().begin, Cat("\"", section, "\" must be an array of tables: [[", section, "]]"));
+      return;
+    }
+    for (const toml::node& each : *node->as_array()) {
+      Fill(*each.as_table(), section, all.size(), all.emplace_back());
+    }
+  }
+
+  template <class Options>
+  void Fill(const toml::table& table, std::string_view section, size_t index, Options& options) {
+    std::vector<std::string_view> known;
+    VisitOptions(options, [&](const OptionInfo& info, auto& member) {
+      known.push_back(info.name);
+      const toml::node* node = table.get(info.name);
+      positions_[Cat(section, ".", info.name, "#", index)] = node == nullptr ? table.source().begin : node->source().begin;
+      if (node != nullptr) {
+        Set(info, *node, member);
+        return;
+      }
+      const toml::parse_result fallback = toml::parse(Cat("x = ", info.default_toml));
+      Set(info, *fallback.table().get("x"), member, /*is_default=*/true);
+    });
+    for (const auto& [key, node] : table) {
+      const std::string_view name = key.str();
+      if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+      if (std::find(std::begin(kLaterKeys), std::end(kLaterKeys), name) != std::end(kLaterKeys) || name == "policy_files") {
+        AddAt(key.source().begin, Cat("\"", name, "\" is not available in this version: remove it"));
+      } else {
+        AddAt(key.source().begin, Cat("unknown key \"", name, "\" in [", section, "]", Suggestion(name, known)));
+      }
+    }
+  }
+
+  void Wrong(const OptionInfo& info, const toml::node& node, std::string_view expected) {
+    AddAt(node.source().begin, Cat(info.name, ": expected ", expected));
+  }
+  bool InRange(const OptionInfo& info, const toml::node& node, double value, bool is_default, std::string_view unit) {
+    if (is_default || (value >= info.least && value <= info.greatest)) return true;
+    AddAt(node.source().begin,
+          Cat(info.name, ": must be ", Number(info.least), " to ", Number(info.greatest), unit));
+    return false;
+  }
+
+  void Set(const OptionInfo& info, const toml::node& node, bool& member, bool = false) {
+    if (const auto value = node.value_exact<bool>()) {
+      member = *value;
+    } else {
+      Wrong(info, node, "true or false");
+    }
+  }
+  void Set(const OptionInfo& info, const toml::node& node, std::string& member, bool = false) {
+    if (const auto value = node.value_exact<std::string>()) {
+      member = *value;
+    } else if (info.name == "pin_threads" && node.is_boolean()) {
+      member = *node.value<bool>() ? "true" : "false";
+    } else {
+      Wrong(info, node, "a string");
+    }
+  }
+  void Set(const OptionInfo& info, const toml::node& node, std::vector<std::string>& member, bool = false) {
+    const toml::array* array = node.as_array();
+    if (array == nullptr) {
+      Wrong(info, node, "an array of strings");
+      return;
+    }
+    for (const toml::node& each : *array) {
+      if (const auto value = each.value_exact<std::string>()) {
+        member.push_back(*value);
+      } else {
+        Wrong(info, each, "a string");
+      }
+    }
+  }
+  // Seconds and counts are both int64_t: the type of the row tells them apart.
+  void Set(const OptionInfo& info, const toml::node& node, int64_t& member, bool is_default = false) {
+    if (info.type == OptionType::Seconds) {
+      if (!node.is_number()) {
+        Wrong(info, node, "a number of seconds");
+        return;
+      }
+      const double value = *node.value<double>();
+      if (!std::isfinite(value) || !InRange(info, node, value, is_default, " seconds")) return;
+      member = static_cast<int64_t>(std::llround(value * static_cast<double>(engine::kSecond)));
+      return;
+    }
+    const auto value = node.value_exact<int64_t>();
+    if (!value) {
+      Wrong(info, node, "an integer");
+    } else if (InRange(info, node, static_cast<double>(*value), is_default, "")) {
+      member = *value;
+    }
+  }
+  void Set(const OptionInfo& info, const toml::node& node, uint64_t& member, bool is_default = false) {
+    static constexpr std::string_view kExpected = "a size: a number of bytes, or text such as \"64KiB\" or \"16MiB\"";
+    uint64_t value = 0;
+    uint64_t unit = 1;
+    if (const auto number = node.value_exact<int64_t>(); number && *number >= 0) {
+      value = static_cast<uint64_t>(*number);
+    } else if (const auto text = node.value_exact<std::string>()) {
+      const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+      const std::string_view suffix(end, static_cast<size_t>(text->data() + text->size() - end));
+      unit = suffix == "KiB" ? 1 << 10 : suffix == "MiB" ? 1 << 20 : suffix == "GiB" ? 1 << 30 : suffix.empty() || suffix == "B" ? 1 : 0;
+      if (error != std::errc() || unit == 0) {
+        Wrong(info, node, kExpected);
+        return;
+      }
+    } else {
+      Wrong(info, node, kExpected);
+      return;
+    }
+    if (InRange(info, node, static_cast<double>(value) * static_cast<double>(unit), is_default, " bytes")) member = value * unit;
+  }
+
+  void ResolvePaths() {
+    const std::filesystem::path folder = std::filesystem::path(config_.file).parent_path();
+    const auto resolve = [&folder](std::string& path) {
+      if (!path.empty() && path[0] != '/') path = (folder / path).lexically_normal().string();
+    };
+    resolve(config_.proxy.salt_key_file);
+    for (AuthOptions& auth : config_.auths) resolve(auth.secret_file);
+  }
+
+  const std::string path_;
+  Config config_;
+  std::map<std::string, Position> positions_;
+  std::vector<std::string> errors_;
+};
+
+}  // namespace
+
+absl::StatusOr<Config> LoadConfig(const std::string& path) { return Loader(path).Load(); }
+
+}  // namespace weir::pool

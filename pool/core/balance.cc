@@ -1,0 +1,163 @@
+// What can be done for those who wait: ask another shard, use a slot, close an idle backend of
+// another route.
+#include <algorithm>
+
+#include "engine/base/check.h"
+#include "engine/base/text.h"
+#include "pool/core/pool.h"
+
+namespace weir::pool {
+
+using engine::Nanos;
+
+namespace {
+
+constexpr Nanos kRefusalRemembered = engine::kSecond;
+constexpr Nanos kNewRoutePeriod = 10 * engine::kSecond;
+constexpr Nanos kFirstRetry = 100 * engine::kMillisecond;
+constexpr Nanos kLongestRetry = 3 * engine::kSecond;
+constexpr Nanos kLaunchRetry = 5 * engine::kMillisecond;
+// What one tick may do for one target.
+constexpr int kStepsPerPass = 256;
+
+}  // namespace
+
+// The route whose oldest waiter, of those that nothing is under way for, has waited longest. Routes
+// marked as skipped in this pass are left out.
+Pool::RouteState* Pool::OldestUncovered(Target& target, uint64_t pass) {
+  RouteState* oldest = nullptr;
+  for (RouteState* route = target.active.Front(); route != nullptr;
+       route = target.active.Next(*route)) {
+    if (route->skipped_in == pass || route->waiters.size() <= route->opening + route->asked)
+      continue;
+    if (oldest == nullptr || route->waiters.Front()->since < oldest->waiters.Front()->since)
+      oldest = route;
+  }
+  return oldest;
+}
+
+void Pool::Balance(TargetId id) {
+  Target& target = targets_[id];
+  if (target.active.empty() || draining_) return;
+  const uint64_t pass = ++passes_;
+  const Nanos now = host_.Now();
+  Nanos retry_at = engine::kForever;
+  for (int step = 0; step < kStepsPerPass; ++step) {
+    RouteState* route = OldestUncovered(target, pass);
+    if (route == nullptr) break;
+    if (route->refused_until > now) {
+      FailWaiters(*route, BorrowFailure::kRefused, route->refusal);
+      continue;
+    }
+    const bool free = free_slots(target) > target.debt;
+    if (Ask(id, *route, free, false)) continue;
+    if (free) {
+      Nanos launch_at = engine::kForever;
+      if (MayLaunch(id, *route, &launch_at)) {
+        Launch(id, *route);
+      } else {
+        retry_at = std::min(retry_at, launch_at);
+        route->skipped_in = pass;
+      }
+      continue;
+    }
+    Backend* victim = OldestIdle(target, route);
+    if (victim != nullptr && board(id).failures.load(std::memory_order_relaxed) == 0 &&
+        MayEvict(id, *route)) {
+      ++route->asked;
+      victim->evicted_for_ = route->id;
+      CloseBackend(*victim);
+      continue;
+    }
+    if (Ask(id, *route, false, true)) continue;
+    // A route that may not take a slot yet is looked at again.
+    if (!route->proven) retry_at = std::min(retry_at, now + options_.route_switch_bound);
+    route->skipped_in = pass;
+  }
+  if (retry_at != engine::kForever)
+    host_.Timers().Arm(target.retry, std::max(retry_at, now + engine::kMillisecond));
+}
+
+bool Pool::MayLaunch(TargetId id, const RouteState& route, Nanos* retry_at) const {
+  const TargetBoard& target_board = board(id);
+  const Nanos now = host_.Now();
+  const uint32_t launching = target_board.launching.load(std::memory_order_relaxed);
+  if (target_board.failures.load(std::memory_order_relaxed) > 0) {
+    // It is down: one probe at a time, when it is time.
+    *retry_at = std::max(target_board.retry_at.load(std::memory_order_relaxed), now + kLaunchRetry);
+    return launching == 0 && now >= target_board.retry_at.load(std::memory_order_relaxed);
+  }
+  *retry_at = now + kLaunchRetry;
+  if (!route.proven && route.opening > 0) return false;
+  return launching < std::max(4u, target_board.budget.load(std::memory_order_relaxed) / 10);
+}
+
+void Pool::Launch(TargetId id, RouteState& route) {
+  board(id).launching.fetch_add(1);
+  ++route.opening;
+  Occupy(driver_.Open(route.id, id));
+}
+
+// The idle backend that has been so for longest, of another route.
+Backend* Pool::OldestIdle(Target& target, const RouteState* but) {
+  auto& idle = target.backends[static_cast<int>(BackendState::kIdle)];
+  for (Backend* each = idle.Front(); each != nullptr; each = idle.Next(*each)) {
+    if (but == nullptr || each->route() != but->id) return each;
+  }
+  return nullptr;
+}
+
+// A route that has never logged in may be a mistake: it costs others a warm backend only after it
+// has waited, and not often.
+bool Pool::MayEvict(TargetId id, const RouteState& route) {
+  if (route.proven) return true;
+  const Nanos now = host_.Now();
+  if (route.waiters.empty() || now - route.waiters.Front()->since < options_.route_switch_bound)
+    return false;
+  std::atomic<Nanos>& last = board(id).new_route_at;
+  Nanos seen = last.load(std::memory_order_relaxed);
+  if (seen != 0 && now - seen < kNewRoutePeriod) return false;
+  return last.compare_exchange_strong(seen, now);
+}
+
+void Pool::OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& failure) {
+  using Kind = LaunchFailure::Kind;
+  TargetBoard& target_board = board(id);
+  const Nanos now = host_.Now();
+  targets_[id].dirty = true;
+  switch (failure.kind) {
+    case Kind::kUnreachable:
+    case Kind::kTimeout:
+    case Kind::kStarting: {
+      const uint32_t failures = target_board.failures.fetch_add(1) + 1;
+      const Nanos delay = std::min(kLongestRetry, kFirstRetry << std::min(failures - 1, 6u));
+      const double jitter = 0.75 + 0.5 * host_.Random().Fraction();
+      target_board.retry_at.store(now + static_cast<Nanos>(static_cast<double>(delay) * jitter));
+      if (failures == 1) {
+        const std::string_view reason =
+            failure.kind == Kind::kStarting ? "CONNECTION_FAILED" : "UNREACHABLE";
+        host_.PoolLog(
+            true, engine::Cat("the target is UNAVAILABLE, reason ", reason, ": ", failure.text));
+      }
+      return;
+    }
+    case Kind::kTooManyConnections:
+      host_.PoolLog(true,
+                    "the target has no connection left, reason PENDING_PROXY_CAPACITY: the budget "
+                    "is cut for 30 s");
+      target_board.retry_at.store(now + kFirstRetry);
+      Cut(id);
+      // With nothing open there is nobody to wait for: as if it were down.
+      if (target_board.budget.load() <= 1) target_board.failures.fetch_add(1);
+      return;
+    case Kind::kAuthentication:
+    case Kind::kDatabase:
+    case Kind::kOther:
+      route.refused_until = now + kRefusalRemembered;
+      route.refusal = failure.server_error;
+      FailWaiters(route, BorrowFailure::kRefused, route.refusal);
+      return;
+  }
+}
+
+}  // namespace weir::pool

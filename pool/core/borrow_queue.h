@@ -1,0 +1,46 @@
+// Clients waiting for a backend of one route, oldest first.
+//
+// Fair between clients, not between requests: a client that has returned a backend goes to the
+// back. A waiter leaves in exactly one way: served, failed (its deadline, a refusal, shutdown), or
+// by its own will.
+#pragma once
+
+#include "engine/base/bytes.h"
+#include "engine/base/intrusive_list.h"
+#include "engine/timer_wheel.h"
+#include "pool/core/backend.h"
+
+namespace weir::pool {
+
+enum class BorrowFailure : uint8_t {
+  kTimedOut,
+  kRefused,  // the server will have none of this route: its own error comes along
+  kShutdown,
+};
+
+class Pool;
+
+class Waiter {
+ public:
+  virtual ~Waiter() = default;
+  // `backend` is linked from now on.
+  virtual void OnBorrowed(Backend& backend) = 0;
+  virtual void OnBorrowFailed(BorrowFailure failure, engine::Bytes server_error) = 0;
+  bool waiting() const { return link_.linked(); }
+
+  // Set before Borrow.
+  RouteId route = 0;
+  engine::Nanos since = 0;
+  engine::Nanos deadline = 0;
+  uint64_t preferred = 0;  // the number of the backend it would like best; 0: any
+  uint64_t last = 0;       // of the one it had last
+
+ private:
+  friend class Pool;
+  void OnDeadline();
+  engine::ListLink link_;
+  engine::Timer timer_;
+  Pool* pool_ = nullptr;
+};
+
+}  // namespace weir::pool

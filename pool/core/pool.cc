@@ -1,0 +1,408 @@
+#include "pool/core/pool.h"
+
+#include <algorithm>
+
+#include "engine/base/check.h"
+#include "engine/base/text.h"
+
+namespace weir::pool {
+
+using engine::Nanos;
+
+namespace {
+
+constexpr Nanos kJanitorPeriod = engine::kSecond;
+
+bool Allowed(BackendState from, BackendState to) {
+  switch (to) {
+    case BackendState::kOpening:
+      return false;
+    case BackendState::kIdle:
+      return from == BackendState::kLinked || from == BackendState::kAsking;
+    case BackendState::kAsking:
+    case BackendState::kLeaving:
+      return from == BackendState::kIdle || from == BackendState::kLinked;
+    case BackendState::kLinked:
+      return from == BackendState::kIdle || from == BackendState::kOpening ||
+             from == BackendState::kAsking;
+    case BackendState::kClosing:
+      return from != BackendState::kClosing;
+  }
+  UNREACHABLE();
+}
+
+}  // namespace
+
+PoolShared::PoolShared(uint32_t shard_count, uint32_t target_count)
+    : shards(shard_count), clients(std::make_unique<std::atomic<uint32_t>[]>(shard_count)) {
+  for (uint32_t i = 0; i < target_count; ++i)
+    targets.push_back(std::make_unique<TargetBoard>(shard_count));
+}
+
+Pool::Pool(PoolHost& host, BackendDriver& driver, PoolShared& shared, RouteCache& routes,
+           const PoolOptions& options)
+    : host_(host),
+      driver_(driver),
+      shared_(shared),
+      routes_(routes),
+      options_(options),
+      targets_(std::make_unique<Target[]>(shared.targets.size())),
+      target_count_(static_cast<uint32_t>(shared.targets.size())) {
+  for (TargetId id = 0; id < target_count_; ++id) {
+    Target& target = targets_[id];
+    target.pool = this;
+    target.retry.Bind(engine::Callback::To<&Target::OnRetry>(target));
+    target.outstanding.assign(shared.shards, false);
+    target.asked_for.assign(shared.shards, 0);
+    target.refused_at.assign(shared.shards, UINT32_MAX);
+    // Until a server has said how many it grants, there is one slot, the steward's.
+    if (steward(id)) target.slice = target.issued = 1;
+    target.dirty = true;
+  }
+  janitor_.Bind(engine::Callback::To<&Pool::OnJanitor>(*this));
+  host_.Timers().Arm(janitor_, host_.Now() + kJanitorPeriod);
+}
+
+Pool::~Pool() {
+  host_.Timers().Cancel(janitor_);
+  for (TargetId id = 0; id < target_count_; ++id) host_.Timers().Cancel(targets_[id].retry);
+}
+
+void Pool::Target::OnRetry() { dirty = true; }
+
+void Waiter::OnDeadline() { pool_->OnDeadline(*this); }
+
+Pool::RouteState& Pool::StateOf(RouteId route) {
+  if (route_states_.size() <= route) route_states_.resize(route + 1);
+  std::unique_ptr<RouteState>& state = route_states_[route];
+  if (state == nullptr) {
+    state = std::make_unique<RouteState>();
+    state->id = route;
+  }
+  return *state;
+}
+
+size_t Pool::CountOf(const Target& target, BackendState state) const {
+  return target.backends[static_cast<int>(state)].size();
+}
+
+void Pool::Move(Backend& backend, BackendState to) {
+  CHECK(Allowed(backend.state_, to));
+  Target& target = TargetOf(backend);
+  if (backend.state_ == BackendState::kIdle) StateOf(backend.route()).idle.Remove(backend);
+  target.backends[static_cast<int>(backend.state_)].Remove(backend);
+  backend.state_ = to;
+  target.backends[static_cast<int>(to)].PushBack(backend);
+  if (to == BackendState::kIdle) StateOf(backend.route()).idle.PushFront(backend);
+  CHECK((to == BackendState::kIdle) == backend.idle_link_.linked());
+}
+
+// A backend that has just come to be, in a slot of ours.
+void Pool::Occupy(Backend& backend) {
+  CHECK(backend.state_ == BackendState::kOpening && !backend.state_link_.linked());
+  Target& target = TargetOf(backend);
+  target.backends[static_cast<int>(BackendState::kOpening)].PushBack(backend);
+  ++target.open;
+  backend.number = ++numbers_;
+}
+
+Backend* Pool::Borrow(Waiter& waiter) {
+  CHECK(!waiter.waiting() && waiter.route != 0);
+  RouteState& route = StateOf(waiter.route);
+  route.used_at = host_.Now();
+  if (Backend* backend = TakeIdle(route, waiter); backend != nullptr) {
+    Move(*backend, BackendState::kLinked);
+    waiter.last = backend->number;
+    return backend;
+  }
+  Enqueue(route, waiter);
+  return nullptr;
+}
+
+// The one it prefers, or else the most recently used.
+Backend* Pool::TakeIdle(RouteState& route, Waiter& waiter) {
+  if (route.idle.empty()) return nullptr;
+  if (options_.rotate) {
+    Backend* oldest = route.idle.Back();
+    return oldest->number == waiter.last && route.idle.size() > 1 ? route.idle.Previous(*oldest)
+                                                                  : oldest;
+  }
+  if (waiter.preferred != 0) {
+    for (Backend* each = route.idle.Front(); each != nullptr; each = route.idle.Next(*each)) {
+      if (each->number == waiter.preferred) return each;
+    }
+  }
+  return route.idle.Front();
+}
+
+void Pool::Enqueue(RouteState& route, Waiter& waiter) {
+  Target& target = targets_[route.target];
+  waiter.pool_ = this;
+  waiter.timer_.Bind(engine::Callback::To<&Waiter::OnDeadline>(waiter));
+  host_.Timers().Arm(waiter.timer_, waiter.deadline);
+  if (route.waiters.empty()) target.active.PushBack(route);
+  route.waiters.PushBack(waiter);
+  ++target.waiting;
+  target.dirty = true;
+}
+
+void Pool::Dequeue(RouteState& route, Waiter& waiter) {
+  Target& target = targets_[route.target];
+  host_.Timers().Cancel(waiter.timer_);
+  route.waiters.Remove(waiter);
+  if (route.waiters.empty()) target.active.Remove(route);
+  CHECK(target.waiting > 0);
+  --target.waiting;
+  target.dirty = true;
+}
+
+void Pool::Leave(Waiter& waiter) {
+  CHECK(waiter.waiting());
+  Dequeue(StateOf(waiter.route), waiter);
+}
+
+void Pool::OnDeadline(Waiter& waiter) {
+  Dequeue(StateOf(waiter.route), waiter);
+  waiter.OnBorrowFailed(BorrowFailure::kTimedOut, {});
+}
+
+void Pool::Serve(Waiter& waiter, Backend& backend) {
+  CHECK(waiter.waiting() && waiter.route == backend.route());
+  Dequeue(StateOf(waiter.route), waiter);
+  if (backend.state() != BackendState::kLinked) Move(backend, BackendState::kLinked);
+  waiter.last = backend.number;
+  waiter.OnBorrowed(backend);
+}
+
+void Pool::Return(Backend& backend) {
+  CHECK(backend.state() == BackendState::kLinked && !backend.pinned);
+  returning_.push_back(&backend);
+  // Serving a waiter may return its backend at once: one after the other, not one inside the other.
+  if (settling_) return;
+  settling_ = true;
+  for (size_t i = 0; i < returning_.size(); ++i) Settle(*returning_[i]);
+  returning_.clear();
+  settling_ = false;
+}
+
+// Who gets it?
+void Pool::Settle(Backend& backend) {
+  Target& target = TargetOf(backend);
+  RouteState& route = StateOf(backend.route());
+  const Nanos now = host_.Now();
+  if (draining_ || target.debt > CountOf(target, BackendState::kClosing) || now >= backend.expires_at) {
+    CloseBackend(backend);
+    return;
+  }
+  if (SettleElsewhere(backend, route)) return;
+  if (Waiter* waiter = route.waiters.Front(); waiter != nullptr) {
+    Serve(*waiter, backend);
+    return;
+  }
+  MakeIdle(backend);
+}
+
+// A waiter of another route or another shard that has waited clearly longer than ours.
+bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
+  Target& target = TargetOf(backend);
+  const Nanos now = host_.Now();
+  Waiter* here = route.waiters.Front();
+  const Nanos age = here == nullptr ? 0 : now - here->since;
+  if (target.active.size() > (here == nullptr ? 0u : 1u)) {
+    RouteState* other = OldestUncovered(target, ++passes_);
+    if (other != nullptr && other != &route && other->refused_until <= now &&
+        now - other->waiters.Front()->since > age + options_.route_switch_bound &&
+        (other->proven || MayEvict(backend.target(), *other))) {
+      ++other->asked;
+      backend.evicted_for_ = other->id;
+      CloseBackend(backend);
+      return true;
+    }
+  }
+  if (!target.wanted_elsewhere) return false;
+  const Nanos bound = here == nullptr ? 0 : age + age / 2 + 200 * engine::kMicrosecond;
+  for (uint32_t step = 1; step < shared_.shards; ++step) {
+    const uint32_t shard = (host_.shard_id() + step) % shared_.shards;
+    BoardLine& line = board(backend.target()).lines[shard];
+    if (line.wanted() == 0) continue;
+    const BoardState state = line.Read();
+    if (state.oldest_route != route.id || now - state.oldest_since <= bound) continue;
+    if (!line.Claim()) continue;
+    Lend(backend, shard);
+    return true;
+  }
+  return false;
+}
+
+void Pool::MakeIdle(Backend& backend) {
+  backend.idle_since = host_.Now();
+  Move(backend, BackendState::kIdle);
+  TargetOf(backend).dirty = true;
+}
+
+void Pool::Discard(Backend& backend) {
+  CHECK(backend.state() == BackendState::kLinked);
+  CloseBackend(backend);
+}
+
+void Pool::CloseBackend(Backend& backend) {
+  Move(backend, BackendState::kClosing);
+  TargetOf(backend).dirty = true;
+  driver_.Close(backend);
+}
+
+void Pool::OnOpened(Backend& backend, const ServerFacts& facts) {
+  RouteState& route = StateOf(backend.route());
+  TargetBoard& target_board = board(backend.target());
+  CHECK(backend.state() == BackendState::kOpening && route.opening > 0);
+  --route.opening;
+  target_board.launching.fetch_sub(1);
+  if (target_board.failures.exchange(0) > 0) host_.PoolLog(false, "the target is AVAILABLE again");
+  route.proven = true;
+  route.refused_until = 0;
+  const Nanos now = host_.Now();
+  backend.opened_at = now;
+  backend.expires_at = now + static_cast<Nanos>(static_cast<double>(options_.lifetime) *
+                                                (0.9 + 0.1 * host_.Random().Fraction()));
+  Learn(backend.target(), facts);
+  Move(backend, BackendState::kLinked);
+  Return(backend);
+}
+
+void Pool::OnOpenFailed(Backend& backend, const LaunchFailure& failure) {
+  RouteState& route = StateOf(backend.route());
+  CHECK(route.opening > 0);
+  --route.opening;
+  board(backend.target()).launching.fetch_sub(1);
+  if (backend.state() != BackendState::kClosing) Move(backend, BackendState::kClosing);
+  OnLaunchFailure(backend.target(), route, failure);
+}
+
+void Pool::OnFacts(Backend& backend, const ServerFacts& facts) {
+  CHECK(backend.state() == BackendState::kAsking);
+  Learn(backend.target(), facts);
+  Move(backend, BackendState::kLinked);
+  Return(backend);
+}
+
+void Pool::OnLost(Backend& backend) {
+  if (backend.state() == BackendState::kClosing) return;
+  CHECK(backend.state() != BackendState::kOpening);
+  Move(backend, BackendState::kClosing);
+  TargetOf(backend).dirty = true;
+}
+
+// The slot is free again.
+void Pool::OnClosed(Backend& backend) {
+  Target& target = TargetOf(backend);
+  CHECK(backend.state() == BackendState::kClosing && target.open > 0);
+  target.backends[static_cast<int>(BackendState::kClosing)].Remove(backend);
+  --target.open;
+  target.dirty = true;
+  if (backend.evicted_for_ != 0) {
+    RouteState& route = StateOf(backend.evicted_for_);
+    CHECK(route.asked > 0);
+    --route.asked;
+  }
+  if (backend.lend_to_ == 0) return;
+  // A grant whose backend broke on the way out, or was closed for another shard's route: the slot
+  // goes alone.
+  GrantSlots(backend.target(), backend.lend_to_ - 1, 1, backend.lend_answers_);
+}
+
+void Pool::FailWaiters(RouteState& route, BorrowFailure failure, engine::Bytes error) {
+  // Those that come meanwhile are not among them.
+  for (size_t left = route.waiters.size(); left > 0 && !route.waiters.empty(); --left) {
+    Waiter& waiter = *route.waiters.Front();
+    Dequeue(route, waiter);
+    waiter.OnBorrowFailed(failure, error);
+  }
+}
+
+void Pool::OnTickEnd() {
+  for (TargetId id = 0; id < target_count_; ++id) {
+    Target& target = targets_[id];
+    target.wanted_elsewhere = false;
+    for (uint32_t shard = 0; shard < shared_.shards; ++shard) {
+      if (shard != host_.shard_id() && board(id).lines[shard].wanted() > 0)
+        target.wanted_elsewhere = true;
+    }
+    if (!target.dirty && !target.wanted_elsewhere) continue;
+    for (int round = 0; round < 2; ++round) {
+      target.dirty = false;
+      PayDebt(id);
+      Balance(id);
+      const BoardState before = target.published;
+      Publish(id);
+      if (target.published == before) break;
+      // Whoever publishes need or plenty looks again, or two shards could miss each other for ever.
+      BoardFence();
+    }
+    OfferPlenty(id);
+  }
+}
+
+void Pool::Drain() {
+  draining_ = true;
+  for (const auto& route : route_states_) {
+    if (route != nullptr) FailWaiters(*route, BorrowFailure::kShutdown, {});
+  }
+  for (TargetId id = 0; id < target_count_; ++id) {
+    while (Backend* idle = targets_[id].backends[static_cast<int>(BackendState::kIdle)].Front())
+      CloseBackend(*idle);
+  }
+}
+
+void Pool::Prewarm(RouteId route) {
+  RouteState& state = StateOf(route);
+  state.used_at = host_.Now();
+  Nanos retry_at = 0;
+  if (free_slots(targets_[state.target]) > 0 && MayLaunch(state.target, state, &retry_at))
+    Launch(state.target, state);
+}
+
+PoolCounts Pool::counts(TargetId id) const {
+  const Target& target = targets_[id];
+  PoolCounts counts;
+  counts.budget = board(id).budget.load(std::memory_order_relaxed);
+  counts.slice = target.slice;
+  counts.open = target.open;
+  counts.opening = static_cast<uint32_t>(CountOf(target, BackendState::kOpening));
+  counts.idle = static_cast<uint32_t>(CountOf(target, BackendState::kIdle) +
+                                      CountOf(target, BackendState::kAsking));
+  counts.linked = static_cast<uint32_t>(CountOf(target, BackendState::kLinked));
+  counts.waiting = target.waiting;
+  return counts;
+}
+
+bool Pool::empty() const {
+  for (TargetId id = 0; id < target_count_; ++id) {
+    if (targets_[id].open > 0 || targets_[id].waiting > 0) return false;
+  }
+  return true;
+}
+
+void Pool::Describe(std::string& out) const {
+  for (const auto& route : route_states_) {
+    if (route == nullptr) continue;
+    engine::Append(out, "route=", route->id, " waiters=", route->waiters.size(),
+                   " idle=", route->idle.size(), " opening=", route->opening, "\n");
+  }
+}
+
+void Pool::CheckInvariants() const {
+  for (TargetId id = 0; id < target_count_; ++id) {
+    const Target& target = targets_[id];
+    size_t backends = 0;
+    for (const auto& list : target.backends) backends += list.size();
+    CHECK(backends == target.open);
+    CHECK(target.open <= target.slice);
+    size_t waiters = 0;
+    for (const auto& route : route_states_) {
+      if (route != nullptr && route->target == id) waiters += route->waiters.size();
+    }
+    CHECK(waiters == target.waiting);
+  }
+}
+
+}  // namespace weir::pool

@@ -1,0 +1,234 @@
+// One shard's part of the pool: its backends, its slots, the clients that wait here.
+//
+// To borrow: an idle backend of the route here; one of another shard; a free slot, here or
+// elsewhere, for a new backend; an idle backend of another route, whose slot is used; else wait. To
+// return: to the oldest waiter, here unless one elsewhere has waited clearly longer; else idle.
+//
+// A backend occupies a slot from the beginning of its login until its server has closed. A shard's
+// slots are its slice; the sum of all slices is the budget, which only the target's steward
+// changes. Slots follow demand: by request (one outstanding per pair of shards), or offered to a
+// want that was published on the board.
+//
+// pool.cc: borrowing and returning. balance.cc: what to do for those who wait. lending.cc: other
+// shards. ledger.cc: the budget. janitor.cc: idle backends and their age.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/prng.h"
+#include "engine/mailbox.h"
+#include "engine/timer_wheel.h"
+#include "pool/core/board.h"
+#include "pool/core/borrow_queue.h"
+#include "pool/core/launch.h"
+#include "pool/core/routes.h"
+
+namespace weir::pool {
+
+struct PoolOptions {
+  uint32_t max_percent = 100;
+  uint32_t max_idle_percent = 50;
+  uint32_t min_idle = 0;
+  engine::Nanos route_switch_bound = 50 * engine::kMillisecond;
+  engine::Nanos idle_timeout = 300 * engine::kSecond;
+  engine::Nanos lifetime = 86400 * engine::kSecond;
+  bool rotate = false;  // never a client's last backend if there is another: for tests
+};
+
+// What all shards share.
+struct PoolShared {
+  PoolShared(uint32_t shard_count, uint32_t target_count);
+
+  RouteTable routes;
+  const uint32_t shards;
+  std::vector<std::unique_ptr<TargetBoard>> targets;
+  std::unique_ptr<std::atomic<uint32_t>[]> clients;  // of each shard, for placement
+};
+
+// What a pool needs of its shard.
+class PoolHost {
+ public:
+  virtual uint32_t shard_id() const = 0;
+  virtual engine::Nanos Now() const = 0;
+  virtual engine::TimerWheel& Timers() = 0;
+  virtual engine::Prng& Random() = 0;
+  virtual void Send(uint32_t shard, engine::Message&& message) = 0;
+  virtual void PoolLog(bool warning, std::string_view line) = 0;
+
+ protected:
+  ~PoolHost() = default;
+};
+
+struct PoolCounts {
+  uint32_t budget = 0;
+  uint32_t slice = 0;
+  uint32_t open = 0;
+  uint32_t opening = 0;
+  uint32_t idle = 0;
+  uint32_t linked = 0;
+  uint32_t waiting = 0;
+};
+
+class Pool {
+ public:
+  // Messages of this kind and the 255 behind it are the pool's.
+  static constexpr uint32_t kMessages = 0x100;
+
+  Pool(PoolHost& host, BackendDriver& driver, PoolShared& shared, RouteCache& routes,
+       const PoolOptions& options);
+  ~Pool();
+
+  // An idle backend at once, linked; else nullptr, and the waiter waits.
+  Backend* Borrow(Waiter& waiter);
+  void Leave(Waiter& waiter);
+  // Linked, clean, nothing owed.
+  void Return(Backend& backend);
+  // Linked, must not be used again.
+  void Discard(Backend& backend);
+  // Somebody, on any shard, waits for a backend of the target. As of the last tick for other
+  // shards.
+  bool OthersWait(TargetId target) const {
+    return targets_[target].waiting > 0 || targets_[target].wanted_elsewhere;
+  }
+
+  // From the driver.
+  void OnOpened(Backend& backend, const ServerFacts& facts);
+  void OnOpenFailed(Backend& backend, const LaunchFailure& failure);  // OnClosed follows
+  void OnFacts(Backend& backend, const ServerFacts& facts);
+  void OnClosed(Backend& backend);
+  void OnLost(Backend& backend);  // OnClosed follows
+  void OnDetached(Backend& backend, std::unique_ptr<engine::MessageBody> body);
+
+  void OnMessage(engine::Message&& message);
+  void OnTickEnd();
+  void Drain();
+  void Reconfigure(const PoolOptions& options) { options_ = options; }
+  // Wants one backend of the route to be opened, if there is room.
+  void Prewarm(RouteId route);
+
+  PoolCounts counts(TargetId target) const;
+  bool empty() const;  // no backend and no waiter
+  void Describe(std::string& out) const;
+  void CheckInvariants() const;
+
+ private:
+  friend class Waiter;
+
+  struct RouteState {
+    RouteId id = 0;
+    TargetId target = 0;
+    engine::IntrusiveList<Backend, &Backend::idle_link_> idle;  // most recently used first
+    engine::IntrusiveList<Waiter, &Waiter::link_> waiters;      // oldest first
+    engine::ListLink active_link;                               // while it has waiters
+    uint32_t opening = 0;                                       // logins in progress
+    uint32_t asked = 0;   // requests and evictions under way for it
+    bool proven = false;  // a backend of it has logged in here
+    engine::Nanos refused_until = 0;
+    std::vector<uint8_t> refusal;  // the server's error
+    engine::Nanos used_at = 0;
+    uint64_t skipped_in = 0;  // the pass of Balance that can do no more for it
+  };
+  struct Target {
+    engine::IntrusiveList<Backend, &Backend::state_link_> backends[kBackendStates];
+    engine::IntrusiveList<RouteState, &RouteState::active_link> active;
+    uint32_t slice = 0;
+    uint32_t open = 0;  // slots in use
+    uint32_t debt = 0;  // slots to give back to the steward
+    uint32_t waiting = 0;
+    bool wanted_elsewhere = false;
+    bool dirty = false;
+    engine::Timer retry;  // a launch was put off
+    Pool* pool = nullptr;
+    void OnRetry();
+    BoardState published;
+    std::vector<bool> outstanding;     // a request to that shard is not yet answered
+    std::vector<RouteId> asked_for;    // ... for that route
+    std::vector<uint32_t> refused_at;  // epoch of its board line when it refused
+    // The steward's.
+    uint32_t issued = 0;          // the sum of all slices, and slots in messages
+    uint32_t recalled = 0;        // debts not yet paid
+    uint32_t wanted_budget = 1;   // by the server's facts
+    engine::Nanos cut_until = 0;  // after a 53300
+    uint32_t cut_budget = 0;
+  };
+
+  RouteState& StateOf(RouteId route);
+  Target& TargetOf(const Backend& backend) { return targets_[backend.target()]; }
+  TargetBoard& board(TargetId target) const { return *shared_.targets[target]; }
+  bool steward(TargetId target) const { return target % shared_.shards == host_.shard_id(); }
+  uint32_t free_slots(const Target& target) const {
+    return target.slice > target.open ? target.slice - target.open : 0;
+  }
+  size_t CountOf(const Target& target, BackendState state) const;
+
+  void Move(Backend& backend, BackendState to);
+  void Enqueue(RouteState& route, Waiter& waiter);
+  void Dequeue(RouteState& route, Waiter& waiter);
+  void OnDeadline(Waiter& waiter);
+  Backend* TakeIdle(RouteState& route, Waiter& waiter);
+  void Serve(Waiter& waiter, Backend& backend);
+  void Settle(Backend& backend);
+  bool SettleElsewhere(Backend& backend, RouteState& route);
+  void MakeIdle(Backend& backend);
+  void CloseBackend(Backend& backend);
+  void FailWaiters(RouteState& route, BorrowFailure failure, engine::Bytes error);
+  void Occupy(Backend& backend);
+
+  // balance.cc
+  void Balance(TargetId id);
+  RouteState* OldestUncovered(Target& target, uint64_t pass);
+  bool MayLaunch(TargetId id, const RouteState& route, engine::Nanos* retry_at) const;
+  void Launch(TargetId id, RouteState& route);
+  Backend* OldestIdle(Target& target, const RouteState* but);
+  bool MayEvict(TargetId id, const RouteState& route);
+  void OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& failure);
+
+  // lending.cc
+  void Publish(TargetId id);
+  BoardState StateForBoard(TargetId id);
+  void OfferPlenty(TargetId id);
+  bool Ask(TargetId id, RouteState& route, bool idle_only, bool evict);
+  void Lend(Backend& backend, uint32_t shard);
+  void GrantSlots(TargetId id, uint32_t shard, uint32_t count, bool answer);
+  void OnRequest(const engine::Message& message);
+  void OnAnswer(TargetId id, uint32_t shard);
+  void SendTo(uint32_t shard, uint32_t kind, uint64_t a, uint64_t b, uint64_t c,
+              std::unique_ptr<engine::MessageBody> body = nullptr);
+
+  void TellSteward(TargetId id, const ServerFacts& facts);
+  void TellStewardCut(TargetId id);
+  void Recall(TargetId id, uint32_t shard, uint32_t count);
+  void GiveBack(TargetId id, uint32_t count);
+
+  // ledger.cc
+  void Learn(TargetId id, const ServerFacts& facts);
+  void Cut(TargetId id);
+  void SetBudget(TargetId id);
+  void PayDebt(TargetId id);
+  void SlotsBack(TargetId id, uint32_t count);
+
+  // janitor.cc
+  void OnJanitor();
+  void CloseIdle(TargetId id, engine::Nanos now);
+  void KeepWarm(TargetId id);
+  void AskFactsIfDue(TargetId id, engine::Nanos now);
+
+  PoolHost& host_;
+  BackendDriver& driver_;
+  PoolShared& shared_;
+  RouteCache& routes_;
+  PoolOptions options_;
+  std::unique_ptr<Target[]> targets_;
+  const uint32_t target_count_;
+  std::vector<std::unique_ptr<RouteState>> route_states_;  // by id
+  std::vector<Backend*> returning_;  // returned while another return is under way
+  bool settling_ = false;
+  bool draining_ = false;
+  uint64_t passes_ = 0;
+  uint64_t numbers_ = 0;
+  engine::Timer janitor_;
+};
+
+}  // namespace weir::pool

@@ -1,0 +1,72 @@
+// Routes: what cannot be changed on a live backend. Clients of one route share backends.
+//
+// Ids are dense and process-wide, given under a mutex when a shard sees a key for the first time;
+// every shard caches them. A route lives as long as the program.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/base/text.h"
+
+namespace weir::pool {
+
+using RouteId = uint32_t;  // 0: none
+using TargetId = uint32_t;
+
+enum class TargetRole : uint8_t { kReadWrite, kReadOnly };
+
+struct RouteKey {
+  TargetRole role = TargetRole::kReadWrite;
+  std::string database;
+  std::string user;
+  std::string parameters;  // the startup settings, in one canonical text
+
+  std::string Text() const;
+};
+
+struct Route {
+  RouteId id = 0;
+  RouteKey key;
+  // currval or lastval was seen on it: from then on a client that makes sequence values keeps its
+  // backend for one more transaction.
+  mutable std::atomic<bool> sequences_are_read{false};
+};
+
+class RouteTable {
+ public:
+  // More routes than this are refused.
+  static constexpr size_t kRoutesMax = 65536;
+
+  absl::StatusOr<const Route*> Intern(const RouteKey& key);
+
+ private:
+  std::mutex mutex_;
+  std::deque<Route> routes_;
+  engine::TextMap<const Route*> by_text_;
+};
+
+// One shard's view.
+class RouteCache {
+ public:
+  explicit RouteCache(RouteTable& table) : table_(table) {}
+  absl::StatusOr<RouteId> Intern(const RouteKey& key);
+  // Of an id that this shard has interned or learned.
+  const Route& Get(RouteId id) const { return *routes_[id]; }
+  bool Knows(RouteId id) const { return id < routes_.size() && routes_[id] != nullptr; }
+  // From another shard's message.
+  void Learn(const Route& route);
+
+ private:
+  RouteTable& table_;
+  engine::TextMap<const Route*> by_text_;
+  std::vector<const Route*> routes_;
+};
+
+}  // namespace weir::pool

@@ -1,0 +1,283 @@
+// The program: reads its configuration, opens its listeners, starts the shards, then waits for signals.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "engine/base/log.h"
+#include "engine/base/text.h"
+#include "engine/shards.h"
+#include "engine/signals.h"
+#include "engine/socket.h"
+#include "engine/topology.h"
+#include "pool/config/describe.h"
+#include "pool/config/load_toml.h"
+#include "pool/config/salt_key.h"
+#include "pool/proxy.h"
+#include "protocol/postgres/dialect.h"
+
+#include <csignal>
+
+namespace weir::pool {
+namespace {
+
+using engine::Cat;
+using engine::Log;
+using engine::LogLevel;
+using engine::Nanos;
+
+constexpr int kExitRuntime = 1;
+constexpr int kExitConfiguration = 2;
+constexpr int kBacklog = 4096;
+// Descriptors that are not clients': rings, listeners, logs, files, and backends beside each client.
+constexpr uint64_t kDescriptorsKept = 64;
+
+constexpr const char* kUsage =
+    "usage: weir --config FILE           run in the foreground, log to standard error\n"
+    "       weir --config FILE --check   validate the configuration and exit\n"
+    "       weir --version | --help\n"
+    "\n"
+    "signals: SIGTERM drains and stops (a second one stops at once), SIGHUP reloads the configuration,\n"
+    "         SIGUSR1 logs every shard, route and pin\n"
+    "exit status: 0, 1 (runtime), 2 (configuration)\n"
+    "\n"
+    "options of the configuration file (TOML):\n";
+
+struct Arguments {
+  std::string config;
+  bool check = false;
+};
+
+int Complain(std::string_view text) {
+  std::fprintf(stderr, "weir: %.*s\n", static_cast<int>(text.size()), text.data());
+  return kExitConfiguration;
+}
+
+// -1: go on.
+int ParseArguments(int count, char** values, Arguments& out) {
+  for (int i = 1; i < count; ++i) {
+    const std::string_view value = values[i];
+    if (value == "--version") {
+      std::printf("weir %s\n", WEIR_VERSION);
+      return 0;
+    }
+    if (value == "--help" || value == "-h") {
+      std::printf("%s%s", kUsage, OptionsHelp().c_str());
+      return 0;
+    }
+    if (value == "--check") {
+      out.check = true;
+    } else if (value == "--config" && i + 1 < count) {
+      out.config = values[++i];
+    } else if (value.starts_with("--config=")) {
+      out.config = value.substr(9);
+    } else {
+      return Complain(Cat("unknown or incomplete argument \"", value, "\"; see weir --help"));
+    }
+  }
+  if (out.config.empty()) return Complain("--config FILE is needed; see weir --help");
+  return -1;
+}
+
+class Program {
+ public:
+  int Run(const Arguments& arguments) {
+    path_ = arguments.config;
+    absl::StatusOr<Snapshot> snapshot = Load();
+    if (!snapshot.ok()) return Complain(std::string(snapshot.status().message()));
+    if (arguments.check) {
+      std::printf("weir: %s is valid\n", path_.c_str());
+      return 0;
+    }
+    snapshot_ = *std::move(snapshot);
+    absl::StatusOr<engine::UringMask> mask =
+        engine::UringMask::Parse(std::getenv("WEIR_MASK") == nullptr ? "" : std::getenv("WEIR_MASK"));
+    if (!mask.ok()) return Complain(std::string(mask.status().message()));
+    options_.uring.mask = *mask;
+    ConfigureShards();
+    shared_ = std::make_unique<ProxyShared>(options_.shards, static_cast<uint32_t>(snapshot_.config->targets.size()));
+    const uint64_t descriptors = engine::RaiseDescriptorLimit();
+    shared_->clients_max = descriptors > 2 * kDescriptorsKept ? descriptors - kDescriptorsKept : descriptors;
+    engine::BlockSignals();
+    if (absl::Status status = OpenListeners(); !status.ok()) return Fail(status);
+    engine::StartLog();
+    const int result = Serve();
+    engine::StopLog();
+    return result;
+  }
+
+ private:
+  int Fail(const absl::Status& status) {
+    Log(LogLevel::kError, std::string(status.message()));
+    return kExitRuntime;
+  }
+
+  absl::StatusOr<Snapshot> Load() {
+    absl::StatusOr<Config> config = LoadConfig(path_);
+    if (!config.ok()) return config.status();
+    if (salt_key_.empty()) {
+      absl::StatusOr<std::string> key = LoadSaltKey(*config, entropy_);
+      if (!key.ok()) return key.status();
+      salt_key_ = *std::move(key);
+    }
+    absl::StatusOr<std::unique_ptr<const Users>> users = Users::Load(*config, entropy_, salt_key_);
+    if (!users.ok()) return users.status();
+    return Snapshot{std::make_shared<const Config>(*std::move(config)), std::move(*users)};
+  }
+
+  void ConfigureShards() {
+    const EngineOptions& from = snapshot_.config->engine;
+    const engine::Topology topology = engine::ReadTopology();
+    options_.shards = from.shards > 0 ? static_cast<uint32_t>(from.shards) : topology.DefaultShards();
+    options_.pin_threads = from.pin_threads == "true" ||
+                           (from.pin_threads == "auto" && topology.quota == 0 && options_.shards < topology.cpus);
+    options_.shard.buffer_memory = from.buffer_memory;
+    options_.shard.spin = from.spin * engine::kMicrosecond;
+  }
+
+  absl::Status OpenListeners() {
+    for (const EndpointOptions& endpoint : snapshot_.config->endpoints) {
+      const absl::StatusOr<engine::Address> address = engine::Address::Parse(endpoint.listen, 5432);
+      if (!address.ok()) return address.status();
+      const absl::StatusOr<int> fd = engine::OpenListener(*address, kBacklog);
+      if (!fd.ok()) return fd.status();
+      shared_->listeners.push_back(*fd);
+      shared_->local_listeners.push_back(address->IsLocal());
+      if (address->IsUnix()) socket_files_.push_back(address->path());
+    }
+    return absl::OkStatus();
+  }
+
+  int Serve() {
+    postgres::StatementTable statements;
+    engine::Shards shards(options_);
+    const absl::Status started = shards.Start([this, &statements](engine::Shard& shard) {
+      return std::make_unique<ShardProxy>(
+          shard, *shared_, snapshot_,
+          std::make_unique<postgres::PostgresDialect>(statements, shard.entropy(), shard.id()));
+    });
+    if (!started.ok()) return Fail(started);
+    std::string where;
+    for (const EndpointOptions& endpoint : snapshot_.config->endpoints) engine::Append(where, " endpoint=", endpoint.listen);
+    Log(LogLevel::kInfo, Cat("event=ready name=", snapshot_.config->proxy.name, " version=", WEIR_VERSION,
+                             " shards=", options_.shards, where));
+    engine::NotifyServiceManager("READY=1");
+    WaitForEnd(shards);
+    shards.Join();
+    for (const int fd : shared_->listeners) close(fd);
+    for (const std::string& file : socket_files_) unlink(file.c_str());
+    Log(LogLevel::kInfo, "event=stopped");
+    return 0;
+  }
+
+  void WaitForEnd(engine::Shards& shards) {
+    Nanos next_statistics = engine::MonotonicNow() + snapshot_.config->proxy.stats_period;
+    Nanos give_up_at = engine::kForever;
+    while (!shards.stopped()) {
+      const Nanos period = snapshot_.config->proxy.stats_period;
+      const int signal = engine::WaitForSignal(give_up_at == engine::kForever ? 100 * engine::kMillisecond
+                                                                              : 5 * engine::kMillisecond);
+      const Nanos now = engine::MonotonicNow();
+      if (signal == SIGTERM || signal == SIGINT) {
+        if (give_up_at != engine::kForever) StopAtOnce("a second signal");
+        Log(LogLevel::kInfo, "event=draining: transactions under way may end");
+        engine::NotifyServiceManager("STOPPING=1");
+        give_up_at = now + snapshot_.config->proxy.shutdown_timeout;
+        Tell(shards, kDrainMessage);
+      } else if (signal == SIGHUP) {
+        Reload(shards);
+      } else if (signal == SIGUSR1) {
+        Tell(shards, kDescribeMessage);
+      }
+      if (now >= give_up_at) StopAtOnce("shutdown_timeout");
+      if (period > 0 && now >= next_statistics && give_up_at == engine::kForever) {
+        next_statistics = now + period;
+        LogStatistics(shards);
+      }
+    }
+  }
+
+  // What is still under way is cut off: the kernel closes it all.
+  [[noreturn]] void StopAtOnce(std::string_view why) {
+    Log(LogLevel::kWarn, Cat("event=stopped: ", why, ": what was under way is cut off"));
+    engine::StopLog();
+    for (const std::string& file : socket_files_) unlink(file.c_str());
+    _exit(0);
+  }
+
+  void Tell(engine::Shards& shards, uint32_t kind) {
+    for (uint32_t shard = 0; shard < shards.count(); ++shard) {
+      engine::Message message;
+      message.kind = kind;
+      shards.Post(shard, std::move(message));
+    }
+  }
+
+  void Reload(engine::Shards& shards) {
+    absl::StatusOr<Snapshot> next = Load();
+    if (!next.ok()) {
+      Log(LogLevel::kError, Cat("event=reload_failed: the old configuration stays: ", std::string(next.status().message())));
+      return;
+    }
+    for (const std::string& option : NeedRestart(*snapshot_.config, *next->config)) {
+      Log(LogLevel::kWarn, Cat("event=reload: ", option, " needs a restart; its old value stays in force"));
+    }
+    // Addresses and targets are what they were at start.
+    auto config = std::make_shared<Config>(*next->config);
+    config->endpoints = snapshot_.config->endpoints;
+    config->targets.resize(snapshot_.config->targets.size());
+    for (size_t i = 0; i < config->targets.size(); ++i) {
+      config->targets[i].host = snapshot_.config->targets[i].host;
+      config->targets[i].port = snapshot_.config->targets[i].port;
+    }
+    config->engine = snapshot_.config->engine;
+    next->config = config;
+    snapshot_ = *std::move(next);
+    for (uint32_t shard = 0; shard < shards.count(); ++shard) {
+      auto body = std::make_unique<ReloadBody>();
+      body->snapshot = snapshot_;
+      engine::Message message;
+      message.kind = kReloadMessage;
+      message.body = std::move(body);
+      shards.Post(shard, std::move(message));
+    }
+    Log(LogLevel::kInfo, "event=reloaded");
+  }
+
+  void LogStatistics(engine::Shards& shards) {
+    std::vector<ShardStatistics> now(shards.count());
+    std::atomic<uint32_t> done{0};
+    for (uint32_t shard = 0; shard < shards.count(); ++shard) {
+      engine::Message message;
+      message.kind = kStatisticsMessage;
+      message.body = std::make_unique<StatisticsBody>(now[shard], done);
+      shards.Post(shard, std::move(message));
+    }
+    while (done.load(std::memory_order_acquire) < shards.count()) std::this_thread::yield();
+    for (const std::string& line : StatisticsLines(statistics_, now)) Log(LogLevel::kInfo, line);
+    statistics_ = std::move(now);
+  }
+
+  std::string path_;
+  engine::SystemEntropy entropy_;
+  std::string salt_key_;
+  Snapshot snapshot_;
+  engine::ShardsOptions options_;
+  std::unique_ptr<ProxyShared> shared_;
+  std::vector<std::string> socket_files_;
+  std::vector<ShardStatistics> statistics_;
+};
+
+}  // namespace
+}  // namespace weir::pool
+
+int main(int count, char** values) {
+  weir::pool::Arguments arguments;
+  const int result = weir::pool::ParseArguments(count, values, arguments);
+  if (result >= 0) return result;
+  weir::pool::Program program;
+  return program.Run(arguments);
+}

@@ -1,0 +1,44 @@
+#include "pool/metrics/statistics.h"
+
+#include "engine/base/text.h"
+
+namespace weir::pool {
+namespace {
+
+std::string Line(std::string_view who, const ShardStatistics& now, const ShardMetrics& since) {
+  const auto micros = [&since](double fraction) { return since.borrow_wait.Percentile(fraction) / engine::kMicrosecond; };
+  return engine::Cat("event=statistics shard=", who, " clients=", now.clients, " backends=", now.backends,
+                     " budget=", now.budget, " borrowed=", now.borrowed, " pinned=", now.pinned, " waiting=", now.waiting,
+                     " transactions=", since[Counter::kTransactions],
+                     " borrow_timeouts=", since[Counter::kDatabaseConnectionsBorrowRequestsAborted],
+                     " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99));
+}
+
+}  // namespace
+
+std::vector<std::string> StatisticsLines(const std::vector<ShardStatistics>& before,
+                                         const std::vector<ShardStatistics>& after) {
+  std::vector<std::string> lines;
+  ShardStatistics all;
+  for (size_t i = 0; i < after.size(); ++i) {
+    const ShardStatistics& now = after[i];
+    ShardMetrics since = now.metrics;
+    if (i < before.size()) {
+      for (size_t c = 0; c < kCounters; ++c) since.counters[c] -= before[i].metrics.counters[c];
+      since.borrow_wait = now.metrics.borrow_wait.Since(before[i].metrics.borrow_wait);
+    }
+    lines.push_back(Line(engine::Cat(now.shard), now, since));
+    all.clients += now.clients;
+    all.backends += now.backends;
+    all.borrowed += now.borrowed;
+    all.pinned += now.pinned;
+    all.waiting += now.waiting;
+    all.budget = now.budget;
+    for (size_t c = 0; c < kCounters; ++c) all.metrics.counters[c] += since.counters[c];
+    all.metrics.borrow_wait.Add(since.borrow_wait);
+  }
+  lines.push_back(Line("all", all, all.metrics));
+  return lines;
+}
+
+}  // namespace weir::pool

@@ -1,0 +1,256 @@
+#include "pool/proxy.h"
+
+#include <cstring>
+
+#include "engine/base/check.h"
+#include "engine/base/log.h"
+#include "engine/base/text.h"
+#include "engine/socket.h"
+#include "pool/core/placement.h"
+#include "pool/session/startup_parameters.h"
+
+namespace weir::pool {
+
+using engine::Cat;
+using engine::Nanos;
+
+namespace {
+
+constexpr Nanos kSweepPeriod = engine::kSecond;
+
+}  // namespace
+
+PoolOptions PoolOptionsOf(const Config& config) {
+  const ConnectionPoolOptions& from = config.connection_pool;
+  PoolOptions options;
+  options.max_percent = static_cast<uint32_t>(from.max_connections_percent);
+  options.max_idle_percent = static_cast<uint32_t>(from.max_idle_connections_percent);
+  options.min_idle = static_cast<uint32_t>(from.min_idle_connections);
+  options.route_switch_bound = from.route_switch_bound;
+  options.idle_timeout = from.backend_idle_timeout;
+  options.lifetime = from.backend_lifetime;
+  options.rotate = from.debug_borrow == "rotate";
+  return options;
+}
+
+ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot snapshot,
+                       std::unique_ptr<protocol::Dialect> speaks)
+    : SessionServices(its_shard, pool_, route_cache_, shard_metrics_, *speaks, shared.greetings, keys_,
+                      client_slab_, backend_slab_, cancel_slab_),
+      shared_(shared),
+      dialect_(std::move(speaks)),
+      route_cache_(shared.pool.routes),
+      trace_(its_shard.id()),
+      pool_(*this, *this, shared.pool, route_cache_, PoolOptionsOf(*snapshot.config)) {
+  client_serials = uint64_t{its_shard.id()} << 48;
+  Use(std::move(snapshot));
+  sweep_.Bind(engine::Callback::To<&ShardProxy::OnSweep>(*this));
+}
+
+ShardProxy::~ShardProxy() { shard.timers().Cancel(sweep_); }
+
+void ShardProxy::Use(Snapshot snapshot) {
+  if (snapshot_.config != nullptr) old_snapshots_.push_back(std::move(snapshot_));
+  snapshot_ = std::move(snapshot);
+  config = snapshot_.config.get();
+  users = snapshot_.users.get();
+  const ConnectionPoolOptions& options = config->connection_pool;
+  dialect.SetLimits(static_cast<uint32_t>(options.statement_scan_limit),
+                    static_cast<uint32_t>(options.max_prepared_statements));
+  shard.streams().write_timeout = config->proxy.client_write_timeout;
+  pool_.Reconfigure(PoolOptionsOf(*config));
+}
+
+void ShardProxy::OnStart() {
+  for (uint32_t i = 0; i < shared_.listeners.size(); ++i) {
+    listeners_.push_back(std::make_unique<engine::Listener>(shard, shared_.listeners[i], i, *this));
+    listeners_.back()->Start();
+  }
+  shard.timers().Arm(sweep_, shard.now() + kSweepPeriod);
+  Prewarm();
+}
+
+// At start the databases that secrets name are the routes to be warmed; later those that were used.
+void ShardProxy::Prewarm() {
+  if (shard.id() != 0 || config->connection_pool.min_idle_connections == 0) return;
+  for (const auto& [user, database] : users->Databases()) {
+    const absl::StatusOr<RouteId> route = routes.Intern({TargetRole::kReadWrite, database, user, ""});
+    if (route.ok()) pool_.Prewarm(*route);
+  }
+}
+
+void ShardProxy::OnTickEnd() { pool_.OnTickEnd(); }
+
+bool ShardProxy::Admit(uint32_t listener, int fd) {
+  const ProxyOptions& options = config->proxy;
+  std::string text;
+  const uint64_t most = options.max_client_connections == 0
+                            ? shared_.clients_max
+                            : std::min<uint64_t>(shared_.clients_max, static_cast<uint64_t>(options.max_client_connections));
+  if (shared_.clients.load(std::memory_order_relaxed) >= most) {
+    text = Cat("The maximum number of client connections to the proxy exceeded ", most, ".");
+  } else if (options.client_connection_rate > 0) {
+    if (shard.now() - accept_second_ >= engine::kSecond) {
+      accept_second_ = shard.now();
+      accept_second_count_ = 0;
+    }
+    // Each shard has its share.
+    const int64_t share = std::max<int64_t>(1, options.client_connection_rate / shard.count());
+    if (++accept_second_count_ > share) {
+      text = Cat("Rate of connection to proxy exceeded ", options.client_connection_rate, ".");
+    }
+  }
+  if (text.empty()) return true;
+  metrics.Add(Counter::kClientsRefused);
+  const std::string error = dialect.EncodeError(true, "53300", text);
+  // The socket's buffer is empty: this does not wait.
+  engine::SendLastWords(fd, error);
+  shard.io().Close(fd);
+  return false;
+}
+
+void ShardProxy::OnAccepted(uint32_t listener, int fd) {
+  if (!Admit(listener, fd)) return;
+  shared_.clients.fetch_add(1, std::memory_order_relaxed);
+  shared_.pool.clients[shard.id()].fetch_add(1, std::memory_order_relaxed);
+  clients.Emplace(*this, listener).Accept(fd, shared_.local_listeners[listener]);
+}
+
+void ShardProxy::OnAcceptPaused(uint32_t listener, int error) {
+  engine::Log(engine::LogLevel::kError,
+              Cat("[proxyEndpoint=", config->endpoints[listener].name, "] event=accept_paused: ",
+                  std::string_view(std::strerror(error)), ": new clients wait until a descriptor is free (raise LimitNOFILE)"));
+}
+
+void ShardProxy::OnAcceptResumed(uint32_t listener) {
+  engine::Log(engine::LogLevel::kInfo,
+              Cat("[proxyEndpoint=", config->endpoints[listener].name, "] event=accept_resumed"));
+}
+
+void ShardProxy::OnListenerStopped(uint32_t) { StopIfEmpty(); }
+
+Backend& ShardProxy::Open(RouteId route, TargetId target) {
+  BackendSession& backend = backends.Emplace(*this, route, target);
+  backend.Open();
+  return backend;
+}
+
+void ShardProxy::Close(Backend& backend) { static_cast<BackendSession&>(backend).Terminate(); }
+void ShardProxy::Detach(Backend& backend) { static_cast<BackendSession&>(backend).DetachStream(); }
+void ShardProxy::AskFacts(Backend& backend) { static_cast<BackendSession&>(backend).AskFacts(); }
+
+Backend& ShardProxy::Attach(RouteId route, TargetId target, std::unique_ptr<engine::MessageBody> body) {
+  BackendSession& backend = backends.Emplace(*this, route, target);
+  backend.Attach(static_cast<MovingBackend&>(*body));
+  return backend;
+}
+
+void ShardProxy::PoolLog(bool warning, std::string_view line) {
+  engine::Log(warning ? engine::LogLevel::kWarn : engine::LogLevel::kInfo, line);
+}
+
+uint32_t ShardProxy::PlaceClient() {
+  if (shard.count() == 1) return shard.id();
+  const TargetBoard& board = *shared_.pool.targets[0];
+  return PlaceOn(shared_.pool.clients.get(), shard.count(), 0, board.budget.load(std::memory_order_relaxed),
+                 board.known.load(std::memory_order_relaxed), shard.id());
+}
+
+void ShardProxy::OnClientGone() { StopIfEmpty(); }
+
+void ShardProxy::OnMessage(engine::Message&& message) {
+  switch (message.kind) {
+    case kPlaceClientMessage: {
+      auto& placed = static_cast<PlacedClient&>(*message.body);
+      shared_.pool.clients[shard.id()].fetch_add(1, std::memory_order_relaxed);
+      clients.Emplace(*this, placed.endpoint).Place(placed);
+      return;
+    }
+    case kCancelMessage:
+      CancelClient(*this, static_cast<uint32_t>(message.words[0]), static_cast<uint32_t>(message.words[1]));
+      return;
+    case kReloadMessage:
+      Use(std::move(static_cast<ReloadBody&>(*message.body).snapshot));
+      return;
+    case kDescribeMessage:
+      Describe();
+      return;
+    case kDrainMessage:
+      Drain();
+      return;
+    case kStatisticsMessage: {
+      auto& body = static_cast<StatisticsBody&>(*message.body);
+      FillStatistics(body.out);
+      body.done.fetch_add(1, std::memory_order_release);
+      return;
+    }
+    default:
+      CHECK(message.kind >= Pool::kMessages && message.kind < Pool::kMessages + 0x100);
+      pool_.OnMessage(std::move(message));
+      return;
+  }
+}
+
+void ShardProxy::Drain() {
+  if (draining) return;
+  draining = true;
+  for (const auto& listener : listeners_) listener->Stop();
+  clients.ForEach([](ClientSession& client) { client.Drain(); });
+  pool_.Drain();
+  stop_when_empty_ = true;
+  StopIfEmpty();
+}
+
+void ShardProxy::StopIfEmpty() {
+  if (!stop_when_empty_ || clients.size() > 0 || backends.size() > 0 || cancels.size() > 0) return;
+  for (const auto& listener : listeners_) {
+    if (!listener->stopped()) return;
+  }
+  shard.Stop();
+}
+
+// Once a second: clients that hold a backend with an unfinished message or an idle transaction.
+void ShardProxy::OnSweep() {
+  const Nanos now = shard.now();
+  shard.timers().Arm(sweep_, now + kSweepPeriod);
+  backends.ForEach([now](BackendSession& backend) {
+    if (ClientSession* client = backend.client(); client != nullptr) client->CheckUnfinished(now);
+  });
+}
+
+void ShardProxy::FillStatistics(ShardStatistics& out) {
+  const PoolCounts counts = pool_.counts(0);
+  out.shard = shard.id();
+  out.clients = clients.size();
+  out.backends = counts.open;
+  out.borrowed = counts.linked;
+  out.waiting = counts.waiting;
+  out.budget = counts.budget;
+  out.pinned = 0;
+  backends.ForEach([&out](BackendSession& backend) { out.pinned += backend.pinned ? 1 : 0; });
+  out.metrics = metrics;
+}
+
+void ShardProxy::Describe() {
+  const PoolCounts counts = pool_.counts(0);
+  std::string out = Cat("event=describe shard=", shard.id(), " clients=", clients.size(), " slice=", counts.slice,
+                        " open=", counts.open, " idle=", counts.idle, " linked=", counts.linked, " waiting=", counts.waiting,
+                        " buffers=", shard.chunks().bytes_in_use(), "\n");
+  pool_.Describe(out);
+  backends.ForEach([&out](BackendSession& backend) {
+    backend.Describe(out);
+    out.push_back('\n');
+  });
+  clients.ForEach([&out](ClientSession& client) {
+    if (!client.pinned() && client.state() != ClientState::kWaiting) return;
+    client.Describe(out);
+    out.push_back('\n');
+  });
+  for (std::string_view rest = out; !rest.empty();) {
+    const size_t end = rest.find('\n');
+    engine::Log(engine::LogLevel::kInfo, rest.substr(0, end));
+    rest.remove_prefix(std::min(rest.size(), end == std::string_view::npos ? rest.size() : end + 1));
+  }
+}
+
+}  // namespace weir::pool

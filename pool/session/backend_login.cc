@@ -1,0 +1,175 @@
+// A backend's way to ready: connect, log in, learn the server's limits, run init_query.
+#include "engine/address.h"
+#include "engine/base/check.h"
+#include "engine/base/text.h"
+#include "pool/session/backend_session.h"
+#include "pool/session/session_log.h"
+#include "pool/session/startup_parameters.h"
+
+namespace weir::pool {
+
+using Next = protocol::ServerLogin::Next;
+
+BackendSession::BackendSession(SessionServices& services, RouteId route, TargetId target)
+    : Backend(route, target), services_(services) {
+  timer_.Bind(engine::Callback::To<&BackendSession::OnTimer>(*this));
+}
+
+BackendSession::~BackendSession() {
+  CHECK(client_ == nullptr);
+  services_.shard.timers().Cancel(timer_);
+}
+
+void BackendSession::Open() {
+  const TargetOptions& target_options = services_.config->targets[target()];
+  services_.metrics.Add(Counter::kDatabaseConnectionRequests);
+  const engine::Nanos login_deadline =
+      services_.shard.now() + services_.config->connection_pool.backend_connect_timeout;
+  services_.shard.timers().Arm(timer_, login_deadline);
+  connector_.Start(services_.shard, target_options.host, target_options.port, login_deadline,
+                   *this);
+}
+
+void BackendSession::OnConnected(int fd) {
+  if (phase_ == BackendPhase::kTerminating) {
+    stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kBackends, *this);
+    stream_.Close();
+    return;
+  }
+  Move(BackendPhase::kLoggingIn);
+  stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kBackends, *this);
+  const RouteKey& route_key = services_.routes.Get(route()).key;
+  protocol::ServerLogin::Options options =
+      services_.users->LoginOptions(route_key.user, services_.config->targets[target()]);
+  options.user = route_key.user;
+  options.database = route_key.database;
+  options.parameters = FromCanonical(route_key.parameters);
+  options.init_query = services_.config->connection_pool.init_query;
+  login_ = services_.dialect.NewServerLogin(std::move(options));
+  std::string out;
+  login_->Start(out);
+  stream_.Queue(engine::AsBytes(out));
+}
+
+void BackendSession::OnConnectFailed(int error, std::string_view text) {
+  if (phase_ == BackendPhase::kTerminating) {
+    OnClosed();
+    return;
+  }
+  const bool timeout = error == ETIMEDOUT;
+  FailOpen({timeout ? LaunchFailure::Kind::kTimeout : LaunchFailure::Kind::kUnreachable,
+            std::string(text),
+            {}});
+}
+
+void BackendSession::OnCancelled() {
+  CHECK(phase_ == BackendPhase::kTerminating);
+  OnClosed();
+}
+
+void BackendSession::ContinueLogin(Next next) {
+  switch (next) {
+    case Next::kReceive:
+      return;
+    case Next::kNeedKeys:
+      services_.server_keys.Ask(services_, *this, services_.routes.Get(route()).key.user,
+                                login_->key_request());
+      return;
+    case Next::kDone:
+      OnLoggedIn();
+      return;
+    case Next::kFailed:
+      if (phase_ == BackendPhase::kAsking) {
+        LogBackendLost(services_, *this, login_->failure_text());
+        Lost();
+        return;
+      }
+      FailOpen(FailureOfLogin());
+      return;
+  }
+}
+
+void BackendSession::OnServerKeys(const protocol::ScramKeys& keys) {
+  if (phase_ != BackendPhase::kLoggingIn) return;
+  std::string out;
+  const Next next = login_->OnKeys(keys, out);
+  if (!out.empty()) stream_.Queue(engine::AsBytes(out));
+  ContinueLogin(next);
+}
+
+void BackendSession::OnLoggedIn() {
+  services_.shard.timers().Cancel(timer_);
+  const protocol::ServerLogin::Facts& facts = login_->facts();
+  const ServerFacts server{facts.max_connections, facts.superuser_reserved_connections,
+                           facts.reserved_connections};
+  if (phase_ == BackendPhase::kAsking) {
+    Move(BackendPhase::kReady);
+    services_.pool.OnFacts(*this, server);
+    return;
+  }
+  CHECK(phase_ == BackendPhase::kLoggingIn);
+  replies_ = services_.dialect.NewReplies(login_->parameters());
+  services_.greetings.Store(route(), login_->parameters());
+  services_.metrics.Add(Counter::kDatabaseConnectionsSetupSucceeded);
+  Move(BackendPhase::kReady);
+  services_.pool.OnOpened(*this, server);
+}
+
+void BackendSession::FailOpen(LaunchFailure failure) {
+  services_.metrics.Add(Counter::kDatabaseConnectionsSetupFailed);
+  services_.shard.timers().Cancel(timer_);
+  LogOpenFailure(services_, *this, failure);
+  const bool connecting = phase_ == BackendPhase::kConnecting;
+  Move(BackendPhase::kTerminating);
+  services_.pool.OnOpenFailed(*this, std::move(failure));
+  if (!connecting) {
+    stream_.Close();
+  } else if (connector_.active()) {
+    connector_.Cancel();
+  } else {
+    OnClosed();
+  }
+}
+
+LaunchFailure BackendSession::FailureOfLogin() const {
+  using Kind = LaunchFailure::Kind;
+  Kind kind = Kind::kOther;
+  switch (login_->failure()) {
+    case protocol::LoginFailure::kAuthentication:
+    case protocol::LoginFailure::kMethod:
+      kind = Kind::kAuthentication;
+      break;
+    case protocol::LoginFailure::kDatabase:
+      kind = Kind::kDatabase;
+      break;
+    case protocol::LoginFailure::kTooMany:
+      kind = Kind::kTooManyConnections;
+      break;
+    case protocol::LoginFailure::kStarting:
+      kind = Kind::kStarting;
+      break;
+    case protocol::LoginFailure::kNone:
+    case protocol::LoginFailure::kProtocol:
+    case protocol::LoginFailure::kInitQuery:
+    case protocol::LoginFailure::kOther:
+      break;
+  }
+  // What is not the server's own error is told to those who wait all the same.
+  const std::string own =
+      services_.dialect.EncodeError(true, "08006", engine::Cat("cannot connect to the database: ", login_->failure_text()));
+  const std::string_view error = login_->server_error().empty() ? std::string_view(own) : login_->server_error();
+  return {kind, std::string(login_->failure_text()),
+          std::vector<uint8_t>(error.begin(), error.end())};
+}
+
+void BackendSession::AskFacts() {
+  Move(BackendPhase::kAsking);
+  replies_->ForgetUnnamed();
+  services_.shard.timers().Arm(
+      timer_, services_.shard.now() + services_.config->connection_pool.backend_connect_timeout);
+  std::string out;
+  login_->AskFacts(out);
+  stream_.Queue(engine::AsBytes(out));
+}
+
+}  // namespace weir::pool

@@ -1,0 +1,336 @@
+// A backend in use: joining, parting, cleaning, moving, closing. Its login is in backend_login.cc.
+#include "pool/session/backend_session.h"
+
+#include "engine/base/text.h"
+#include "engine/base/check.h"
+#include "pool/session/cancel.h"
+#include "pool/session/client_session.h"
+#include "pool/session/session_log.h"
+
+namespace weir::pool {
+
+using protocol::ReplyStatus;
+using protocol::TransactionStatus;
+
+namespace {
+
+// What a client left behind is run out, cancelled and rolled back within this time, or the backend
+// is closed.
+constexpr engine::Nanos kCleanTimeout = 10 * engine::kSecond;
+// A server that does not close after Terminate gives its slot back after this time.
+constexpr engine::Nanos kTerminateTimeout = 5 * engine::kSecond;
+
+bool Allowed(BackendPhase from, BackendPhase to) {
+  switch (to) {
+    case BackendPhase::kConnecting:
+      return false;
+    case BackendPhase::kLoggingIn:
+      return from == BackendPhase::kConnecting;
+    case BackendPhase::kReady:
+      return from == BackendPhase::kLoggingIn || from == BackendPhase::kAsking ||
+             from == BackendPhase::kAbandoned || from == BackendPhase::kCleaning ||
+             from == BackendPhase::kCancelling || from == BackendPhase::kConnecting;
+    case BackendPhase::kAsking:
+    case BackendPhase::kAbandoned:
+    case BackendPhase::kDetaching:
+      return from == BackendPhase::kReady;
+    case BackendPhase::kCleaning:
+      return from == BackendPhase::kAbandoned;
+    case BackendPhase::kCancelling:
+      return from == BackendPhase::kReady || from == BackendPhase::kAbandoned ||
+             from == BackendPhase::kCleaning;
+    case BackendPhase::kTerminating:
+      return from != BackendPhase::kTerminating;
+  }
+  UNREACHABLE();
+}
+
+}  // namespace
+
+void BackendSession::Move(BackendPhase to) {
+  CHECK(Allowed(phase_, to));
+  phase_ = to;
+  CHECK(client_ == nullptr || phase_ == BackendPhase::kReady);
+}
+
+void BackendSession::Join(ClientSession& client, protocol::Requests& requests) {
+  CHECK(client_ == nullptr && phase_ == BackendPhase::kReady && replies_->quiet());
+  client_ = &client;
+  replies_->Join(requests);
+}
+
+void BackendSession::Part() {
+  CHECK(client_ != nullptr && replies_->quiet());
+  CHECK(replies_->transaction_status() == TransactionStatus::kIdle && !pinned);
+  client_ = nullptr;
+  replies_->Part();
+  if (!stream_.receiving()) stream_.ResumeReceiving();
+  if (cancels_ > 0) {
+    Move(BackendPhase::kCancelling);
+    services_.shard.timers().Arm(timer_, services_.shard.now() + kCleanTimeout);
+    return;
+  }
+  services_.pool.Return(*this);
+}
+
+void BackendSession::PartLost() {
+  CHECK(client_ != nullptr);
+  client_ = nullptr;
+  replies_->Part();
+}
+
+void BackendSession::Fail(std::string_view reason) {
+  CHECK(client_ == nullptr);
+  LogBackendLost(services_, *this, reason);
+  Lost();
+}
+
+// The client is gone in the middle. Complete requests run to their end; what it left open is ended.
+void BackendSession::Abandon(bool mid_message, bool was_pinned, bool reset) {
+  CHECK(client_ != nullptr);
+  const bool busy = replies_->owed() > 0;
+  if (reset && busy && !was_pinned) SendCancel();
+  client_ = nullptr;
+  replies_->Part();
+  if (was_pinned || !replies_->FinishAbandoned(mid_message, *this)) {
+    Move(BackendPhase::kAbandoned);
+    services_.pool.Discard(*this);
+    return;
+  }
+  Move(BackendPhase::kAbandoned);
+  if (!stream_.receiving()) stream_.ResumeReceiving();
+  services_.shard.timers().Arm(timer_, services_.shard.now() + kCleanTimeout);
+  Clean();
+}
+
+void BackendSession::Clean() {
+  if (!replies_->quiet()) return;
+  if (phase_ == BackendPhase::kCleaning && replies_->own_statement_failed()) {
+    services_.pool.Discard(*this);
+    return;
+  }
+  if (replies_->transaction_status() != TransactionStatus::kIdle) {
+    if (phase_ == BackendPhase::kCleaning) {
+      services_.pool.Discard(*this);
+      return;
+    }
+    Move(BackendPhase::kCleaning);
+    replies_->OwnStatement(services_.dialect.RollbackStatement(), *this);
+    return;
+  }
+  if (cancels_ > 0) {
+    Move(BackendPhase::kCancelling);
+    return;
+  }
+  services_.shard.timers().Cancel(timer_);
+  Move(BackendPhase::kReady);
+  services_.pool.Return(*this);
+}
+
+void BackendSession::SendCancel() {
+  if (cancels_ >= 8) return;
+  ++cancels_;
+  StartCancel(services_, *this);
+}
+
+void BackendSession::OnCancelAnswered() {
+  CHECK(cancels_ > 0);
+  --cancels_;
+  if (cancels_ > 0 || phase_ != BackendPhase::kCancelling) return;
+  services_.shard.timers().Cancel(timer_);
+  Move(BackendPhase::kReady);
+  services_.pool.Return(*this);
+}
+
+void BackendSession::OnBytes(engine::Slice bytes) {
+  last_reply_ = services_.shard.now();
+  switch (phase_) {
+    case BackendPhase::kReady:
+      if (client_ != nullptr) {
+        client_->OnReplies(std::move(bytes));
+        return;
+      }
+      TakeOwn(std::move(bytes));
+      return;
+    case BackendPhase::kAbandoned:
+    case BackendPhase::kCleaning:
+    case BackendPhase::kCancelling:
+      TakeOwn(std::move(bytes));
+      return;
+    case BackendPhase::kLoggingIn:
+    case BackendPhase::kAsking: {
+      std::string out;
+      const protocol::ServerLogin::Next next = login_->OnBytes(bytes.bytes(), out);
+      if (!out.empty()) stream_.Queue(engine::AsBytes(out));
+      ContinueLogin(next);
+      return;
+    }
+    case BackendPhase::kConnecting:
+    case BackendPhase::kDetaching:
+    case BackendPhase::kTerminating:
+      return;
+  }
+}
+
+// Bytes that no client is to see.
+void BackendSession::TakeOwn(engine::Slice bytes) {
+  const ReplyStatus status = replies_->Take(bytes.bytes(), *this);
+  if (status != ReplyStatus::kOk) {
+    LogBackendLost(services_, *this,
+                   status == ReplyStatus::kFatal
+                       ? services_.dialect.ErrorText(replies_->fatal_error())
+                       : std::string_view("unexpected message from the server"));
+    Lost();
+    return;
+  }
+  if (phase_ == BackendPhase::kAbandoned || phase_ == BackendPhase::kCleaning) Clean();
+}
+
+void BackendSession::OnEnd(engine::StreamEnd end) {
+  switch (phase_) {
+    case BackendPhase::kTerminating:
+      stream_.Close();
+      return;
+    case BackendPhase::kConnecting:
+    case BackendPhase::kLoggingIn:
+      FailOpen({LaunchFailure::Kind::kUnreachable,
+                "the server closed the connection during the login",
+                {}});
+      return;
+    case BackendPhase::kReady:
+      if (client_ != nullptr) {
+        client_->OnBackendLost({});
+        LogBackendLost(services_, *this, "the server closed the connection");
+      }
+      Lost();
+      return;
+    case BackendPhase::kAsking:
+    case BackendPhase::kAbandoned:
+    case BackendPhase::kCleaning:
+    case BackendPhase::kCancelling:
+    case BackendPhase::kDetaching:
+      Lost();
+      return;
+  }
+}
+
+// The connection is of no use any more, and it was not the pool that said so.
+void BackendSession::Lost() {
+  if (phase_ == BackendPhase::kTerminating) return;
+  CHECK(client_ == nullptr);
+  services_.shard.timers().Cancel(timer_);
+  Move(BackendPhase::kTerminating);
+  stream_.Close();
+  services_.pool.OnLost(*this);
+}
+
+// The pool wants it closed.
+void BackendSession::Terminate() {
+  CHECK(client_ == nullptr);
+  if (phase_ == BackendPhase::kTerminating) return;
+  const bool connected = phase_ != BackendPhase::kConnecting;
+  Move(BackendPhase::kTerminating);
+  if (!connected) {
+    connector_.Cancel();
+    return;
+  }
+  stream_.Queue(engine::AsBytes(services_.dialect.Terminate()));
+  if (!stream_.receiving()) stream_.ResumeReceiving();
+  services_.shard.timers().Arm(timer_, services_.shard.now() + kTerminateTimeout);
+}
+
+void BackendSession::OnClosed() {
+  CHECK(phase_ == BackendPhase::kTerminating && client_ == nullptr);
+  SessionServices& services = services_;
+  services.shard.timers().Cancel(timer_);
+  services.pool.OnClosed(*this);
+  services.backends.Erase(*this);
+  services.OnClientGone();
+}
+
+void BackendSession::OnDrained() {
+  if (client_ != nullptr) client_->OnBackendDrained();
+}
+
+void BackendSession::InsertToServer(engine::Bytes bytes) { stream_.Queue(bytes); }
+
+void BackendSession::DetachStream() {
+  CHECK(client_ == nullptr && replies_->quiet() && cancels_ == 0);
+  Move(BackendPhase::kDetaching);
+  stream_.Detach();
+}
+
+void BackendSession::OnDetached(engine::Detached&& detached) {
+  CHECK(phase_ == BackendPhase::kDetaching);
+  auto moving = std::make_unique<MovingBackend>();
+  moving->connection = std::move(detached);
+  moving->replies = std::move(replies_);
+  moving->login = std::move(login_);
+  moving->opened_at = opened_at;
+  moving->expires_at = expires_at;
+  SessionServices& services = services_;
+  services.pool.OnDetached(*this, std::move(moving));
+  services.backends.Erase(*this);
+}
+
+void BackendSession::Attach(MovingBackend& moving) {
+  CHECK(phase_ == BackendPhase::kConnecting);
+  replies_ = std::move(moving.replies);
+  login_ = std::move(moving.login);
+  opened_at = moving.opened_at;
+  expires_at = moving.expires_at;
+  Move(BackendPhase::kReady);
+  stream_.Attach(services_.shard.streams(), moving.connection.fd, engine::BufferGroup::kBackends, *this);
+  // An idle server may have said something on the way.
+  if (!moving.connection.unread.empty()) {
+    // If that was its end, the end of the stream follows.
+    [[maybe_unused]] const ReplyStatus status = replies_->Take(moving.connection.unread, *this);
+  }
+}
+
+void BackendSession::OnTimer() {
+  switch (phase_) {
+    case BackendPhase::kConnecting:
+    case BackendPhase::kLoggingIn:
+      FailOpen({LaunchFailure::Kind::kTimeout,
+                "the login was not finished within backend_connect_timeout",
+                {}});
+      return;
+    case BackendPhase::kAsking:
+      LogBackendLost(services_, *this, "no answer to a question of the proxy's own");
+      Lost();
+      return;
+    case BackendPhase::kAbandoned:
+    case BackendPhase::kCleaning:
+    case BackendPhase::kCancelling:
+      services_.pool.Discard(*this);
+      return;
+    case BackendPhase::kTerminating:
+      stream_.Close();
+      return;
+    case BackendPhase::kReady:
+    case BackendPhase::kDetaching:
+      return;
+  }
+}
+
+engine::Handle<BackendSession> BackendSession::self() const {
+  return services_.backends.HandleOf(*this);
+}
+
+std::string BackendSession::CancelMessage() const {
+  return services_.dialect.EncodeCancel(login_->process_id(), login_->secret());
+}
+
+void BackendSession::NoteSequenceRead() { services_.routes.Get(route()).sequences_are_read.store(true); }
+bool BackendSession::SequencesAreRead() const { return services_.routes.Get(route()).sequences_are_read.load(); }
+
+void BackendSession::Describe(std::string& out) const {
+  static constexpr std::string_view kNames[] = {"connecting", "logging-in", "ready",
+                                                "asking",     "abandoned",  "cleaning",
+                                                "cancelling", "detaching",  "terminating"};
+  engine::Append(out, "backend=", process_id(), " phase=", kNames[static_cast<size_t>(phase_)],
+                  " route=", route(), " target=", target(), pinned ? " pinned" : "");
+}
+
+}  // namespace weir::pool

@@ -1,0 +1,135 @@
+// A backend: weir's connection to a database server, as the pool lends it.
+//
+//   connecting -> logging in -> ready (idle or joined with a client) -> terminating
+//                                 |-> asking      the server's limits, every minute
+//                                 |-> abandoned   its client has gone: requests run out or are
+//                                 cancelled
+//                                 |-> cleaning    ROLLBACK of what a client left open
+//                                 |-> cancelling  clean, but a cancel sent to it is not yet
+//                                 answered by a close
+//                                 |-> detaching   to another shard, with all that is known of its
+//                                 session
+//
+// Whoever ends it, the pool hears once: returned, lost, detached or closed.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/connector.h"
+#include "engine/stream.h"
+#include "engine/timer_wheel.h"
+#include "pool/core/backend.h"
+#include "pool/session/services.h"
+#include "protocol/dialect.h"
+
+namespace weir::pool {
+
+enum class BackendPhase : uint8_t {
+  kConnecting,
+  kLoggingIn,
+  kReady,
+  kAsking,
+  kAbandoned,
+  kCleaning,
+  kCancelling,
+  kDetaching,
+  kTerminating,
+};
+
+// A backend on its way to another shard.
+struct MovingBackend final : engine::MessageBody {
+  engine::Detached connection;
+  std::unique_ptr<protocol::Replies> replies;
+  std::unique_ptr<protocol::ServerLogin> login;
+  engine::Nanos opened_at = 0;
+  engine::Nanos expires_at = 0;
+};
+
+class BackendSession final : public Backend,
+                             public engine::StreamEvents,
+                             public engine::Connector::Events,
+                             public protocol::ExchangeSink {
+ public:
+  BackendSession(SessionServices& services, RouteId route, TargetId target);
+  ~BackendSession() override;
+
+  // From the pool, through its driver.
+  void Open();
+  void Attach(MovingBackend& moving);
+  void Terminate();
+  void DetachStream();
+  void AskFacts();
+
+  // From the client it is joined with.
+  void Join(ClientSession& client, protocol::Requests& requests);
+  void Part();      // clean: back to the pool
+  void PartLost();  // the connection is gone or will be
+  void Abandon(bool mid_message, bool pinned, bool reset);
+  void Fail(std::string_view reason);  // after PartLost: cannot be used any more
+  void SendCancel();
+
+  // From a cancel that has been answered by a close.
+  void OnCancelAnswered();
+  // From the derivation of keys for its login.
+  void OnServerKeys(const protocol::ScramKeys& keys);
+
+  engine::Stream& stream() { return stream_; }
+  protocol::Replies& replies() { return *replies_; }
+  ClientSession* client() { return client_; }
+  engine::Handle<BackendSession> self() const;
+  std::string CancelMessage() const;
+  void set_pinned(bool value) { pinned = value; }
+  uint32_t process_id() const { return login_ == nullptr ? 0 : login_->process_id(); }
+  engine::Nanos last_reply() const { return last_reply_; }
+  // currval or lastval was seen on this route: writes keep their link to be readable.
+  void NoteSequenceRead();
+  bool SequencesAreRead() const;
+  void Describe(std::string& out) const;
+
+  // engine::StreamEvents
+  void OnBytes(engine::Slice bytes) override;
+  void OnEnd(engine::StreamEnd end) override;
+  void OnDrained() override;
+  void OnClosed() override;
+  void OnDetached(engine::Detached&& detached) override;
+
+  // engine::Connector::Events
+  void OnConnected(int fd) override;
+  void OnConnectFailed(int error, std::string_view text) override;
+  void OnCancelled() override;
+
+  // protocol::ExchangeSink, while it has no client
+  void ForwardToServer(uint32_t, uint32_t) override {}
+  void InsertToServer(engine::Bytes bytes) override;
+  void ForwardToClient(uint32_t, uint32_t) override {}
+  void InsertToClient(engine::Bytes) override {}
+
+ private:
+  void Move(BackendPhase to);
+  void ContinueLogin(protocol::ServerLogin::Next next);
+  void OnLoggedIn();
+  void FailOpen(LaunchFailure failure);
+  void TakeOwn(engine::Slice bytes);
+  void Clean();  // after an abandoned client: what is left to do before it is shared again
+  void Lost();
+  void OnTimer();
+  LaunchFailure FailureOfLogin() const;
+
+  // What every message touches.
+  SessionServices& services_;
+  ClientSession* client_ = nullptr;
+  std::unique_ptr<protocol::Replies> replies_;
+  BackendPhase phase_ = BackendPhase::kConnecting;
+  bool told_pool_ = false;  // it is closing and the pool knows
+  bool facts_due_ = false;  // the pool waits for the answer to AskFacts
+  uint16_t cancels_ = 0;    // sent and not yet answered
+  engine::Nanos last_reply_ = 0;
+  engine::Stream stream_;
+
+  std::unique_ptr<protocol::ServerLogin> login_;  // keeps the server's report and the cancel key
+  engine::Connector connector_;
+  engine::Timer timer_;  // of the login, of cleaning, of terminating
+};
+
+}  // namespace weir::pool

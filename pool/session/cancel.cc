@@ -1,0 +1,78 @@
+#include "pool/session/cancel.h"
+
+#include "engine/base/check.h"
+#include "pool/session/backend_session.h"
+#include "pool/session/client_session.h"
+
+namespace weir::pool {
+namespace {
+
+constexpr uint32_t kSeatBits = 20;
+constexpr uint32_t kShardBits = 6;
+constexpr engine::Nanos kCancelTimeout = 5 * engine::kSecond;
+
+}  // namespace
+
+uint32_t ClientNumber(uint32_t shard, uint32_t seat) {
+  CHECK(shard < 1u << kShardBits && seat + 1 < 1u << kSeatBits);
+  return shard << kSeatBits | (seat + 1);
+}
+
+void RouteCancel(SessionServices& services, protocol::CancelKey key) {
+  const uint32_t shard = key.process_id >> kSeatBits;
+  const uint32_t seat = (key.process_id & ((1u << kSeatBits) - 1)) - 1;
+  if (shard >= services.shard.count() || (key.process_id & ((1u << kSeatBits) - 1)) == 0) return;
+  if (shard == services.shard.id()) {
+    CancelClient(services, seat, key.secret);
+    return;
+  }
+  engine::Message message;
+  message.kind = kCancelMessage;
+  message.words[0] = seat;
+  message.words[1] = key.secret;
+  services.shard.Post(shard, std::move(message));
+}
+
+void CancelClient(SessionServices& services, uint32_t seat, uint32_t secret) {
+  if (ClientSession* client = services.clients.FindSeat(seat); client != nullptr)
+    client->Cancel(secret);
+}
+
+void StartCancel(SessionServices& services, BackendSession& backend) {
+  CancelSender& sender =
+      services.cancels.Emplace(services, backend.self(), backend.CancelMessage());
+  sender.Start(services.config->targets[backend.target()]);
+}
+
+CancelSender::CancelSender(SessionServices& services, engine::Handle<BackendSession> backend,
+                           std::string message)
+    : services_(services), backend_(backend), message_(std::move(message)) {}
+
+CancelSender::~CancelSender() = default;
+
+void CancelSender::Start(const TargetOptions& target) {
+  connector_.Start(services_.shard, target.host, target.port,
+                   services_.shard.now() + kCancelTimeout, *this);
+}
+
+void CancelSender::OnConnected(int fd) {
+  stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kBackends, *this);
+  stream_.Queue(engine::AsBytes(message_));
+}
+
+void CancelSender::OnConnectFailed(int, std::string_view) { Finish(); }
+void CancelSender::OnCancelled() { Finish(); }
+
+// The server answers a cancel by closing.
+void CancelSender::OnEnd(engine::StreamEnd) { stream_.Close(); }
+void CancelSender::OnClosed() { Finish(); }
+
+void CancelSender::Finish() {
+  SessionServices& services = services_;
+  BackendSession* backend = services.backends.Find(backend_);
+  services.cancels.Erase(*this);
+  if (backend != nullptr) backend->OnCancelAnswered();
+  services.OnClientGone();
+}
+
+}  // namespace weir::pool

@@ -1,0 +1,57 @@
+// Cancel requests: from a client's second connection to the client it means, from there to the
+// server.
+//
+// The process id that a client was given names its shard and seat, the secret is the generation. A
+// request for another shard goes there by mailbox. On the server's side each cancel is a connection
+// of its own; the backend is not lent on before the server has closed it.
+#pragma once
+
+#include <string>
+
+#include "engine/connector.h"
+#include "engine/stream.h"
+#include "engine/timer_wheel.h"
+#include "pool/session/services.h"
+
+namespace weir::pool {
+
+// The number of a client: positive, 31 bits. Shards below 64, seats below 2^20 (the upper 5 bits:
+// the instance, 0).
+uint32_t ClientNumber(uint32_t shard, uint32_t seat);
+
+// From the connection that asked.
+void RouteCancel(SessionServices& services, protocol::CancelKey key);
+// On the client's own shard.
+void CancelClient(SessionServices& services, uint32_t seat, uint32_t secret);
+
+// To the server that runs this backend's request.
+void StartCancel(SessionServices& services, BackendSession& backend);
+
+// One connection that carries one CancelRequest.
+class CancelSender final : public engine::StreamEvents, public engine::Connector::Events {
+ public:
+  CancelSender(SessionServices& services, engine::Handle<BackendSession> backend,
+               std::string message);
+  ~CancelSender() override;
+  void Start(const TargetOptions& target);
+
+  void OnBytes(engine::Slice) override {}
+  void OnEnd(engine::StreamEnd end) override;
+  void OnDrained() override {}
+  void OnClosed() override;
+  void OnDetached(engine::Detached&&) override {}
+  void OnConnected(int fd) override;
+  void OnConnectFailed(int error, std::string_view text) override;
+  void OnCancelled() override;
+
+ private:
+  void Finish();
+
+  SessionServices& services_;
+  engine::Handle<BackendSession> backend_;
+  std::string message_;
+  engine::Connector connector_;
+  engine::Stream stream_;
+};
+
+}  // namespace weir::pool

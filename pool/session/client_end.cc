@@ -1,0 +1,252 @@
+// The ends of a client: its own, its backend's, cancel, time, shutdown.
+#include "engine/base/text.h"
+#include "engine/base/check.h"
+#include "pool/session/backend_session.h"
+#include "pool/session/client_session.h"
+#include "pool/session/pin.h"
+#include "pool/session/session_log.h"
+
+namespace weir::pool {
+
+using protocol::TransactionStatus;
+
+namespace {
+
+constexpr engine::Nanos kUnfinishedTimeout = 10 * engine::kSecond;
+constexpr uint64_t kUnfinishedProgress = 64 * 1024;
+
+}  // namespace
+
+void ClientSession::OnEnd(engine::StreamEnd end) {
+  if (state_ == ClientState::kClosing) return;
+  if (end == engine::StreamEnd::kOrderly) {
+    end_of_stream_ = true;
+    Goodbye();
+    return;
+  }
+  if (end == engine::StreamEnd::kWriteTimeout) {
+    LogClientClosed(services_, number(), endpoint_,
+                    "it took none of its reply for client_write_timeout");
+  }
+  if (backend_ != nullptr) AbandonBackend(true);
+  Close();
+}
+
+// The client will ask nothing more. What it has asked is served to its end.
+void ClientSession::Goodbye() {
+  CHECK(end_of_stream_);
+  switch (state_) {
+    case ClientState::kClosing:
+    case ClientState::kMoving:
+    case ClientState::kWaiting:
+      return;
+    case ClientState::kLogin:
+    case ClientState::kGreeting:
+      Close();
+      return;
+    case ClientState::kIdle:
+      // A request whose end is missing will never be whole.
+      if (held_.empty() || held_.size() < need_) Close();
+      return;
+    case ClientState::kLinked: {
+      if (awaiting_ready_ || (!held_.empty() && held_.size() >= need_)) return;
+      if (backend_->replies().owed() > 0 && !requests_->mid_message() &&
+          !backend_->replies().copy_in())
+        return;
+      AbandonBackend(false);
+      Close();
+      return;
+    }
+  }
+}
+
+// Leaves the backend as it is; it is cleaned up by itself, or closed.
+void ClientSession::AbandonBackend(bool reset) {
+  BackendSession& backend = *backend_;
+  const bool mid_message = requests_->mid_message();
+  if (pinned_) {
+    LogPinEnd(services_, *this, backend, pinned_at_, pin_reason_);
+  }
+  backend_ = nullptr;
+  backend.Abandon(mid_message, pinned_, reset);
+}
+
+void ClientSession::Close() {
+  if (state_ == ClientState::kClosing) return;
+  if (backend_ != nullptr) AbandonBackend(false);
+  if (waiting()) services_.pool.Leave(*this);
+  services_.shard.timers().Cancel(timer_);
+  held_.Clear();
+  input_ = {};
+  Move(ClientState::kClosing);
+  services_.metrics.Add(Counter::kClientConnectionsClosed);
+  if (stream_.open()) stream_.CloseWhenSent();
+}
+
+void ClientSession::Kill(const Refusal& refusal) {
+  if (state_ == ClientState::kClosing || state_ == ClientState::kMoving) return;
+  const bool boundary = backend_ == nullptr || backend_->replies().at_boundary();
+  if (boundary && stream_.open()) {
+    const std::string error = services_.dialect.EncodeError(true, refusal.sqlstate, refusal.text);
+    stream_.Queue(engine::AsBytes(error));
+  }
+  Close();
+}
+
+void ClientSession::OnClosed() {
+  CHECK(state_ == ClientState::kClosing);
+  SessionServices& services = services_;
+  services.clients.Erase(*this);
+  services.OnClientGone();
+}
+
+// The server is gone, or what it says makes no sense. `server_error` is its last message, if there
+// was one.
+void ClientSession::OnBackendLost(std::string_view server_error) {
+  CHECK(state_ == ClientState::kLinked);
+  BackendSession& backend = *backend_;
+  protocol::Replies& replies = backend.replies();
+  const bool fatal = pinned_ || !replies.at_boundary();
+  const std::string error =
+      server_error.empty()
+          ? services_.dialect.EncodeError(fatal, kConnectionLost.sqlstate, kConnectionLost.text)
+          : services_.dialect.ReencodeError(server_error, fatal);
+  if (pinned_) LogPinEnd(services_, *this, backend, pinned_at_, pin_reason_);
+  if (fatal) {
+    if (replies.at_boundary()) stream_.Queue(engine::AsBytes(error));
+    backend_ = nullptr;
+    backend.PartLost();
+    Close();
+    return;
+  }
+  const bool had_requests = replies.owed() > 0 || replies.open_batch() || requests_->mid_message();
+  const bool in_transaction = replies.transaction_status() != TransactionStatus::kIdle;
+  const bool open = replies.FailOwed(engine::AsBytes(error), *this);
+  requests_->OnBackendLost(open);
+  if (!had_requests && in_transaction) requests_->Refuse(engine::AsBytes(error));
+  awaiting_ready_ = keeps_link_ = false;
+  requests_->ClearMarks();
+  backend_ = nullptr;
+  Move(ClientState::kIdle);
+  backend.PartLost();
+  need_ = 1;
+  if (!stream_.receiving() && stream_.open()) stream_.ResumeReceiving();
+  PumpHeld();
+}
+
+void ClientSession::Cancel(uint32_t secret) {
+  if (secret != cancel_secret_ || cancel_secret_ == 0) return;
+  if (state_ == ClientState::kWaiting) {
+    services_.pool.Leave(*this);
+    Move(ClientState::kIdle);
+    RefuseRequest(kCancelled.sqlstate, kCancelled.text);
+    return;
+  }
+  if (state_ == ClientState::kLinked && backend_->replies().owed() > 0) backend_->SendCancel();
+}
+
+// Others wait, and this client holds a backend with a message that it does not finish.
+void ClientSession::CheckUnfinished(engine::Nanos now) {
+  if (state_ != ClientState::kLinked) return;
+  const engine::Nanos idle_limit = services_.config->connection_pool.idle_transaction_timeout;
+  if (idle_limit > 0 && !pinned_ && backend_->replies().owed() == 0 && !requests_->mid_message() &&
+      now - std::max(last_active_, backend_->last_reply()) > idle_limit) {
+    Kill(kIdleTransaction);
+    return;
+  }
+  const bool unfinished = requests_->unfinished_message() || (!held_.empty() && !awaiting_ready_);
+  if (!unfinished || !services_.pool.OthersWait(backend_->target())) {
+    unfinished_since_ = 0;
+    return;
+  }
+  const uint64_t bytes = taken_bytes_ + held_.size();
+  if (unfinished_since_ == 0 || bytes - unfinished_bytes_ >= kUnfinishedProgress) {
+    unfinished_since_ = now;
+    unfinished_bytes_ = bytes;
+    return;
+  }
+  if (now - unfinished_since_ >= kUnfinishedTimeout) Kill(kUnfinishedMessage);
+}
+
+void ClientSession::ArmTimer() {
+  const ProxyOptions& options = services_.config->proxy;
+  engine::Nanos next = last_active_ + options.idle_client_timeout;
+  if (options.client_lifetime > 0) next = std::min(next, accepted_at_ + options.client_lifetime);
+  // A client with work under way is looked at again later.
+  next = std::max(next, services_.shard.now() + engine::kSecond);
+  services_.shard.timers().Arm(timer_, next);
+}
+
+void ClientSession::OnTimer() {
+  const engine::Nanos now = services_.shard.now();
+  const ProxyOptions& options = services_.config->proxy;
+  switch (state_) {
+    case ClientState::kLogin:
+      services_.metrics.Add(Counter::kClientConnectionsSetupFailedAuth);
+      LogLoginFailure(services_, number(), endpoint_, login_->identity().user, kLoginTimeout.text);
+      Kill(kLoginTimeout);
+      return;
+    case ClientState::kIdle:
+      if (now - last_active_ >= options.idle_client_timeout) {
+        Kill(kIdleTooLong);
+        return;
+      }
+      if (options.client_lifetime > 0 && now - accepted_at_ >= options.client_lifetime) {
+        Kill(kLifetimeOver);
+        return;
+      }
+      requests_->Trim();
+      ArmTimer();
+      return;
+    case ClientState::kLinked: {
+      const bool idle = backend_->replies().quiet() &&
+                        backend_->replies().transaction_status() == TransactionStatus::kIdle;
+      if (idle && now - last_active_ >= options.idle_client_timeout) {
+        Kill(kIdleTooLong);
+        return;
+      }
+      ArmTimer();
+      return;
+    }
+    case ClientState::kWaiting:
+    case ClientState::kGreeting:
+      ArmTimer();
+      return;
+    case ClientState::kMoving:
+    case ClientState::kClosing:
+      return;
+  }
+}
+
+void ClientSession::Drain() {
+  switch (state_) {
+    case ClientState::kLogin:
+    case ClientState::kGreeting:
+    case ClientState::kIdle:
+      Kill(kShuttingDown);
+      return;
+    case ClientState::kLinked: {
+      const protocol::Replies& replies = backend_->replies();
+      if (replies.quiet() && replies.transaction_status() == TransactionStatus::kIdle &&
+          !requests_->mid_message()) {
+        Kill(kShuttingDown);
+      }
+      return;
+    }
+    case ClientState::kWaiting:  // the pool tells it
+    case ClientState::kMoving:
+    case ClientState::kClosing:
+      return;
+  }
+}
+
+void ClientSession::Describe(std::string& out) const {
+  static constexpr std::string_view kNames[] = {"login",   "moving", "greeting", "idle",
+                                                "waiting", "linked", "closing"};
+  engine::Append(out, "client=", number(), " state=", kNames[static_cast<size_t>(state_)],
+                  " user=", user_, " route=", route, pinned_ ? " pinned=" : "",
+                  pinned_ ? services_.dialect.Pin(pin_reason_).name : std::string_view(),
+                  " held=", held_.size());
+}
+
+}  // namespace weir::pool

@@ -1,0 +1,183 @@
+// The part of a client's life before its first request: proof, placement, greeting.
+#include "engine/base/check.h"
+#include "pool/core/placement.h"
+#include "pool/session/backend_session.h"
+#include "pool/session/cancel.h"
+#include "pool/session/client_session.h"
+#include "pool/session/session_log.h"
+#include "pool/session/startup_parameters.h"
+
+namespace weir::pool {
+
+using Next = protocol::ClientLogin::Next;
+
+ClientSession::ClientSession(SessionServices& services, uint32_t endpoint)
+    : services_(services), endpoint_(endpoint) {
+  timer_.Bind(engine::Callback::To<&ClientSession::OnTimer>(*this));
+}
+
+ClientSession::~ClientSession() {
+  CHECK(backend_ == nullptr && !waiting());
+  services_.shard.timers().Cancel(timer_);
+}
+
+void ClientSession::Accept(int fd, bool local) {
+  local_ = local;
+  accepted_at_ = last_active_ = services_.shard.now();
+  login_ = services_.dialect.NewClientLogin();
+  services_.metrics.Add(Counter::kClientConnectionsReceived);
+  services_.shard.timers().Arm(timer_, accepted_at_ + services_.config->proxy.client_login_timeout);
+  stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kClients, *this);
+}
+
+void ClientSession::Place(PlacedClient& placed) {
+  local_ = placed.local;
+  accepted_at_ = last_active_ = services_.shard.now();
+  login_ = std::move(placed.login);
+  services_.shard.timers().Arm(timer_, placed.login_deadline);
+  held_.Append(services_.shard.chunks(), engine::Bytes(placed.connection.unread));
+  stream_.Attach(services_.shard.streams(), placed.connection.fd, engine::BufferGroup::kClients, *this);
+  ResumeLogin();
+}
+
+void ClientSession::ContinueLogin(engine::Slice bytes) {
+  while (bytes.length > 0 && state_ == ClientState::kLogin) {
+    size_t consumed = 0;
+    std::string out;
+    const Next next = login_->OnBytes(bytes.bytes(), consumed, out);
+    if (!out.empty()) stream_.Queue(engine::AsBytes(out));
+    const uint32_t taken = static_cast<uint32_t>(consumed);
+    bytes = bytes.Sub(taken, bytes.length - taken);
+    if (next == Next::kReceive && consumed == 0) break;
+    if (next == Next::kNeedUser || next == Next::kDone) {
+      // What follows is kept until the login is over.
+      if (bytes.length > 0) held_.Append(services_.shard.chunks(), bytes);
+      bytes = {};
+    }
+    FinishLogin(next);
+  }
+}
+
+void ClientSession::FinishLogin(Next next) {
+  switch (next) {
+    case Next::kReceive:
+      return;
+    case Next::kNeedUser:
+      OnIdentity();
+      return;
+    case Next::kDone:
+      OnLoggedIn();
+      return;
+    case Next::kFailed:
+      services_.metrics.Add(Counter::kClientConnectionsSetupFailedAuth);
+      LogLoginFailure(services_, number(), endpoint_, login_->identity().user, login_->failure());
+      Close();
+      return;
+    case Next::kCancel:
+      RouteCancel(services_, login_->cancel_key());
+      Close();
+      return;
+  }
+}
+
+void ClientSession::OnIdentity() {
+  home_ = services_.PlaceClient();
+  // An answer on its way (to an SSLRequest) does not travel: then it stays.
+  if (home_ == services_.shard.id() || stream_.queued_bytes() > 0) {
+    ResumeLogin();
+    return;
+  }
+  Move(ClientState::kMoving);
+  services_.shard.timers().Cancel(timer_);
+  stream_.Detach();
+}
+
+void ClientSession::OnDetached(engine::Detached&& detached) {
+  CHECK(state_ == ClientState::kMoving);
+  auto placed = std::make_unique<PlacedClient>();
+  placed->connection = std::move(detached);
+  if (!held_.empty()) {
+    const engine::Slice held =
+        held_.Gather(services_.shard.chunks(), static_cast<uint32_t>(held_.size()));
+    const engine::Bytes bytes = held.bytes();
+    placed->connection.unread.insert(placed->connection.unread.begin(), bytes.begin(), bytes.end());
+    held_.Clear();
+  }
+  placed->login = std::move(login_);
+  placed->endpoint = endpoint_;
+  placed->local = local_;
+  placed->login_deadline = accepted_at_ + services_.config->proxy.client_login_timeout;
+  engine::Message message;
+  message.kind = kPlaceClientMessage;
+  message.body = std::move(placed);
+  services_.shard.Post(home_, std::move(message));
+  Move(ClientState::kClosing);
+  services_.clients.Erase(*this);
+}
+
+void ClientSession::ResumeLogin() {
+  protocol::ScramVerifier mock;
+  const protocol::ClientUser user = services_.users->Find(login_->identity().user, local_, mock);
+  std::string out;
+  const Next next = login_->Resume(user, out);
+  if (!out.empty()) stream_.Queue(engine::AsBytes(out));
+  FinishLogin(next);
+  if (state_ == ClientState::kLogin && !held_.empty()) {
+    const engine::Slice held =
+        held_.Gather(services_.shard.chunks(), static_cast<uint32_t>(held_.size()));
+    held_.Clear();
+    ContinueLogin(held);
+  }
+}
+
+void ClientSession::OnLoggedIn() {
+  const protocol::ClientIdentity& identity = login_->identity();
+  user_ = identity.user;
+  const absl::StatusOr<RouteId> found = services_.routes.Intern(
+      {TargetRole::kReadWrite, identity.database, identity.user, ToCanonical(identity.parameters)});
+  if (!found.ok()) {
+    Kill({"53000", std::string_view(std::string(found.status().message()))});
+    return;
+  }
+  route = *found;
+  serial_ = ++services_.client_serials;
+  requests_ = services_.dialect.NewRequests(serial_);
+  if (identity.replication) pin_reason_ = services_.dialect.ReplicationPin();
+  login_.reset();
+  if (SendGreeting()) return;
+  Move(ClientState::kGreeting);
+  services_.shard.timers().Cancel(timer_);
+  since = services_.shard.now();
+  const ConnectionPoolOptions& options = services_.config->connection_pool;
+  deadline = since + (options.connection_borrow_timeout > 0 ? options.connection_borrow_timeout
+                                                            : options.backend_connect_timeout);
+  if (Backend* backend = services_.pool.Borrow(*this); backend != nullptr) OnBorrowed(*backend);
+}
+
+bool ClientSession::SendGreeting() {
+  const Greetings::Greeting greeting = services_.greetings.Find(route);
+  if (greeting == nullptr) return false;
+  uint8_t random[4];
+  services_.shard.entropy().Fill(random);
+  cancel_secret_ =
+      uint32_t{random[0]} << 24 | uint32_t{random[1]} << 16 | uint32_t{random[2]} << 8 | random[3];
+  std::string out;
+  services_.dialect.EncodeGreeting(*greeting, {number(), cancel_secret_}, out);
+  stream_.Queue(engine::AsBytes(out));
+  BecomeReady();
+  return true;
+}
+
+void ClientSession::BecomeReady() {
+  Move(ClientState::kIdle);
+  last_active_ = services_.shard.now();
+  services_.metrics.Add(Counter::kClientConnectionsSetupSucceeded);
+  ArmTimer();
+  if (!held_.empty() || end_of_stream_) PumpHeld();
+}
+
+uint32_t ClientSession::number() const {
+  return ClientNumber(services_.shard.id(), services_.clients.HandleOf(*this).seat);
+}
+
+}  // namespace weir::pool

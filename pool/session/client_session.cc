@@ -1,0 +1,344 @@
+// A logged-in client: requests, borrowing, linking. The login is in client_login.cc, the ends in
+// client_end.cc.
+#include "pool/session/client_session.h"
+
+#include <algorithm>
+
+#include "engine/base/check.h"
+#include "pool/session/backend_session.h"
+#include "pool/session/pin.h"
+
+namespace weir::pool {
+
+using protocol::Taken;
+using protocol::TakeStatus;
+using protocol::TransactionStatus;
+
+namespace {
+
+// A client that waits is read on to this many bytes.
+constexpr uint32_t kHeldMax = 16 * 1024;
+
+bool Allowed(ClientState from, ClientState to) {
+  switch (from) {
+    case ClientState::kLogin:
+      return to == ClientState::kMoving || to == ClientState::kGreeting ||
+             to == ClientState::kIdle || to == ClientState::kClosing;
+    case ClientState::kMoving:
+      return to == ClientState::kClosing;
+    case ClientState::kGreeting:
+      return to == ClientState::kIdle || to == ClientState::kClosing;
+    case ClientState::kIdle:
+      return to == ClientState::kWaiting || to == ClientState::kLinked ||
+             to == ClientState::kClosing;
+    case ClientState::kWaiting:
+      return to == ClientState::kIdle || to == ClientState::kLinked || to == ClientState::kClosing;
+    case ClientState::kLinked:
+      return to == ClientState::kIdle || to == ClientState::kClosing;
+    case ClientState::kClosing:
+      return false;
+  }
+  UNREACHABLE();
+}
+
+}  // namespace
+
+void ClientSession::Move(ClientState to) {
+  CHECK(Allowed(state_, to));
+  state_ = to;
+  CHECK((state_ == ClientState::kLinked) == (backend_ != nullptr));
+}
+
+void ClientSession::OnBytes(engine::Slice bytes) {
+  switch (state_) {
+    case ClientState::kLogin:
+      ContinueLogin(std::move(bytes));
+      return;
+    case ClientState::kMoving:
+    case ClientState::kGreeting:
+      Hold(bytes);
+      return;
+    case ClientState::kIdle:
+    case ClientState::kLinked:
+      if (end_of_stream_) return;
+      if (held_.empty()) {
+        Pump(std::move(bytes));
+      } else {
+        Hold(bytes);
+        if (!awaiting_ready_) PumpHeld();
+      }
+      return;
+    case ClientState::kWaiting:
+      if (!end_of_stream_) Hold(bytes);
+      return;
+    case ClientState::kClosing:
+      return;
+  }
+}
+
+void ClientSession::Hold(const engine::Slice& bytes) {
+  held_.Append(services_.shard.chunks(), bytes);
+  Backpressure();
+}
+
+// Reading stops when enough is held or the backend is behind, and goes on when neither is so.
+void ClientSession::Backpressure() {
+  if (state_ == ClientState::kClosing || state_ == ClientState::kMoving || !stream_.open()) return;
+  const bool waits =
+      state_ == ClientState::kWaiting || state_ == ClientState::kGreeting || awaiting_ready_;
+  const bool enough = waits && held_.size() >= std::max(kHeldMax, need_);
+  const bool behind = backend_ != nullptr && backend_->stream().above_high_water();
+  if (enough || behind) {
+    stream_.StopReceiving();
+  } else if (!stream_.receiving()) {
+    stream_.ResumeReceiving();
+  }
+}
+
+// Takes what it can from bytes that lie in the receive buffer; the rest is held.
+void ClientSession::Pump(engine::Slice bytes) {
+  while (bytes.length > 0) {
+    input_ = std::move(bytes);
+    const Taken taken = requests_->Take(
+        input_.bytes(), backend_ == nullptr ? nullptr : &backend_->replies(),
+        backend_ != nullptr && services_.pool.OthersWait(backend_->target()), *this);
+    taken_bytes_ += taken.consumed;
+    bytes = input_.Sub(taken.consumed, input_.length - taken.consumed);
+    input_ = {};
+    if (!AfterTake(taken)) break;
+  }
+  if (bytes.length > 0 && state_ != ClientState::kClosing && !end_of_stream_) Hold(bytes);
+  if (backend_ != nullptr) Backpressure();
+}
+
+void ClientSession::PumpHeld() {
+  while ((state_ == ClientState::kIdle || state_ == ClientState::kLinked) && !awaiting_ready_ &&
+         !held_.empty() && held_.size() >= need_) {
+    input_ = held_.Front();
+    if (input_.length < need_) input_ = held_.Gather(services_.shard.chunks(), need_);
+    const Taken taken = requests_->Take(
+        input_.bytes(), backend_ == nullptr ? nullptr : &backend_->replies(),
+        backend_ != nullptr && services_.pool.OthersWait(backend_->target()), *this);
+    CHECK(taken.status != TakeStatus::kMore || taken.consumed > 0 || taken.need > input_.length);
+    input_ = {};
+    taken_bytes_ += taken.consumed;
+    held_.Consume(taken.consumed);
+    if (!AfterTake(taken) && taken.status != TakeStatus::kMore) break;
+  }
+  Backpressure();
+  if (end_of_stream_) Goodbye();
+}
+
+bool ClientSession::AfterTake(const Taken& taken) {
+  if (backend_ != nullptr) backend_->replies().Flush(*this);
+  need_ = 1;
+  switch (taken.status) {
+    case TakeStatus::kMore:
+      need_ = taken.need;
+      return false;
+    case TakeStatus::kNeedsBackend:
+      if (state_ != ClientState::kIdle) return false;
+      Borrow();
+      return backend_ != nullptr;
+    case TakeStatus::kAwaitReady:
+      awaiting_ready_ = true;
+      return false;
+    case TakeStatus::kTerminate:
+      end_of_stream_ = true;
+      held_.Clear();
+      Goodbye();
+      return false;
+    case TakeStatus::kMalformed:
+      services_.metrics.Add(Counter::kClientProtocolErrors);
+      Kill({"08P01", taken.error});
+      return false;
+  }
+  UNREACHABLE();
+}
+
+void ClientSession::Borrow() {
+  CHECK(state_ == ClientState::kIdle && backend_ == nullptr);
+  services_.metrics.Add(Counter::kDatabaseConnectionsBorrowRequests);
+  since = services_.shard.now();
+  const engine::Nanos timeout = services_.config->connection_pool.connection_borrow_timeout;
+  deadline = since + timeout;
+  Move(ClientState::kWaiting);
+  Backend* backend = services_.pool.Borrow(*this);
+  if (backend == nullptr) return;
+  Link(static_cast<BackendSession&>(*backend));
+}
+
+void ClientSession::Link(BackendSession& backend) {
+  CHECK(state_ == ClientState::kWaiting && backend_ == nullptr);
+  backend_ = &backend;
+  preferred = 0;
+  Move(ClientState::kLinked);
+  backend.Join(*this, *requests_);
+  services_.metrics.RecordBorrow(services_.shard.now() - since);
+  transaction_began_ = services_.shard.now();
+}
+
+void ClientSession::OnBorrowed(Backend& backend) {
+  if (state_ == ClientState::kGreeting) {
+    // It was only the greeting that was wanted.
+    services_.pool.Return(backend);
+    if (!SendGreeting()) Kill({"XX000", "the database server sent no greeting"});
+    return;
+  }
+  Link(static_cast<BackendSession&>(backend));
+  PumpHeld();
+}
+
+void ClientSession::OnBorrowFailed(BorrowFailure failure, engine::Bytes server_error) {
+  const Refusal* refusal = &kBorrowTimedOut;
+  switch (failure) {
+    case BorrowFailure::kTimedOut:
+      services_.metrics.Add(Counter::kDatabaseConnectionsBorrowRequestsAborted);
+      break;
+    case BorrowFailure::kRefused:
+      break;
+    case BorrowFailure::kShutdown:
+      Kill(kShuttingDown);
+      return;
+  }
+  if (state_ == ClientState::kGreeting) {
+    if (server_error.empty()) {
+      Kill(*refusal);
+      return;
+    }
+    const std::string error = services_.dialect.ReencodeError(engine::AsText(server_error), true);
+    stream_.Queue(engine::AsBytes(error));
+    services_.metrics.Add(Counter::kClientConnectionsSetupFailedAuth);
+    Close();
+    return;
+  }
+  CHECK(state_ == ClientState::kWaiting);
+  Move(ClientState::kIdle);
+  if (server_error.empty()) {
+    RefuseRequest(refusal->sqlstate, refusal->text);
+  } else {
+    const std::string error = services_.dialect.ReencodeError(engine::AsText(server_error), false);
+    requests_->Refuse(engine::AsBytes(error));
+    PumpHeld();
+  }
+}
+
+// The request that is held gets an error; the connection stays.
+void ClientSession::RefuseRequest(std::string_view sqlstate, std::string_view text) {
+  CHECK(state_ == ClientState::kIdle);
+  const std::string error = services_.dialect.EncodeError(false, sqlstate, text);
+  requests_->Refuse(engine::AsBytes(error));
+  PumpHeld();
+}
+
+void ClientSession::OnReplies(engine::Slice bytes) {
+  CHECK(state_ == ClientState::kLinked);
+  input_ = std::move(bytes);
+  const protocol::ReplyStatus status = backend_->replies().Take(input_.bytes(), *this);
+  input_ = {};
+  switch (status) {
+    case protocol::ReplyStatus::kOk:
+      if (stream_.above_high_water()) backend_->stream().StopReceiving();
+      OnRequestDone();
+      return;
+    case protocol::ReplyStatus::kMalformed: {
+      BackendSession& backend = *backend_;
+      const std::string error =
+          services_.dialect.EncodeError(true, kServerProtocol.sqlstate, kServerProtocol.text);
+      services_.metrics.Add(Counter::kServerProtocolErrors);
+      OnBackendLost(error);
+      backend.Fail("unexpected message from the server");
+      return;
+    }
+    case protocol::ReplyStatus::kFatal: {
+      BackendSession& backend = *backend_;
+      const std::string error(backend.replies().fatal_error());
+      OnBackendLost(error);
+      backend.Fail("the server ended the session");
+      return;
+    }
+  }
+}
+
+// Replies have come or a message has gone: is the transaction over, may held bytes go on?
+void ClientSession::OnRequestDone() {
+  protocol::Replies& replies = backend_->replies();
+  if (replies.quiet() && replies.transaction_status() == TransactionStatus::kIdle &&
+      !requests_->mid_message()) {
+    EndTransaction();
+    return;
+  }
+  if (awaiting_ready_ && replies.requests_owed() == 0) {
+    awaiting_ready_ = false;
+    PumpHeld();
+    return;
+  }
+  if (end_of_stream_) Goodbye();
+}
+
+void ClientSession::EndTransaction() {
+  const engine::Nanos now = services_.shard.now();
+  last_active_ = now;
+  // A link that has carried nothing is not a transaction.
+  services_.metrics.RecordTransaction(now - transaction_began_);
+  transaction_began_ = now;
+  CheckPin();
+  awaiting_ready_ = false;
+  if (!pinned_ && !keeps_link_) Unlink();
+  if (services_.draining) {
+    Kill(kShuttingDown);
+  } else if (!held_.empty() || end_of_stream_) {
+    PumpHeld();
+  }
+}
+
+// After a transaction: has it left something behind that no other client may see?
+void ClientSession::CheckPin() {
+  const protocol::SessionMarks& marks = requests_->marks();
+  keeps_link_ = false;
+  if (marks.pin_reason != 0 && !pinned_) {
+    pinned_ = true;
+    pinned_at_ = services_.shard.now();
+    pin_reason_ = marks.pin_reason;
+    backend_->set_pinned(true);
+    LogPin(services_, *this, *backend_, marks);
+  }
+  if (marks.writes_sequence || marks.reads_sequence) {
+    if (marks.reads_sequence) backend_->NoteSequenceRead();
+    if (marks.writes_sequence && backend_->SequencesAreRead()) keeps_link_ = true;
+    if (backend_->replies().sequence_owner() == serial_) preferred = backend_->number;
+  }
+  requests_->ClearMarks();
+}
+
+void ClientSession::Unlink() {
+  BackendSession& backend = *backend_;
+  backend_ = nullptr;
+  Move(ClientState::kIdle);
+  need_ = 1;
+  backend.Part();
+  if (!stream_.receiving() && stream_.open()) stream_.ResumeReceiving();
+}
+
+void ClientSession::ForwardToServer(uint32_t offset, uint32_t length) {
+  backend_->stream().Queue(input_.Sub(offset, length));
+}
+
+void ClientSession::InsertToServer(engine::Bytes bytes) { backend_->stream().Queue(bytes); }
+
+void ClientSession::ForwardToClient(uint32_t offset, uint32_t length) {
+  stream_.Queue(input_.Sub(offset, length));
+}
+
+void ClientSession::InsertToClient(engine::Bytes bytes) { stream_.Queue(bytes); }
+
+void ClientSession::OnDrained() {
+  if (backend_ != nullptr && !backend_->stream().receiving()) backend_->stream().ResumeReceiving();
+}
+
+void ClientSession::OnBackendDrained() {
+  Backpressure();
+  if (!awaiting_ready_) PumpHeld();
+}
+
+}  // namespace weir::pool

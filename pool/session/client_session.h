@@ -1,0 +1,149 @@
+// A client: its connection, from the first byte to the last.
+//
+//   login -> (moving) -> greeting -> idle <-> waiting -> linked -> idle ... -> closing
+//
+// login     proves who it is; the first packet decides on which shard it lives, and it moves there
+// once greeting  the first of its route waits for the first backend, whose report is the greeting
+// idle      logged in, nothing under way; holds no buffer
+// waiting   its request waits in the borrow queue; bytes are held
+// linked    joined with a backend, for a transaction or, pinned, for longer
+// closing   the stream comes to its end
+//
+// Bytes that cannot be taken now are held (private copies), and reading stops when enough is held.
+// A client that has closed in good order is served to the end of what it asked for.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/held_bytes.h"
+#include "engine/stream.h"
+#include "engine/timer_wheel.h"
+#include "pool/core/borrow_queue.h"
+#include "pool/session/refusal.h"
+#include "pool/session/services.h"
+#include "protocol/dialect.h"
+
+namespace weir::pool {
+
+enum class ClientState : uint8_t { kLogin, kMoving, kGreeting, kIdle, kWaiting, kLinked, kClosing };
+
+// What moves with a client that is placed on another shard: it has named itself, nothing more.
+struct PlacedClient final : engine::MessageBody {
+  engine::Detached connection;
+  std::unique_ptr<protocol::ClientLogin> login;
+  uint32_t endpoint = 0;
+  engine::Nanos login_deadline = 0;
+  bool local = false;  // from loopback or a unix socket
+};
+
+class ClientSession final : public Waiter,
+                            public engine::StreamEvents,
+                            public protocol::ExchangeSink {
+ public:
+  ClientSession(SessionServices& services, uint32_t endpoint);
+  ~ClientSession() override;
+
+  void Accept(int fd, bool local);
+  void Place(PlacedClient& placed);
+
+  ClientState state() const { return state_; }
+  bool pinned() const { return pinned_; }
+  BackendSession* backend() { return backend_; }
+  const std::string& user() const { return user_; }
+  uint32_t endpoint() const { return endpoint_; }
+  uint32_t number() const;  // as the log and the cancel key name it
+
+  // From the backend it is linked with.
+  void OnReplies(engine::Slice bytes);
+  void OnBackendDrained();                            // the backend can take more
+  void OnBackendLost(std::string_view server_error);  // raw message or empty
+
+  // From other parts of the shard.
+  void Cancel(uint32_t secret);
+  void CheckUnfinished(engine::Nanos now);  // once a second while linked
+  void Drain();                             // shutdown: goes as soon as nothing is under way
+  void Kill(const Refusal& refusal);        // a fatal error, then close
+  void Describe(std::string& out) const;
+
+  // Waiter
+  void OnBorrowed(Backend& backend) override;
+  void OnBorrowFailed(BorrowFailure failure, engine::Bytes server_error) override;
+
+  // engine::StreamEvents
+  void OnBytes(engine::Slice bytes) override;
+  void OnEnd(engine::StreamEnd end) override;
+  void OnDrained() override;
+  void OnClosed() override;
+  void OnDetached(engine::Detached&& detached) override;
+
+  // protocol::ExchangeSink: offsets are into `input_`
+  void ForwardToServer(uint32_t offset, uint32_t length) override;
+  void InsertToServer(engine::Bytes bytes) override;
+  void ForwardToClient(uint32_t offset, uint32_t length) override;
+  void InsertToClient(engine::Bytes bytes) override;
+
+ private:
+  void Move(ClientState to);
+  void ContinueLogin(engine::Slice bytes);
+  void OnIdentity();
+  void ResumeLogin();
+  void OnLoggedIn();
+  bool SendGreeting();
+  void BecomeReady();
+  void FinishLogin(protocol::ClientLogin::Next next);
+
+  void Pump(engine::Slice bytes);
+  void PumpHeld();
+  // What to do after a Take; true: take again.
+  bool AfterTake(const protocol::Taken& taken);
+  void Hold(const engine::Slice& bytes);
+  void Borrow();
+  void Link(BackendSession& backend);
+  void OnRequestDone();  // replies have come; perhaps the transaction has ended
+  void EndTransaction();
+  void Unlink();
+  void AbandonBackend(bool reset);
+  void CheckPin();
+  void RefuseRequest(std::string_view sqlstate, std::string_view text);
+  void Goodbye();  // nothing more will be asked
+  void Close();
+  void OnTimer();
+  void ArmTimer();
+  void Backpressure();
+
+  // What every message touches.
+  SessionServices& services_;
+  engine::Slice input_;
+  BackendSession* backend_ = nullptr;
+  std::unique_ptr<protocol::Requests> requests_;
+  uint32_t need_ = 1;
+  ClientState state_ = ClientState::kLogin;
+  bool pinned_ = false;
+  bool end_of_stream_ = false;      // it has closed its sending side, or said Terminate
+  bool awaiting_ready_ = false;     // held bytes go on when the backend has answered
+  bool server_error_next_ = false;  // its backend died while it was idle in a transaction
+  bool keeps_link_ = false;         // a sequence value stays readable until its next transaction
+  engine::Stream stream_;
+  engine::HeldBytes held_;
+
+  engine::Nanos last_active_ = 0;
+  engine::Nanos transaction_began_ = 0;
+  engine::Nanos unfinished_since_ = 0;  // its message has made too little progress since; 0: none
+  uint64_t taken_bytes_ = 0;
+  uint64_t unfinished_bytes_ = 0;
+  engine::Nanos pinned_at_ = 0;
+  uint8_t pin_reason_ = 0;
+
+  std::unique_ptr<protocol::ClientLogin> login_;  // until logged in
+  std::string user_;
+  uint64_t serial_ = 0;
+  uint32_t cancel_secret_ = 0;
+  uint32_t endpoint_;
+  uint32_t home_ = 0;                   // while moving: to that shard
+  engine::Nanos accepted_at_ = 0;
+  bool local_ = false;
+  engine::Timer timer_;  // login deadline, then idle and lifetime
+};
+
+}  // namespace weir::pool

@@ -1,0 +1,15 @@
+// Telling the operator about pins: one line when a client keeps its backend, one when it gives it
+// up.
+#pragma once
+
+#include "pool/session/services.h"
+#include "protocol/dialect.h"
+
+namespace weir::pool {
+
+void LogPin(SessionServices& services, const ClientSession& client, const BackendSession& backend,
+            const protocol::SessionMarks& marks);
+void LogPinEnd(SessionServices& services, const ClientSession& client,
+               const BackendSession& backend, engine::Nanos pinned_at, uint8_t reason);
+
+}  // namespace weir::pool

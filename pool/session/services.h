@@ -1,0 +1,71 @@
+// What the sessions of a shard need from their shard, in one place. Owned by the shard's proxy;
+// outlives every session.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/base/log.h"
+#include "engine/base/slab.h"
+#include "engine/shard.h"
+#include "pool/config/config.h"
+#include "pool/core/pool.h"
+#include "pool/metrics/metrics.h"
+#include "pool/session/greetings.h"
+#include "pool/session/users.h"
+#include "protocol/dialect.h"
+
+namespace weir::pool {
+
+class ClientSession;
+class BackendSession;
+class CancelSender;
+
+// Kinds of messages between the sessions of two shards.
+inline constexpr uint32_t kPlaceClientMessage = 0x200;  // body: a client that was placed
+inline constexpr uint32_t kCancelMessage = 0x201;       // words: seat, secret
+
+struct SessionServices {
+  SessionServices(engine::Shard& its_shard, Pool& its_pool, RouteCache& its_routes, ShardMetrics& its_metrics,
+                  protocol::Dialect& its_dialect, Greetings& all_greetings, ServerKeys& its_keys,
+                  engine::Slab<ClientSession>& its_clients, engine::Slab<BackendSession>& its_backends,
+                  engine::Slab<CancelSender>& its_cancels)
+      : shard(its_shard),
+        pool(its_pool),
+        routes(its_routes),
+        metrics(its_metrics),
+        dialect(its_dialect),
+        greetings(all_greetings),
+        server_keys(its_keys),
+        clients(its_clients),
+        backends(its_backends),
+        cancels(its_cancels) {}
+
+  engine::Shard& shard;
+  Pool& pool;
+  RouteCache& routes;
+  ShardMetrics& metrics;
+  protocol::Dialect& dialect;
+  Greetings& greetings;
+  ServerKeys& server_keys;
+  const Config* config = nullptr;  // replaced at reload
+  const Users* users = nullptr;  // replaced at reload
+  engine::Slab<ClientSession>& clients;
+  engine::Slab<BackendSession>& backends;
+  engine::Slab<CancelSender>& cancels;
+  uint64_t client_serials = 0;  // last one given; the shard's number in the upper bits
+  bool draining = false;
+  // Lines that peers can cause.
+  engine::LogLimit pin_log{50};
+  engine::LogLimit login_log{10};
+  engine::LogLimit client_log{10};
+  engine::LogLimit backend_log{10};
+
+  // Where a new client should live; asked once per client.
+  virtual uint32_t PlaceClient() = 0;
+  virtual void OnClientGone() = 0;  // a descriptor is free again; perhaps the drain is over
+
+ protected:
+  ~SessionServices() = default;
+};
+
+}  // namespace weir::pool

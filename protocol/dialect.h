@@ -1,0 +1,272 @@
+// What a database protocol is to pool/: two login flows and the two halves of an exchange, all
+// sans-IO.
+//
+// The exchange joins a client and a backend:
+//
+//   client bytes -> Requests.Take  -> forward / insert to the server; pushes what is owed to
+//   Replies server bytes -> Replies.Take   -> forward / insert to the client; pops what is owed
+//
+// Requests lives with the client, link or not; Replies lives with the backend and knows, in order,
+// every reply that the server still owes and to whom. pool/ sees runs of bytes, never messages.
+// Forwarded runs are slices of the bytes handed in: nothing is copied here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/base/bytes.h"
+
+namespace weir::protocol {
+
+using engine::Bytes;
+
+// Where the bytes of an exchange go. `offset` and `length` name a part of the bytes being taken;
+// inserted bytes are copied by the sink before it returns.
+class ExchangeSink {
+ public:
+  virtual ~ExchangeSink() = default;
+  virtual void ForwardToServer(uint32_t offset, uint32_t length) = 0;
+  virtual void InsertToServer(Bytes bytes) = 0;
+  virtual void ForwardToClient(uint32_t offset, uint32_t length) = 0;
+  virtual void InsertToClient(Bytes bytes) = 0;
+};
+
+enum class TakeStatus : uint8_t {
+  kMore,  // everything that can be taken is; come back with at least `need` bytes in one piece
+  kNeedsBackend,  // the next message needs a link (only without one)
+  kAwaitReady,    // nothing more until the backend has answered: others wait for it, or too many
+                  // replies are owed
+  kTerminate,     // the client said goodbye
+  kMalformed,     // `error` says why; the session ends with a protocol error
+};
+
+struct Taken {
+  TakeStatus status = TakeStatus::kMore;
+  uint32_t consumed = 0;
+  uint32_t need = 1;            // contiguous bytes wanted from the first one not consumed
+  const char* error = nullptr;  // static text
+};
+
+// What the text of a client's requests means for the session, gathered since it was last asked.
+struct SessionMarks {
+  uint8_t pin_reason = 0;        // of the dialect's reasons; 0: none
+  bool writes_sequence = false;  // may have made a sequence value readable in the session
+  bool reads_sequence = false;
+  std::string digest;     // of the statement that pins; literals replaced
+  std::string statement;  // its text, bounded
+};
+
+class Replies;
+
+class Requests {
+ public:
+  virtual ~Requests() = default;
+
+  // Takes whole messages from the front of `in` as far as it can. Without a backend (nullptr) it
+  // only finds out whether the next message needs one; messages that never need one are dealt with.
+  // `yield`: somebody waits for a backend, so that nothing behind the end of a request is forwarded
+  // until its reply has come.
+  [[nodiscard]] virtual Taken Take(Bytes in, Replies* backend, bool yield, ExchangeSink& sink) = 0;
+
+  // The next request is answered with `error` (a whole error message) instead of being served; the
+  // connection stays. If it is one of several messages, all of it is. Takes effect with the next
+  // Take without a backend.
+  virtual void Refuse(Bytes error) = 0;
+  // The backend has gone while a request was under way that has got its error: what is left of it
+  // is dropped, its end is answered. `open_batch` as Replies told.
+  virtual void OnBackendLost(bool open_batch) = 0;
+
+  // A message has been forwarded in part.
+  virtual bool mid_message() const = 0;
+  // The end of a message is still to come, forwarded or dropped.
+  virtual bool unfinished_message() const = 0;
+  virtual const SessionMarks& marks() const = 0;
+  virtual void ClearMarks() = 0;
+  // Gives back memory that an idle client does not need.
+  virtual void Trim() = 0;
+};
+
+// What Replies::Take found. kFatal: the server has said that it will close; fatal_error() has its
+// message.
+enum class ReplyStatus : uint8_t { kOk, kMalformed, kFatal };
+
+// The server's transaction status.
+enum class TransactionStatus : uint8_t { kIdle, kInTransaction, kFailed };
+
+class Replies {
+ public:
+  virtual ~Replies() = default;
+
+  virtual void Join(Requests& requests) = 0;  // the owner of what is owed from now on
+  virtual void Part() = 0;                    // what is still owed goes to nobody and is swallowed
+
+  // Takes everything. Incomplete headers and messages that must be read whole are kept inside.
+  [[nodiscard]] virtual ReplyStatus Take(Bytes in, ExchangeSink& sink) = 0;
+  // Inserts replies that weir gives itself as far as they are due. After Requests::Take.
+  virtual void Flush(ExchangeSink& sink) = 0;
+
+  virtual TransactionStatus transaction_status() const = 0;
+  virtual bool quiet() const = 0;        // nothing owed, at a message boundary
+  virtual bool at_boundary() const = 0;  // the client has seen whole messages only
+  virtual size_t owed() const = 0;
+  virtual size_t requests_owed()
+      const = 0;                     // replies to a Query, Sync or FunctionCall still to come
+  virtual bool copy_in() const = 0;  // the server waits for the client's data
+  virtual bool open_batch()
+      const = 0;  // messages were sent that the server ends only when told (Sync)
+  virtual std::string_view fatal_error() const = 0;  // raw message, empty if none
+  virtual std::string_view fatal_sqlstate() const = 0;
+
+  // The server is gone. Gives the joined client `error` (a whole error message, not fatal) and the
+  // end of each request owed. Returns whether a request is open that the client has still to end
+  // (for Requests::OnBackendLost).
+  virtual bool FailOwed(Bytes error, ExchangeSink& sink) = 0;
+
+  // Ends requests that their client has left: a message for the server such that it comes to an end
+  // by itself (CopyFail, Sync). Returns false if that cannot be (a message is cut in the middle).
+  virtual bool FinishAbandoned(bool mid_message, ExchangeSink& sink) = 0;
+  // A login that asked again for facts has used the connection: the unnamed statement is gone.
+  virtual void ForgetUnnamed() = 0;
+  // A statement of weir's own, its replies swallowed. Only when quiet.
+  virtual void OwnStatement(std::string_view sql, ExchangeSink& sink) = 0;
+  virtual bool own_statement_failed() const = 0;
+
+  // Whose sequence values are readable here; 0: nobody's.
+  virtual uint64_t sequence_owner() const = 0;
+};
+
+using Parameters = std::vector<std::pair<std::string, std::string>>;
+
+// Who a client says it is, from its first message.
+struct ClientIdentity {
+  std::string user;
+  std::string database;
+  Parameters parameters;  // all others that shape its session, in order
+  bool replication = false;
+};
+
+// What weir knows of a user when a client logs in.
+struct ScramVerifier;
+struct ClientUser {
+  bool trust = false;  // no proof is asked for
+  bool known = false;
+  const ScramVerifier* verifier = nullptr;  // a mock one for an unknown user
+};
+
+// The key by which a client asks to cancel: what weir gave it at login.
+struct CancelKey {
+  uint32_t process_id = 0;
+  uint32_t secret = 0;
+};
+
+// One client from its first byte to the proof of who it is.
+class ClientLogin {
+ public:
+  enum class Next : uint8_t {
+    kReceive,   // more bytes
+    kNeedUser,  // identity() is known: call Resume
+    kDone,      // logged in; the greeting is the owner's to send
+    kFailed,    // the error is in `out`; close when it is sent
+    kCancel,    // not a login: cancel_key() says what to cancel
+  };
+  virtual ~ClientLogin() = default;
+  // Takes bytes from the front of `in`; what it leaves belongs to what follows the login.
+  [[nodiscard]] virtual Next OnBytes(Bytes in, size_t& consumed, std::string& out) = 0;
+  [[nodiscard]] virtual Next Resume(const ClientUser& user, std::string& out) = 0;
+  virtual const ClientIdentity& identity() const = 0;
+  virtual CancelKey cancel_key() const = 0;
+  // Why it failed, for the log; empty if the peer's bytes made no sense.
+  virtual std::string_view failure() const = 0;
+};
+
+// Keys of SCRAM are derived off the shard: a ServerLogin asks for them.
+struct ScramKeyRequest {
+  std::string salt;
+  uint32_t iterations = 0;
+  bool operator==(const ScramKeyRequest&) const = default;
+};
+struct ScramKeys;
+
+enum class LoginFailure : uint8_t {
+  kNone,
+  kAuthentication,
+  kDatabase,
+  kTooMany,
+  kStarting,
+  kMethod,
+  kProtocol,
+  kInitQuery,
+  kOther
+};
+
+// A backend from its first byte to ready: login, the server's limits, init_query.
+class ServerLogin {
+ public:
+  enum class Next : uint8_t { kReceive, kNeedKeys, kDone, kFailed };
+  struct Options {
+    std::string user;
+    std::string database;
+    Parameters parameters;
+    std::string password;
+    bool allow_scram = true;
+    bool allow_md5 = false;
+    bool allow_trust = false;
+    std::string init_query;
+  };
+  struct Facts {
+    uint32_t max_connections = 0;
+    uint32_t superuser_reserved_connections = 0;
+    uint32_t reserved_connections = 0;
+  };
+  virtual ~ServerLogin() = default;
+  virtual void Start(std::string& out) = 0;
+  [[nodiscard]] virtual Next OnBytes(Bytes in, std::string& out) = 0;
+  virtual const ScramKeyRequest& key_request() const = 0;
+  [[nodiscard]] virtual Next OnKeys(const ScramKeys& keys, std::string& out) = 0;
+  // Asks for the facts again, on a backend that is ready and idle.
+  virtual void AskFacts(std::string& out) = 0;
+
+  virtual const Parameters& parameters() const = 0;  // the server's report: the greeting
+  virtual uint32_t process_id() const = 0;
+  virtual Bytes secret() const = 0;
+  virtual const Facts& facts() const = 0;
+  virtual LoginFailure failure() const = 0;
+  virtual std::string_view failure_text() const = 0;
+  virtual std::string_view server_error()
+      const = 0;  // whole message; empty if the failure is not the server's
+};
+
+struct PinWords {
+  std::string_view name;    // short, for counters
+  std::string_view reason;  // the sentence of the log line
+  std::string_view ends_by;
+};
+
+// One protocol, for one shard.
+class Dialect {
+ public:
+  virtual ~Dialect() = default;
+  virtual std::unique_ptr<ClientLogin> NewClientLogin() = 0;
+  virtual std::unique_ptr<ServerLogin> NewServerLogin(ServerLogin::Options options) = 0;
+  virtual std::unique_ptr<Requests> NewRequests(uint64_t client_serial) = 0;
+  virtual std::unique_ptr<Replies> NewReplies(const Parameters& greeting) = 0;
+  virtual void SetLimits(uint32_t scan_limit, uint32_t prepared_max) = 0;
+
+  virtual void EncodeGreeting(const Parameters& greeting, CancelKey key, std::string& out) = 0;
+  virtual std::string EncodeError(bool fatal, std::string_view sqlstate,
+                                  std::string_view message) = 0;
+  // A server's fatal message as one that leaves the connection usable, or as it is.
+  virtual std::string ReencodeError(std::string_view message, bool fatal) = 0;
+  virtual std::string_view ErrorText(std::string_view message) = 0;
+  virtual std::string EncodeCancel(uint32_t process_id, Bytes secret) = 0;
+  virtual std::string_view Terminate() = 0;
+  virtual std::string_view RollbackStatement() = 0;
+  virtual PinWords Pin(uint8_t reason) = 0;
+  virtual uint8_t ReplicationPin() = 0;
+};
+
+}  // namespace weir::protocol

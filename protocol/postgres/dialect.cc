@@ -1,0 +1,84 @@
+#include "protocol/postgres/dialect.h"
+
+#include "protocol/postgres/client_login.h"
+#include "protocol/postgres/encode.h"
+#include "protocol/postgres/format.h"
+#include "protocol/postgres/pin_reason.h"
+#include "protocol/postgres/server_login.h"
+#include "protocol/wire/writer.h"
+
+namespace weir::postgres {
+
+using protocol::Writer;
+
+PostgresDialect::PostgresDialect(StatementTable& table, engine::Entropy& entropy, uint32_t shard)
+    : context_(table), entropy_(entropy) {
+  context_.unnamed_tags = uint64_t{shard} << 48;
+}
+
+std::unique_ptr<protocol::ClientLogin> PostgresDialect::NewClientLogin() {
+  return std::make_unique<PostgresClientLogin>(entropy_);
+}
+
+std::unique_ptr<protocol::ServerLogin> PostgresDialect::NewServerLogin(
+    protocol::ServerLogin::Options options) {
+  return std::make_unique<PostgresServerLogin>(std::move(options), entropy_);
+}
+
+std::unique_ptr<protocol::Requests> PostgresDialect::NewRequests(uint64_t client_serial) {
+  return std::make_unique<PostgresRequests>(context_, client_serial);
+}
+
+std::unique_ptr<protocol::Replies> PostgresDialect::NewReplies(
+    const protocol::Parameters& greeting) {
+  auto replies = std::make_unique<PostgresReplies>();
+  for (const auto& [name, value] : greeting) replies->set_parameter(name, value);
+  return replies;
+}
+
+void PostgresDialect::SetLimits(uint32_t scan_limit, uint32_t prepared_max) {
+  context_.scan_limit = scan_limit;
+  context_.prepared_max = prepared_max;
+}
+
+void PostgresDialect::EncodeGreeting(const protocol::Parameters& greeting, protocol::CancelKey key,
+                                     std::string& out) {
+  for (const auto& [name, value] : greeting) AppendParameterStatus(out, name, value);
+  Writer writer(out);
+  writer.Begin(backend::kBackendKeyData).U32(key.process_id).U32(key.secret);
+  writer.End();
+  writer.Begin(backend::kReadyForQuery).U8('I');
+  writer.End();
+}
+
+std::string PostgresDialect::EncodeError(bool fatal, std::string_view sqlstate,
+                                         std::string_view message) {
+  return postgres::EncodeError(fatal ? "FATAL" : "ERROR", sqlstate, message);
+}
+
+std::string PostgresDialect::ReencodeError(std::string_view message, bool fatal) {
+  return WithSeverity(message, fatal ? "FATAL" : "ERROR");
+}
+
+std::string_view PostgresDialect::ErrorText(std::string_view message) {
+  return message.size() <= 5 ? std::string_view() : ErrorField(message.substr(5), 'M');
+}
+
+std::string PostgresDialect::EncodeCancel(uint32_t process_id, engine::Bytes secret) {
+  std::string out;
+  Writer writer(out);
+  writer.Begin(0).U32(kCancelRequestCode).U32(process_id).Raw(engine::AsText(secret));
+  writer.End();
+  return out;
+}
+
+std::string_view PostgresDialect::Terminate() { return std::string_view("X\0\0\0\4", 5); }
+
+protocol::PinWords PostgresDialect::Pin(uint8_t reason) {
+  const PinReasonWords& words = WordsOf(static_cast<PinReason>(reason));
+  return {words.name, words.reason, words.ends_by};
+}
+
+uint8_t PostgresDialect::ReplicationPin() { return static_cast<uint8_t>(PinReason::kReplication); }
+
+}  // namespace weir::postgres

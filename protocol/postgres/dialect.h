@@ -1,0 +1,37 @@
+// PostgreSQL as pool/ sees it.
+#pragma once
+
+#include "engine/base/prng.h"
+#include "protocol/dialect.h"
+#include "protocol/postgres/requests.h"
+
+namespace weir::postgres {
+
+class PostgresDialect final : public protocol::Dialect {
+ public:
+  // `table` is shared by all shards. `shard` keeps the tags of unnamed statements apart.
+  PostgresDialect(StatementTable& table, engine::Entropy& entropy, uint32_t shard);
+
+  std::unique_ptr<protocol::ClientLogin> NewClientLogin() override;
+  std::unique_ptr<protocol::ServerLogin> NewServerLogin(
+      protocol::ServerLogin::Options options) override;
+  std::unique_ptr<protocol::Requests> NewRequests(uint64_t client_serial) override;
+  std::unique_ptr<protocol::Replies> NewReplies(const protocol::Parameters& greeting) override;
+  void SetLimits(uint32_t scan_limit, uint32_t prepared_max) override;
+  void EncodeGreeting(const protocol::Parameters& greeting, protocol::CancelKey key,
+                      std::string& out) override;
+  std::string EncodeError(bool fatal, std::string_view sqlstate, std::string_view message) override;
+  std::string ReencodeError(std::string_view message, bool fatal) override;
+  std::string_view ErrorText(std::string_view message) override;
+  std::string EncodeCancel(uint32_t process_id, engine::Bytes secret) override;
+  std::string_view Terminate() override;
+  std::string_view RollbackStatement() override { return "ROLLBACK"; }
+  protocol::PinWords Pin(uint8_t reason) override;
+  uint8_t ReplicationPin() override;
+
+ private:
+  RequestsContext context_;
+  engine::Entropy& entropy_;
+};
+
+}  // namespace weir::postgres

@@ -1,0 +1,538 @@
+#include "protocol/postgres/replies.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/base/check.h"
+#include "protocol/postgres/format.h"
+#include "protocol/postgres/own_messages.h"
+#include "protocol/postgres/requests.h"
+
+namespace weir::postgres {
+namespace {
+
+using protocol::ExchangeSink;
+using protocol::ReplyStatus;
+using protocol::TransactionStatus;
+
+constexpr uint32_t kHeader = 5;
+
+uint32_t ReadLength(const uint8_t* header) {
+  return uint32_t{header[1]} << 24 | uint32_t{header[2]} << 16 | uint32_t{header[3]} << 8 |
+         header[4];
+}
+
+bool EndsRequest(OwedKind kind) {
+  return kind == OwedKind::kSync || kind == OwedKind::kQuery || kind == OwedKind::kFunctionCall;
+}
+
+bool IsFake(OwedKind kind) { return kind == OwedKind::kFakeParse || kind == OwedKind::kFakeClose; }
+
+// The messages whose bodies are read.
+bool ReadWhole(uint8_t type) {
+  return type == backend::kErrorResponse || type == backend::kParameterStatus ||
+         type == backend::kReadyForQuery;
+}
+
+// A field of an ErrorResponse body; empty if it has none.
+std::string_view ErrorField(std::string_view body, char field) {
+  while (!body.empty() && body.front() != '\0') {
+    const size_t end = body.find('\0', 1);
+    if (end == std::string_view::npos) return {};
+    if (body.front() == field) return body.substr(1, end - 1);
+    body.remove_prefix(end + 1);
+  }
+  return {};
+}
+
+void PutLength(std::string& message) {
+  const uint32_t length = static_cast<uint32_t>(message.size() - 1);
+  for (int i = 0; i < 4; ++i) message[1 + i] = static_cast<char>(length >> (24 - 8 * i));
+}
+
+}  // namespace
+
+// Where Take stands in its bytes, and the run to forward that ends there.
+struct PostgresReplies::Cursor {
+  Bytes in;
+  ExchangeSink& sink;
+  uint32_t position = 0;
+  uint32_t begin = 0;
+
+  uint32_t left() const { return static_cast<uint32_t>(in.size()) - position; }
+  const uint8_t* data() const { return in.data() + position; }
+  void Extend(uint32_t n) { position += n; }
+  void FlushRun() {
+    if (position > begin) sink.ForwardToClient(begin, position - begin);
+    begin = position;
+  }
+  void Skip(uint32_t n) {
+    FlushRun();
+    position += n;
+    begin = position;
+  }
+  void Insert(Bytes bytes) {
+    FlushRun();
+    sink.InsertToClient(bytes);
+  }
+};
+
+void PostgresReplies::Join(protocol::Requests& requests) {
+  CHECK(listener_ == nullptr);
+  listener_ = &static_cast<PostgresRequests&>(requests);
+}
+
+void PostgresReplies::Part() {
+  CHECK(listener_ != nullptr);
+  for (size_t i = 0; i < owed_.size(); ++i) {
+    if (owed_[i].owner == OwedTo::kClient) owed_[i].owner = OwedTo::kNobody;
+    owed_[i].name_change = false;
+  }
+  listener_ = nullptr;
+  if (disposal_ == Disposal::kForward) disposal_ = Disposal::kSwallow;
+  while (!owed_.empty() && IsFake(owed_.Front().kind)) PopFront();
+}
+
+ReplyStatus PostgresReplies::Take(Bytes in, ExchangeSink& sink) {
+  Cursor cursor{in, sink};
+  while (cursor.left() > 0 && !malformed_) {
+    if (body_left_ > 0) {
+      TakeBody(cursor);
+    } else {
+      TakeHeader(cursor);
+    }
+  }
+  if (malformed_) return ReplyStatus::kMalformed;
+  cursor.FlushRun();
+  return fatal_error_.empty() ? ReplyStatus::kOk : ReplyStatus::kFatal;
+}
+
+void PostgresReplies::TakeHeader(Cursor& cursor) {
+  const bool in_place = head_length_ == 0 && cursor.left() >= kHeader;
+  if (in_place) {
+    std::memcpy(head_, cursor.data(), kHeader);
+  } else {
+    const uint32_t part = std::min<uint32_t>(kHeader - head_length_, cursor.left());
+    std::memcpy(head_ + head_length_, cursor.data(), part);
+    cursor.Skip(part);
+    head_length_ = static_cast<uint8_t>(head_length_ + part);
+    if (head_length_ < kHeader) return;
+  }
+  head_length_ = 0;
+  const uint32_t length = ReadLength(head_);
+  if (length < 4 || length > kMessageLengthMax || !BeginMessage(head_[0], length - 4)) {
+    malformed_ = true;
+    return;
+  }
+  const uint32_t here = in_place ? kHeader : 0;
+  switch (disposal_) {
+    case Disposal::kForward:
+      if (in_place) {
+        cursor.Extend(kHeader);
+      } else {
+        cursor.Insert(Bytes(head_, kHeader));
+      }
+      break;
+    case Disposal::kSwallow:
+      cursor.Skip(here);
+      break;
+    case Disposal::kHold:
+      if (in_place && cursor.left() >= kHeader + body_left_) {
+        TakeWholeInPlace(cursor);
+        return;
+      }
+      held_.assign(reinterpret_cast<const char*>(head_), kHeader);
+      cursor.Skip(here);
+      break;
+  }
+  if (body_left_ == 0) Finish(cursor);
+}
+
+void PostgresReplies::TakeBody(Cursor& cursor) {
+  const uint32_t part = std::min(body_left_, cursor.left());
+  if (disposal_ == Disposal::kForward) {
+    cursor.Extend(part);
+  } else {
+    if (disposal_ == Disposal::kHold) {
+      held_.append(reinterpret_cast<const char*>(cursor.data()), part);
+    }
+    cursor.Skip(part);
+  }
+  body_left_ -= part;
+  if (body_left_ > 0) return;
+  if (disposal_ == Disposal::kHold) {
+    std::string message;
+    message.swap(held_);
+    std::string rewritten;
+    if (OnWhole(message, rewritten)) {
+      cursor.Insert(engine::AsBytes(rewritten.empty() ? message : rewritten));
+    }
+  }
+  Finish(cursor);
+}
+
+void PostgresReplies::TakeWholeInPlace(Cursor& cursor) {
+  const uint32_t whole = kHeader + body_left_;
+  body_left_ = 0;
+  std::string rewritten;
+  const bool forward = OnWhole(engine::AsText(Bytes(cursor.data(), whole)), rewritten);
+  if (forward && rewritten.empty()) {
+    cursor.Extend(whole);
+  } else {
+    cursor.Skip(whole);
+    if (forward) cursor.Insert(engine::AsBytes(rewritten));
+  }
+  Finish(cursor);
+}
+
+void PostgresReplies::Finish(Cursor& cursor) {
+  if (malformed_ || !Complete()) {
+    malformed_ = true;
+    return;
+  }
+  if (!owed_.empty() && IsFake(owed_.Front().kind)) {
+    cursor.FlushRun();
+    Flush(cursor.sink);
+  }
+}
+
+void PostgresReplies::Flush(ExchangeSink& sink) {
+  while (!owed_.empty() && IsFake(owed_.Front().kind)) {
+    if (owed_.Front().owner == OwedTo::kClient) {
+      const uint8_t type = owed_.Front().kind == OwedKind::kFakeParse ? backend::kParseComplete
+                                                                      : backend::kCloseComplete;
+      const uint8_t message[kHeader] = {type, 0, 0, 0, 4};
+      sink.InsertToClient(message);
+    }
+    if (owed_.Front().name_change && listener_ != nullptr) listener_->OnNameConfirmed();
+    PopFront();
+  }
+}
+
+bool PostgresReplies::BeginMessage(uint8_t type, uint32_t body) {
+  type_ = type;
+  body_left_ = body;
+  const bool asynchronous = type == backend::kNoticeResponse ||
+                            type == backend::kNotificationResponse ||
+                            type == backend::kParameterStatus;
+  if (ReadWhole(type) && (body == 0 || body > kHeldMax)) return false;
+  if (ReadWhole(type)) {
+    disposal_ = Disposal::kHold;
+  } else if (listener_ != nullptr &&
+             (asynchronous ? owed_.empty() || owed_.Front().owner == OwedTo::kClient
+                           : !owed_.empty() && owed_.Front().owner == OwedTo::kClient)) {
+    disposal_ = Disposal::kForward;
+  } else {
+    disposal_ = Disposal::kSwallow;
+  }
+  return true;
+}
+
+bool PostgresReplies::OnWhole(std::string_view message, std::string& rewritten) {
+  const std::string_view body = message.substr(kHeader);
+  switch (type_) {
+    case backend::kReadyForQuery:
+      if (body.size() != 1) {
+        malformed_ = true;
+        return false;
+      }
+      ready_status_ = static_cast<uint8_t>(body[0]);
+      return !owed_.empty() && owed_.Front().owner == OwedTo::kClient;
+    case backend::kParameterStatus: {
+      const size_t end = body.find('\0');
+      if (end == std::string_view::npos) {
+        malformed_ = true;
+        return false;
+      }
+      set_parameter(body.substr(0, end), body.substr(end + 1, body.size() - end - 2));
+      return listener_ != nullptr;
+    }
+    case backend::kErrorResponse:
+      return OnWholeError(message, rewritten);
+  }
+  UNREACHABLE();
+}
+
+bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewritten) {
+  const std::string_view body = message.substr(kHeader);
+  if (body.back() != '\0') {
+    malformed_ = true;
+    return false;
+  }
+  std::string_view severity = ErrorField(body, 'V');
+  if (severity.empty()) severity = ErrorField(body, 'S');
+  if (severity == "FATAL" || severity == "PANIC") {
+    fatal_error_ = std::string(message);
+    fatal_sqlstate_ = std::string(ErrorField(body, 'C'));
+    return false;
+  }
+  // A fault of weir's own statements concerns nobody else, unless a client's request falls with it.
+  bool for_client = false;
+  for (size_t i = 0; i < owed_.size() && !for_client; ++i) {
+    for_client = owed_[i].owner == OwedTo::kClient;
+    if (EndsRequest(owed_[i].kind)) break;
+  }
+  if (!for_client) {
+    own_statement_failed_ =
+        own_statement_failed_ || (!owed_.empty() && owed_.Front().owner == OwedTo::kWeir);
+    return false;
+  }
+  if (message.find(kServerNamePrefix) != std::string_view::npos) RewriteNames(message, rewritten);
+  return listener_ != nullptr;
+}
+
+void PostgresReplies::RewriteNames(std::string_view message, std::string& rewritten) const {
+  rewritten.reserve(message.size());
+  while (!message.empty()) {
+    const size_t found = message.find(kServerNamePrefix);
+    rewritten.append(message.substr(0, found));
+    if (found == std::string_view::npos) break;
+    message.remove_prefix(found);
+    size_t end = kServerNamePrefix.size();
+    while (end < message.size() && message[end] >= '0' && message[end] <= '9') ++end;
+    const std::string_view name = listener_ == nullptr
+                                      ? std::string_view()
+                                      : listener_->NameOf(IdOfServerName(message.substr(0, end)));
+    rewritten.append(name.empty() ? message.substr(0, end) : name);
+    message.remove_prefix(end);
+  }
+  PutLength(rewritten);
+}
+
+bool PostgresReplies::Complete() {
+  switch (type_) {
+    case backend::kNoticeResponse:
+    case backend::kNotificationResponse:
+    case backend::kParameterStatus:
+      return true;
+    case backend::kErrorResponse:
+      return OnError();
+    case backend::kReadyForQuery:
+      return OnReadyForQuery();
+    default:
+      return !owed_.empty() && CompletePart(owed_.Front());
+  }
+}
+
+// Replies to the request at the head, but for the three that are read.
+bool PostgresReplies::CompletePart(Owed& head) {
+  const bool simple = head.kind == OwedKind::kQuery;
+  const bool execute = head.kind == OwedKind::kExecute;
+  switch (type_) {
+    case backend::kParseComplete:
+      if (head.kind != OwedKind::kParse) return false;
+      PopFront();
+      return true;
+    case backend::kBindComplete:
+      if (head.kind != OwedKind::kBind) return false;
+      PopFront();
+      return true;
+    case backend::kCloseComplete:
+      if (head.kind != OwedKind::kClose) return false;
+      PopFront();
+      return true;
+    case backend::kParameterDescription:
+      return head.kind == OwedKind::kDescribe;
+    case backend::kRowDescription:
+    case backend::kNoData:
+      if (head.kind == OwedKind::kDescribe) {
+        PopFront();
+        return true;
+      }
+      return simple && type_ == backend::kRowDescription;
+    case backend::kDataRow:
+      return simple || execute;
+    case backend::kCommandComplete:
+    case backend::kEmptyQueryResponse:
+      copy_in_ = false;
+      if (execute) PopFront();
+      return simple || execute;
+    case backend::kPortalSuspended:
+      if (!execute) return false;
+      PopFront();
+      return true;
+    case backend::kCopyInResponse:
+    case backend::kCopyBothResponse:
+      if (!simple && !execute) return false;
+      OnCopyIn();
+      return true;
+    case backend::kCopyOutResponse:
+    case backend::kCopyData:
+    case backend::kCopyDone:
+      return simple || execute;
+    case backend::kFunctionCallResponse:
+      return head.kind == OwedKind::kFunctionCall;
+    default:
+      return false;
+  }
+}
+
+// While it waits for the client's data the server ignores Sync: those sent right behind the Execute
+// get no answer.
+void PostgresReplies::OnCopyIn() {
+  copy_in_ = true;
+  if (owed_.Front().kind != OwedKind::kExecute) return;
+  while (owed_.size() > 1 && owed_[1].kind == OwedKind::kSync) {
+    const Owed head = owed_.PopFront();
+    CHECK(requests_owed_ > 0);
+    --requests_owed_;
+    owed_.Front() = head;
+  }
+  if (owed_.size() == 1) open_batch_ = true;
+}
+
+bool PostgresReplies::OnReadyForQuery() {
+  if (owed_.empty() || !EndsRequest(owed_.Front().kind)) return false;
+  switch (ready_status_) {
+    case 'I':
+      status_ = TransactionStatus::kIdle;
+      break;
+    case 'T':
+      status_ = TransactionStatus::kInTransaction;
+      break;
+    case 'E':
+      status_ = TransactionStatus::kFailed;
+      break;
+    default:
+      return false;
+  }
+  copy_in_ = false;
+  PopFront();
+  return true;
+}
+
+bool PostgresReplies::OnError() {
+  if (!fatal_error_.empty()) return true;
+  if (owed_.empty()) return false;
+  copy_in_ = false;
+  if (owed_.Front().kind == OwedKind::kQuery || owed_.Front().kind == OwedKind::kFunctionCall) {
+    owed_.Front().failed = true;
+    return true;
+  }
+  SkipToSync();
+  return true;
+}
+
+// The server reads on to the next Sync. What stands before it in owed_ never came to be.
+void PostgresReplies::SkipToSync() {
+  size_t skipped = 0;
+  size_t names = 0;
+  while (skipped < owed_.size() && owed_[skipped].kind != OwedKind::kSync) {
+    Owed& owed = owed_[skipped];
+    if (owed.name_change) ++names;
+    if (owed.kind == OwedKind::kParse && owed.statement != 0) prepared_.Remove(owed.statement);
+    if (owed.kind == OwedKind::kClose && owed.statement != 0 && skipped > 0) close_first_ = true;
+    if (owed.unnamed_parse) {
+      unnamed_tag_ = 0;
+      if (listener_ != nullptr) listener_->OnUnnamedFailed(owed.tag, skipped > 0);
+    }
+    if (EndsRequest(owed.kind)) {
+      CHECK(requests_owed_ > 0);
+      --requests_owed_;
+    }
+    ++skipped;
+  }
+  if (names > 0 && listener_ != nullptr) listener_->OnNamesUndone(names);
+  for (; skipped > 0; --skipped) owed_.PopFront();
+  if (owed_.empty()) skipping_ = open_batch_ = true;
+}
+
+void PostgresReplies::PopFront() {
+  const Owed owed = owed_.PopFront();
+  if (EndsRequest(owed.kind)) {
+    CHECK(requests_owed_ > 0);
+    --requests_owed_;
+  }
+  if (listener_ == nullptr) return;
+  if (owed.name_change && !IsFake(owed.kind)) listener_->OnNameConfirmed();
+  if (owed.unnamed_parse) listener_->OnUnnamedParsed(owed.tag);
+  if (owed.failed) return;
+  if (owed.drops_statements) listener_->OnStatementsDropped();
+  if (owed.deallocates != 0) listener_->OnDeallocated(owed.deallocates);
+}
+
+void PostgresReplies::Push(const Owed& owed) {
+  CHECK(!skipping_ || owed.kind == OwedKind::kSync);
+  if (EndsRequest(owed.kind)) {
+    ++requests_owed_;
+    open_batch_ = skipping_ = false;
+  } else {
+    open_batch_ = true;
+  }
+  owed_.PushBack(owed);
+}
+
+void PostgresReplies::set_parameter(std::string_view name, std::string_view value) {
+  if (name == "standard_conforming_strings") {
+    lex_mode_.standard_conforming_strings = value != "off";
+  } else if (name == "client_encoding") {
+    static constexpr std::string_view kTrailingAscii[] = {"SJIS", "SHIFT_JIS_2004", "BIG5", "GBK",
+                                                          "UHC",  "GB18030",        "JOHAB"};
+    lex_mode_.ascii_trailing_bytes = std::find(std::begin(kTrailingAscii), std::end(kTrailingAscii),
+                                               value) != std::end(kTrailingAscii);
+  }
+}
+
+void PostgresReplies::ForgetPrepared() {
+  prepared_.Clear();
+  close_first_ = true;
+}
+
+bool PostgresReplies::FailOwed(Bytes error, ExchangeSink& sink) {
+  static constexpr uint8_t kReady[] = {backend::kReadyForQuery, 0, 0, 0, 5, 'I'};
+  bool told = skipping_;  // the open batch has had its error
+  bool names_to_undo = false;
+  size_t names = 0;
+  for (; !owed_.empty(); owed_.PopFront()) {
+    const Owed& owed = owed_.Front();
+    if (owed.name_change) {
+      names_to_undo = true;
+      ++names;
+    }
+    if (owed.owner != OwedTo::kClient) continue;
+    if (!told && !owed.failed) sink.InsertToClient(error);
+    told = true;
+    if (!EndsRequest(owed.kind)) continue;
+    sink.InsertToClient(kReady);
+    told = false;
+  }
+  requests_owed_ = 0;
+  if (names_to_undo && listener_ != nullptr) listener_->OnNamesUndone(names);
+  const bool open = open_batch_;
+  if (open && !told) sink.InsertToClient(error);
+  open_batch_ = skipping_ = copy_in_ = false;
+  return open;
+}
+
+bool PostgresReplies::FinishAbandoned(bool mid_message, ExchangeSink& sink) {
+  if (mid_message) return false;
+  if (copy_in_) {
+    static constexpr uint8_t kCopyFail[] = {'f', 0,   0,   0,   20,  'c', 'l', 'i', 'e', 'n', 't',
+                                            ' ', 'h', 'a', 's', ' ', 'g', 'o', 'n', 'e', 0};
+    sink.InsertToServer(kCopyFail);
+    copy_in_ = false;
+  }
+  if (open_batch_) {
+    static constexpr uint8_t kSync[] = {frontend::kSync, 0, 0, 0, 4};
+    sink.InsertToServer(kSync);
+    Push({.kind = OwedKind::kSync, .owner = OwedTo::kNobody});
+  }
+  return true;
+}
+
+void PostgresReplies::OwnStatement(std::string_view sql, ExchangeSink& sink) {
+  CHECK(quiet());
+  own_statement_failed_ = false;
+  PushOwnStatement(true);
+  sink.InsertToServer(engine::AsBytes(OwnStatementMessages(sql, true)));
+}
+
+void PostgresReplies::PushOwnStatement(bool sync) {
+  for (const OwedKind kind :
+       {OwedKind::kParse, OwedKind::kBind, OwedKind::kExecute, OwedKind::kClose}) {
+    Push({.kind = kind, .owner = OwedTo::kWeir});
+  }
+  if (sync) Push({.kind = OwedKind::kSync, .owner = OwedTo::kWeir});
+}
+
+}  // namespace weir::postgres

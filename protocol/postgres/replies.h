@@ -1,0 +1,173 @@
+// The backend's half of an exchange: what the server still owes, in order, and to whom.
+//
+// Server bytes are looked at header by header; bodies are forwarded unread, but for three small
+// messages (ErrorResponse, ParameterStatus, ReadyForQuery). A split header and a split one of those
+// three are kept here until they are whole.
+//
+// What is owed is pushed by the client's half (Requests) when a message is sent, and popped when
+// its last reply has come:
+//
+//   Parse '1' | Bind '2' | Close '3' | Describe 't'? then 'T' or 'n' | Execute ... 'C' 'I' or 's' |
+//   Sync 'Z' Query ... 'Z' | FunctionCall 'V' 'Z'
+//
+// An error in the extended protocol makes the server skip everything up to the next Sync: those
+// entries are undone (names and prepared statements that never came to be) and dropped. (PostgreSQL
+// protocol 3.0, "Extended Query".)
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "engine/base/ring_queue.h"
+#include "protocol/dialect.h"
+#include "protocol/postgres/sql_scan.h"
+#include "protocol/postgres/statements.h"
+
+namespace weir::postgres {
+
+using engine::Bytes;
+
+enum class OwedKind : uint8_t {
+  kParse,
+  kBind,
+  kClose,
+  kDescribe,
+  kExecute,
+  kSync,
+  kQuery,
+  kFunctionCall,
+  kFakeParse,  // weir answers itself, when it is the turn
+  kFakeClose,
+};
+
+enum class OwedTo : uint8_t { kClient, kWeir, kNobody };
+
+struct Owed {
+  OwedKind kind = OwedKind::kSync;
+  OwedTo owner = OwedTo::kClient;
+  bool name_change = false;       // the client's oldest unconfirmed change of a name belongs to it
+  bool unnamed_parse = false;     // a Parse of the unnamed statement, tagged `tag`
+  bool drops_statements = false;  // DEALLOCATE ALL, DISCARD ALL
+  bool failed = false;            // its error has come
+  StatementId statement = 0;      // prepared by this Parse, or closed by this Close, on the server
+  StatementId deallocates = 0;    // a client's own DEALLOCATE of a shared statement
+  uint64_t tag = 0;
+};
+
+// How the client's half hears what became of the changes it made in advance.
+class OwedListener {
+ public:
+  virtual ~OwedListener() = default;
+  virtual void OnNameConfirmed() = 0;            // the oldest change stands
+  virtual void OnNamesUndone(size_t count) = 0;  // the oldest `count` changes never were
+  virtual void OnUnnamedParsed(uint64_t tag) = 0;
+  virtual void OnUnnamedFailed(uint64_t tag,
+                               bool skipped) = 0;  // skipped: the server has not even seen it
+  virtual void OnStatementsDropped() = 0;
+  virtual void OnDeallocated(StatementId statement) = 0;
+  virtual std::string_view NameOf(
+      StatementId statement) const = 0;  // the client's, for error texts
+};
+
+class PostgresReplies final : public protocol::Replies {
+ public:
+  static constexpr size_t kOwedMax = 16384;
+  static constexpr uint32_t kHeldMax = 64 * 1024;
+
+  // protocol::Replies
+  void Join(protocol::Requests& requests) override;
+  void Part() override;
+  [[nodiscard]] protocol::ReplyStatus Take(Bytes in, protocol::ExchangeSink& sink) override;
+  void Flush(protocol::ExchangeSink& sink) override;
+  protocol::TransactionStatus transaction_status() const override { return status_; }
+  bool quiet() const override { return owed_.empty() && !open_batch_ && between_messages(); }
+  bool at_boundary() const override { return body_left_ == 0 || disposal_ != Disposal::kForward; }
+  size_t owed() const override { return owed_.size(); }
+  size_t requests_owed() const override { return requests_owed_; }
+  bool copy_in() const override { return copy_in_; }
+  std::string_view fatal_error() const override { return fatal_error_; }
+  std::string_view fatal_sqlstate() const override { return fatal_sqlstate_; }
+  bool open_batch() const override { return open_batch_; }
+  bool FailOwed(Bytes error, protocol::ExchangeSink& sink) override;
+  bool FinishAbandoned(bool mid_message, protocol::ExchangeSink& sink) override;
+  void ForgetUnnamed() override { unnamed_tag_ = 0; }
+  void OwnStatement(std::string_view sql, protocol::ExchangeSink& sink) override;
+  bool own_statement_failed() const override { return own_statement_failed_; }
+  uint64_t sequence_owner() const override { return sequence_owner_; }
+
+  // For the client's half.
+  void Push(const Owed& owed);
+  void PushOwnStatement(bool sync);  // what OwnStatementMessages will be answered with
+  bool full() const { return owed_.size() >= kOwedMax; }
+  bool skipping() const { return skipping_; }  // the server ignores all but Sync
+  void EndCopyIn() { copy_in_ = false; }
+  LexMode lex_mode() const { return lex_mode_; }
+  void set_parameter(std::string_view name,
+                     std::string_view value);  // at login, then by ParameterStatus
+
+  PreparedSet& prepared() { return prepared_; }
+  // A DISCARD or DEALLOCATE may have failed after the map was cleared: a Parse is then preceded by
+  // a Close.
+  void ForgetPrepared();
+  bool close_first() const { return close_first_; }
+  void set_close_first() { close_first_ = true; }
+
+  uint64_t unnamed_tag() const {
+    return unnamed_tag_;
+  }  // which unnamed statement the server will have; 0: unknown
+  void set_unnamed_tag(uint64_t tag) { unnamed_tag_ = tag; }
+  void set_sequence_owner(uint64_t owner) { sequence_owner_ = owner; }
+
+ private:
+  enum class Disposal : uint8_t { kForward, kSwallow, kHold };
+  struct Cursor;
+
+  bool between_messages() const { return body_left_ == 0 && head_length_ == 0; }
+  void TakeHeader(Cursor& cursor);
+  void TakeBody(Cursor& cursor);
+  void TakeWholeInPlace(Cursor& cursor);
+  void Finish(Cursor& cursor);
+  bool BeginMessage(uint8_t type, uint32_t body);
+  // A message that is read, header included. Returns whether the client gets it; `rewritten` if not
+  // as it is.
+  bool OnWhole(std::string_view message, std::string& rewritten);
+  bool OnWholeError(std::string_view message, std::string& rewritten);
+  void RewriteNames(std::string_view message, std::string& rewritten) const;
+  // What a whole message means for owed_; false: the server must not send it now.
+  bool Complete();
+  bool CompletePart(Owed& head);
+  bool OnError();
+  bool OnReadyForQuery();
+  void OnCopyIn();
+  void SkipToSync();
+  void PopFront();
+
+  // What every message touches.
+  engine::RingQueue<Owed> owed_;
+  OwedListener* listener_ = nullptr;  // the joined client's half
+  uint32_t body_left_ = 0;
+  uint8_t head_length_ = 0;  // bytes of a split header
+  uint8_t head_[5] = {};
+  uint8_t type_ = 0;
+  uint8_t ready_status_ = 0;  // of the ReadyForQuery in hand
+  Disposal disposal_ = Disposal::kSwallow;
+  bool open_batch_ = false;  // messages sent that wait for a Sync
+  bool skipping_ = false;
+  bool copy_in_ = false;
+  bool malformed_ = false;
+  bool own_statement_failed_ = false;
+  bool close_first_ = false;
+  protocol::TransactionStatus status_ = protocol::TransactionStatus::kIdle;
+  LexMode lex_mode_;
+  size_t requests_owed_ = 0;
+  uint64_t unnamed_tag_ = 0;
+  uint64_t sequence_owner_ = 0;
+
+  PreparedSet prepared_;
+  std::string held_;  // a message that is read whole, header included
+  std::string fatal_error_;
+  std::string fatal_sqlstate_;
+};
+
+}  // namespace weir::postgres

@@ -1,0 +1,125 @@
+// The client's half of an exchange: what the client asks for, message by message.
+//
+// Frames the client's bytes, scans the SQL in them, gives prepared statements their names on the
+// server, and tells Replies what the server will owe. Bodies are forwarded as they came; only these
+// are looked into: Query and Parse (whole, up to the scan limit), the two names at the front of a
+// Bind, Describe, Close.
+//
+// Statement names. A client's named statement is known by the id of its text and types
+// (statements.h). On first use on a backend that lacks it, its Parse goes ahead. The unnamed
+// statement outlives Sync: its text is remembered, and parsed again ahead of a Bind or Describe
+// when something else has run on the backend. Changes of names are made when the message is sent
+// and undone when the server skips it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "engine/base/ring_queue.h"
+#include "protocol/dialect.h"
+#include "protocol/postgres/replies.h"
+#include "protocol/postgres/sql_scan.h"
+#include "protocol/postgres/statements.h"
+
+namespace weir::postgres {
+
+// What all clients of a shard share.
+struct RequestsContext {
+  explicit RequestsContext(StatementTable& table) : statements(table) {}
+
+  StatementCache statements;
+  uint32_t scan_limit = 1 << 20;  // bytes; a longer text is scanned as it streams
+  uint32_t prepared_max = 500;    // statements on one backend
+  uint64_t unnamed_tags = 0;      // last one given
+  std::string scratch;            // messages under construction
+};
+
+class PostgresRequests final : public protocol::Requests, public OwedListener {
+ public:
+  // The part of an unfinished message that is enough to ask for a backend.
+  static constexpr uint32_t kBorrowBytes = 16 * 1024;
+
+  // `serial` names the client among all of the process, never 0: the owner of sequence values.
+  PostgresRequests(RequestsContext& context, uint64_t serial)
+      : context_(context), serial_(serial) {}
+
+  // protocol::Requests
+  [[nodiscard]] protocol::Taken Take(Bytes in, protocol::Replies* backend, bool yield,
+                                     protocol::ExchangeSink& sink) override;
+  void Refuse(Bytes error) override;
+  void OnBackendLost(bool open_batch) override;
+  bool mid_message() const override { return body_left_ > 0 && !dropping_; }
+  bool unfinished_message() const override { return body_left_ > 0; }
+  const protocol::SessionMarks& marks() const override { return marks_; }
+  void ClearMarks() override;
+  void Trim() override;
+
+  // OwedListener
+  void OnNameConfirmed() override;
+  void OnNamesUndone(size_t count) override;
+  void OnUnnamedParsed(uint64_t tag) override;
+  void OnUnnamedFailed(uint64_t tag, bool skipped) override;
+  void OnStatementsDropped() override;
+  void OnDeallocated(StatementId statement) override;
+  std::string_view NameOf(StatementId statement) const override;
+
+ private:
+  struct Cursor;
+  struct NameChange {
+    std::string name;
+    const Statement* previous = nullptr;
+  };
+  struct Unnamed {
+    uint64_t tag = 0;  // 0: none
+    uint8_t pin_reason = 0;
+    uint16_t flags = 0;
+    std::string parse_tail;
+  };
+  enum class Step : uint8_t { kTaken, kStop };
+
+  // Each takes the message at the cursor, whose header is valid, or says in cursor.result why it
+  // cannot.
+  Step TakeUnlinked(Cursor& cursor);
+  Step TakeRefused(Cursor& cursor);
+  Step TakeLinked(Cursor& cursor);
+  Step TakeQuery(Cursor& cursor);
+  Step TakeParse(Cursor& cursor);
+  Step TakeNamedParse(Cursor& cursor, std::string_view name, std::string_view tail);
+  Step TakeBind(Cursor& cursor);
+  Step TakeDescribeOrClose(Cursor& cursor);
+  Step TakeCopy(Cursor& cursor);
+  Step TakeLongText(Cursor& cursor);
+  void TakeBody(Cursor& cursor);
+
+  Step Forward(Cursor& cursor, OwedKind kind);
+  Step Drop(Cursor& cursor);
+  Step Need(Cursor& cursor, uint32_t bytes);
+  Step Malformed(Cursor& cursor, const char* error);
+
+  void Prepare(Cursor& cursor, const Statement& statement, OwedTo owner, bool name_change);
+  void CloseOnServer(Cursor& cursor, StatementId id);
+  void EnsureUnnamed(Cursor& cursor);
+  void MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t flags, std::string_view text);
+  void DiscardSequences(Cursor& cursor);
+  bool RewriteDeallocate(Cursor& cursor, std::string_view text);
+  void ChangeName(std::string_view name, const Statement* statement);
+
+  // What every message touches.
+  RequestsContext& context_;
+  const uint64_t serial_;
+  uint32_t body_left_ = 0;  // of a message that is forwarded or dropped as it comes
+  bool dropping_ = false;
+  bool skip_to_sync_ = false;              // of a request that has got its error from weir
+  std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams
+  Unnamed unnamed_;
+  StatementNames names_;
+
+  std::unique_ptr<Unnamed> previous_unnamed_;  // until the newer one is known to have parsed
+  std::unique_ptr<engine::RingQueue<NameChange>> changes_;  // made, not confirmed; oldest first
+  std::unique_ptr<std::string> refusal_;                    // the error for the next request
+  protocol::SessionMarks marks_;
+};
+
+}  // namespace weir::postgres

@@ -1,0 +1,296 @@
+#include "protocol/postgres/server_login.h"
+
+#include <charconv>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/base/text.h"
+#include "protocol/auth/md5.h"
+#include "protocol/postgres/encode.h"
+#include "protocol/postgres/format.h"
+#include "protocol/wire/cursor.h"
+#include "protocol/wire/writer.h"
+
+namespace weir::postgres {
+
+using protocol::Cursor;
+using protocol::LoginFailure;
+using protocol::Writer;
+using Next = protocol::ServerLogin::Next;
+
+namespace {
+
+// Nothing that a server says during a login is longer.
+constexpr uint32_t kMessageMax = 64 * 1024;
+
+// reserved_connections exists from PostgreSQL 16 on.
+constexpr std::string_view kFactsQuery =
+    "SELECT pg_catalog.current_setting('max_connections'), "
+    "pg_catalog.current_setting('superuser_reserved_connections'), "
+    "coalesce(pg_catalog.current_setting('reserved_connections', true), '0')";
+
+void AppendQuery(std::string& out, std::string_view sql) {
+  Writer writer(out);
+  writer.Begin(frontend::kQuery).CString(sql);
+  writer.End();
+}
+
+LoginFailure FailureOf(std::string_view sqlstate) {
+  if (sqlstate == "3D000") return LoginFailure::kDatabase;
+  if (sqlstate == "53300") return LoginFailure::kTooMany;
+  if (sqlstate == "57P03") return LoginFailure::kStarting;
+  if (sqlstate.starts_with("28")) return LoginFailure::kAuthentication;
+  // The administrator has ended it: it is going down, or has restarted.
+  if (sqlstate.starts_with("57P0")) return LoginFailure::kStarting;
+  return LoginFailure::kOther;
+}
+
+}  // namespace
+
+PostgresServerLogin::PostgresServerLogin(Options options, engine::Entropy& entropy)
+    : options_(std::move(options)), entropy_(entropy) {}
+
+PostgresServerLogin::~PostgresServerLogin() { protocol::Wipe(options_.password); }
+
+void PostgresServerLogin::Start(std::string& out) {
+  CHECK(state_ == State::kStart);
+  Writer writer(out);
+  writer.Begin(0).U32(kProtocolMajor << 16);
+  writer.CString("user").CString(options_.user).CString("database").CString(options_.database);
+  for (const auto& [name, value] : options_.parameters) writer.CString(name).CString(value);
+  writer.U8(0);
+  writer.End();
+  state_ = State::kAuthentication;
+}
+
+Next PostgresServerLogin::Fail(LoginFailure failure, std::string text) {
+  state_ = State::kFailed;
+  failure_ = failure;
+  failure_text_ = std::move(text);
+  return Next::kFailed;
+}
+
+Next PostgresServerLogin::OnBytes(engine::Bytes in, std::string& out) {
+  partial_ += engine::AsText(in);
+  size_t taken = 0;
+  Next next = Next::kReceive;
+  while (next == Next::kReceive && partial_.size() - taken >= 5) {
+    Cursor cursor(std::string_view(partial_).substr(taken));
+    const uint8_t type = cursor.U8();
+    const uint32_t length = cursor.U32();
+    if (length < 4 || length > kMessageMax)
+      return Fail(LoginFailure::kProtocol, "the server does not speak PostgreSQL's protocol");
+    if (cursor.rest().size() < length - 4) break;
+    const std::string body(cursor.Bytes(length - 4));
+    taken += 1 + length;
+    next = OnMessage(type, body, out);
+  }
+  partial_.erase(0, taken);
+  return next;
+}
+
+Next PostgresServerLogin::OnMessage(uint8_t type, std::string_view body, std::string& out) {
+  switch (type) {
+    case backend::kErrorResponse:
+      return OnError(body);
+    case backend::kNoticeResponse:
+    case backend::kNotificationResponse:
+    case backend::kNegotiateProtocolVersion:
+      return Next::kReceive;
+    case backend::kParameterStatus:
+      OnParameter(body);
+      return Next::kReceive;
+    case backend::kAuthentication:
+      return OnAuthentication(body, out);
+    case backend::kBackendKeyData: {
+      Cursor cursor(body);
+      process_id_ = cursor.U32();
+      secret_ = std::string(cursor.rest());
+      return Next::kReceive;
+    }
+    case backend::kReadyForQuery:
+      return OnReady(out);
+    case backend::kDataRow:
+      if (state_ == State::kFacts) OnFactsRow(body);
+      return Next::kReceive;
+    default:
+      if (state_ == State::kFacts || state_ == State::kInitQuery) {
+        const bool copy = type == backend::kCopyInResponse || type == backend::kCopyBothResponse;
+        return copy ? Fail(LoginFailure::kInitQuery, "init_query must not COPY from the client")
+                    : Next::kReceive;
+      }
+      return Fail(LoginFailure::kProtocol, "unexpected message from the server during the login");
+  }
+}
+
+Next PostgresServerLogin::OnAuthentication(std::string_view body, std::string& out) {
+  Cursor cursor(body);
+  const uint32_t code = cursor.U32();
+  if (!cursor.ok())
+    return Fail(LoginFailure::kProtocol, "malformed Authentication message from the server");
+  switch (static_cast<Authentication>(code)) {
+    case Authentication::kOk:
+      if (state_ == State::kAuthentication && !proven_) {
+        if (!options_.allow_trust) {
+          return Fail(LoginFailure::kMethod,
+                      "the server let us in without asking for a proof (trust), which is not "
+                      "allowed for this target: "
+                      "it may not be the server that it seems to be; see server_auth_methods");
+        }
+        proven_ = true;
+      }
+      if (!proven_)
+        return Fail(LoginFailure::kMethod, "the server did not prove that it knows the password");
+      state_ = State::kReport;
+      return Next::kReceive;
+    case Authentication::kMd5Password: {
+      if (state_ != State::kAuthentication) break;
+      if (!options_.allow_md5) {
+        return Fail(LoginFailure::kMethod,
+                    "the server asks for md5, which is not allowed for this target; see "
+                    "server_auth_methods");
+      }
+      const std::string_view salt = cursor.Bytes(4);
+      if (!cursor.ok()) break;
+      Writer writer(out);
+      writer.Begin(frontend::kPasswordMessage)
+          .CString(protocol::Md5Password(options_.user, options_.password, salt));
+      writer.End();
+      proven_ = true;
+      return Next::kReceive;
+    }
+    case Authentication::kSasl:
+      if (state_ != State::kAuthentication || scram_.has_value()) break;
+      return OnSasl(cursor.rest(), out);
+    case Authentication::kSaslContinue:
+      if (state_ != State::kSaslContinue) break;
+      if (!scram_->OnServerFirst(cursor.rest())) {
+        return Fail(LoginFailure::kProtocol,
+                    "malformed SCRAM message from the server, or too many iterations");
+      }
+      key_request_ = {scram_->salt(), scram_->iterations()};
+      state_ = State::kKeys;
+      return Next::kNeedKeys;
+    case Authentication::kSaslFinal:
+      if (state_ != State::kSaslFinal) break;
+      if (!scram_->OnServerFinal(cursor.rest())) {
+        return Fail(LoginFailure::kMethod,
+                    "the server's SCRAM signature is wrong: it does not know the password");
+      }
+      proven_ = true;
+      return Next::kReceive;
+    case Authentication::kCleartextPassword:
+      return Fail(LoginFailure::kMethod,
+                  "the server asks for the password in clear text, which is not allowed; see "
+                  "server_auth_methods");
+    default:
+      return Fail(
+          LoginFailure::kMethod,
+          engine::Cat("the server asks for an authentication method that is not supported (code ",
+                      code, ")"));
+  }
+  return Fail(LoginFailure::kProtocol, "the server's authentication messages are out of order");
+}
+
+Next PostgresServerLogin::OnSasl(std::string_view mechanisms, std::string& out) {
+  if (!options_.allow_scram) {
+    return Fail(LoginFailure::kMethod,
+                "the server asks for scram-sha-256, which is not allowed for this target; see "
+                "server_auth_methods");
+  }
+  Cursor cursor(mechanisms);
+  bool offered = false;
+  for (std::string_view name = cursor.CString(); cursor.ok() && !name.empty();
+       name = cursor.CString()) {
+    offered = offered || name == protocol::kScramSha256;
+  }
+  if (!offered)
+    return Fail(LoginFailure::kMethod, "the server offers no SASL mechanism that is supported");
+  scram_.emplace(entropy_);
+  const std::string first = scram_->First();
+  Writer writer(out);
+  writer.Begin(frontend::kPasswordMessage).CString(protocol::kScramSha256);
+  writer.U32(static_cast<uint32_t>(first.size())).Raw(first);
+  writer.End();
+  state_ = State::kSaslContinue;
+  return Next::kReceive;
+}
+
+Next PostgresServerLogin::OnKeys(const protocol::ScramKeys& keys, std::string& out) {
+  CHECK(state_ == State::kKeys);
+  Writer writer(out);
+  writer.Begin(frontend::kPasswordMessage).Raw(scram_->Final(keys));
+  writer.End();
+  state_ = State::kSaslFinal;
+  return OnBytes({}, out);
+}
+
+Next PostgresServerLogin::OnReady(std::string& out) {
+  if (state_ == State::kReport) {
+    protocol::Wipe(options_.password);
+    // A walsender for physical replication takes no such query.
+    for (const auto& [name, value] : options_.parameters) {
+      if (name == "replication" && value != "database") {
+        state_ = State::kReady;
+        return Next::kDone;
+      }
+    }
+    AskFacts(out);
+    return Next::kReceive;
+  }
+  if (state_ == State::kFacts && !done_once_ && !options_.init_query.empty()) {
+    AppendQuery(out, options_.init_query);
+    state_ = State::kInitQuery;
+    return Next::kReceive;
+  }
+  if (state_ != State::kFacts && state_ != State::kInitQuery) {
+    return Fail(LoginFailure::kProtocol, "unexpected ReadyForQuery from the server");
+  }
+  done_once_ = true;
+  state_ = State::kReady;
+  return Next::kDone;
+}
+
+void PostgresServerLogin::AskFacts(std::string& out) {
+  AppendQuery(out, kFactsQuery);
+  state_ = State::kFacts;
+}
+
+Next PostgresServerLogin::OnError(std::string_view body) {
+  server_error_.clear();
+  Writer writer(server_error_);
+  writer.Begin(backend::kErrorResponse).Raw(body);
+  writer.End();
+  const std::string_view sqlstate = ErrorField(body, 'C');
+  const std::string text(ErrorField(body, 'M'));
+  if (state_ == State::kInitQuery)
+    return Fail(LoginFailure::kInitQuery, engine::Cat("init_query failed: ", text));
+  return Fail(FailureOf(sqlstate), text);
+}
+
+void PostgresServerLogin::OnParameter(std::string_view body) {
+  Cursor cursor(body);
+  const std::string_view name = cursor.CString();
+  const std::string_view value = cursor.CString();
+  if (!cursor.ok()) return;
+  for (auto& [known, old] : parameters_) {
+    if (known == name) {
+      old = std::string(value);
+      return;
+    }
+  }
+  parameters_.emplace_back(name, value);
+}
+
+void PostgresServerLogin::OnFactsRow(std::string_view body) {
+  Cursor cursor(body);
+  uint32_t* const facts[] = {&facts_.max_connections, &facts_.superuser_reserved_connections,
+                             &facts_.reserved_connections};
+  const uint16_t columns = cursor.U16();
+  for (uint16_t i = 0; i < columns && i < 3; ++i) {
+    const std::string_view value = cursor.Bytes(cursor.U32());
+    std::from_chars(value.data(), value.data() + value.size(), *facts[i]);
+  }
+}
+
+}  // namespace weir::postgres

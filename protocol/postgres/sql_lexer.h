@@ -1,0 +1,366 @@
+// PostgreSQL's lexical structure, resumable at any byte: the text may come in pieces ("SQL Syntax",
+// "Lexical Structure").
+//
+// Finds identifiers (folded to lower case, cut at 63 bytes as the server does), strings, numbers,
+// parameters, operators and punctuation; skips white space and comments. It never has to know more
+// than the server: text that could be read in two ways sets `unreadable`.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "engine/base/bytes.h"
+
+namespace weir::postgres {
+
+// What lexing depends on in the session.
+struct LexMode {
+  bool standard_conforming_strings = true;
+  bool ascii_trailing_bytes =
+      false;  // an encoding in which a character may end with an ASCII byte (SJIS, GBK, ...)
+};
+
+struct Token {
+  enum class Kind : uint8_t { kWord, kString, kNumber, kParameter, kSymbol };
+  Kind kind = Kind::kSymbol;
+  bool quoted = false;    // a word in double quotes: never a keyword
+  char symbol = 0;        // ( ) [ ] , ; . or the first character of an operator
+  std::string_view text;  // of words and strings, up to 63 bytes; good until the next Feed
+};
+
+// One text. Sink has OnToken(const Token&).
+class SqlLexer {
+ public:
+  static constexpr size_t kTextMax = 63;
+
+  explicit SqlLexer(LexMode mode = {}) : mode_(mode) {}
+  bool unreadable() const { return unreadable_; }
+  // A string, quoted word or comment is open: at the end of the text, the server will refuse all of
+  // it.
+  bool open() const { return state_ >= State::kString; }
+
+  template <class Sink>
+  void Feed(engine::Bytes bytes, Sink& sink) {
+    for (const uint8_t byte : bytes) {
+      while (!Step(byte, sink)) {
+      }
+    }
+  }
+  // The last token.
+  template <class Sink>
+  void Finish(Sink& sink) {
+    Step(' ', sink);
+    if (!open()) Step(' ', sink);
+  }
+
+ private:
+  // Those from kString on are open.
+  enum class State : uint8_t {
+    kBetween,
+    kWord,
+    kNumber,
+    kOperator,
+    kDollar,
+    kParameter,
+    kPrefix,
+    kAfterString,
+    kString,
+    kEscapedString,
+    kEscape,
+    kStringQuote,
+    kQuotedWord,
+    kQuotedWordQuote,
+    kTag,
+    kDollarBody,
+    kDollarEnd,
+    kLineComment,
+    kBlockComment,
+    kBlockStar,
+    kBlockSlash
+  };
+
+  static bool IsWordStart(uint8_t c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
+  }
+  static bool IsWordPart(uint8_t c) { return IsWordStart(c) || IsDigit(c) || c == '$'; }
+  static bool IsDigit(uint8_t c) { return c >= '0' && c <= '9'; }
+  static bool IsSpace(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+  static bool IsOperator(uint8_t c) {
+    return c != 0 && std::strchr("~!@#^&|`?+-*/%<>=:", c) != nullptr;
+  }
+  static uint8_t Fold(uint8_t c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<uint8_t>(c | 0x20) : c;
+  }
+
+  void Start() { length_ = 0; }
+  void Keep(uint8_t c) {
+    if (length_ < kTextMax) text_[length_++] = static_cast<char>(c);
+  }
+  std::string_view text() const { return {text_, length_}; }
+
+  // Takes the byte (true), or ends what came before it and wants it again (false).
+  template <class Sink>
+  bool Step(uint8_t c, Sink& sink) {
+    switch (state_) {
+      case State::kBetween:
+        return Between(c, sink);
+      case State::kWord:
+        if (IsWordPart(c)) {
+          Keep(Fold(c));
+          if (c >= 0x80 && mode_.ascii_trailing_bytes) unreadable_ = true;
+          return true;
+        }
+        if (c == '\'' && length_ == 1 &&
+            (text_[0] == 'e' || text_[0] == 'b' || text_[0] == 'x' || text_[0] == 'n')) {
+          BeginString(text_[0] == 'e' || (text_[0] == 'n' && !mode_.standard_conforming_strings));
+          return true;
+        }
+        if (c == '&' && length_ == 1 && text_[0] == 'u') {
+          state_ = State::kPrefix;
+          return true;
+        }
+        Emit(Token::Kind::kWord, 0, sink);
+        return false;
+      case State::kPrefix:  // u&
+        if (c == '\'') {
+          BeginString(false);
+          return true;
+        }
+        if (c == '"') {
+          // Escapes could spell any name.
+          unreadable_ = true;
+          Start();
+          state_ = State::kQuotedWord;
+          return true;
+        }
+        Emit(Token::Kind::kWord, 0, sink);
+        EmitSymbol('&', sink);
+        return false;
+      case State::kNumber:
+        if (IsDigit(c) || c == '.') return true;
+        Emit(Token::Kind::kNumber, 0, sink);
+        return false;
+      case State::kParameter:
+        if (IsDigit(c)) return true;
+        Emit(Token::Kind::kParameter, 0, sink);
+        return false;
+      case State::kOperator:
+        if (c == '-' && last_ == '-') {
+          state_ = State::kLineComment;
+          return true;
+        }
+        if (c == '*' && last_ == '/') {
+          state_ = State::kBlockComment;
+          depth_ = 1;
+          return true;
+        }
+        if (IsOperator(c)) {
+          if (symbol_ != 0) EmitSymbol(symbol_, sink);
+          symbol_ = 0;
+          state_ = State::kOperator;
+          if (c != '-' && c != '/') {
+            last_ = c;
+            return true;
+          }
+          symbol_ = static_cast<char>(c);
+          last_ = c;
+          return true;
+        }
+        if (symbol_ != 0) EmitSymbol(symbol_, sink);
+        symbol_ = 0;
+        state_ = State::kBetween;
+        return false;
+      case State::kString:
+        if (c == '\'') {
+          state_ = State::kStringQuote;
+        } else {
+          Keep(c);
+          if (c >= 0x80 && mode_.ascii_trailing_bytes) unreadable_ = true;
+        }
+        return true;
+      case State::kEscapedString:
+        if (c == '\'') {
+          state_ = State::kStringQuote;
+        } else if (c == '\\') {
+          state_ = State::kEscape;
+          escaped_text_ = true;
+        } else {
+          Keep(c);
+          if (c >= 0x80 && mode_.ascii_trailing_bytes) unreadable_ = true;
+        }
+        return true;
+      case State::kEscape:
+        Keep(c);
+        state_ = State::kEscapedString;
+        return true;
+      case State::kStringQuote:
+        if (c == '\'') {
+          Keep(c);
+          state_ = escaping_ ? State::kEscapedString : State::kString;
+          return true;
+        }
+        state_ = State::kAfterString;
+        newline_ = false;
+        return false;
+      case State::kAfterString:
+        // A string goes on behind white space with a newline in it, by the same rules.
+        if (IsSpace(c)) {
+          newline_ = newline_ || c == '\n' || c == '\r';
+          return true;
+        }
+        if (c == '\'' && newline_) {
+          state_ = escaping_ ? State::kEscapedString : State::kString;
+          return true;
+        }
+        if (c == '-' && escaping_ && newline_) unreadable_ = true;
+        Emit(Token::Kind::kString, 0, sink);
+        return false;
+      case State::kQuotedWord:
+        if (c == '"') {
+          state_ = State::kQuotedWordQuote;
+        } else {
+          Keep(c);
+          if (c >= 0x80 && mode_.ascii_trailing_bytes) unreadable_ = true;
+        }
+        return true;
+      case State::kQuotedWordQuote:
+        if (c == '"') {
+          Keep(c);
+          state_ = State::kQuotedWord;
+          return true;
+        }
+        quoted_ = true;
+        Emit(Token::Kind::kWord, 0, sink);
+        return false;
+      case State::kDollar:
+        if (IsDigit(c)) {
+          state_ = State::kParameter;
+          return true;
+        }
+        tag_length_ = 0;
+        state_ = State::kTag;
+        return false;
+      case State::kTag:
+        if (c == '$') {
+          state_ = State::kDollarBody;
+          return true;
+        }
+        if (IsWordPart(c) && tag_length_ < sizeof tag_) {
+          tag_[tag_length_++] = static_cast<char>(c);
+          return true;
+        }
+        // Not a quote after all, or one with a tag longer than ours: nobody writes that.
+        if (IsWordPart(c)) unreadable_ = true;
+        EmitSymbol('$', sink);
+        return false;
+      case State::kDollarBody:
+        if (c == '$') {
+          matched_ = 0;
+          state_ = State::kDollarEnd;
+        }
+        return true;
+      case State::kDollarEnd:
+        if (c == '$' && matched_ == tag_length_) {
+          Start();
+          Emit(Token::Kind::kString, 0, sink);
+          return true;
+        }
+        if (matched_ < tag_length_ && tag_[matched_] == static_cast<char>(c)) {
+          ++matched_;
+          return true;
+        }
+        state_ = State::kDollarBody;
+        return false;
+      case State::kLineComment:
+        if (c == '\n' || c == '\r') {
+          symbol_ = 0;
+          state_ = State::kBetween;
+        }
+        return true;
+      case State::kBlockComment:
+        if (c == '*') state_ = State::kBlockStar;
+        if (c == '/') state_ = State::kBlockSlash;
+        return true;
+      case State::kBlockStar:
+        if (c == '/') {
+          symbol_ = 0;
+          state_ = --depth_ == 0 ? State::kBetween : State::kBlockComment;
+        } else if (c != '*') {
+          state_ = State::kBlockComment;
+        }
+        return true;
+      case State::kBlockSlash:
+        if (c == '*') {
+          ++depth_;
+          state_ = State::kBlockComment;
+        } else if (c != '/') {
+          state_ = State::kBlockComment;
+        }
+        return true;
+    }
+    return true;
+  }
+
+  template <class Sink>
+  bool Between(uint8_t c, Sink& sink) {
+    if (IsWordStart(c)) {
+      Start();
+      Keep(Fold(c));
+      if (c >= 0x80 && mode_.ascii_trailing_bytes) unreadable_ = true;
+      state_ = State::kWord;
+    } else if (IsSpace(c)) {
+    } else if (IsDigit(c)) {
+      state_ = State::kNumber;
+    } else if (c == '\'') {
+      BeginString(!mode_.standard_conforming_strings);
+    } else if (c == '"') {
+      Start();
+      state_ = State::kQuotedWord;
+    } else if (c == '$') {
+      state_ = State::kDollar;
+    } else if (IsOperator(c)) {
+      symbol_ = last_ = static_cast<char>(c);
+      state_ = State::kOperator;
+    } else {
+      EmitSymbol(static_cast<char>(c), sink);
+    }
+    return true;
+  }
+
+  void BeginString(bool escaping) {
+    escaping_ = escaping;
+    Start();
+    state_ = escaping ? State::kEscapedString : State::kString;
+  }
+
+  template <class Sink>
+  void Emit(Token::Kind kind, char symbol, Sink& sink) {
+    state_ = State::kBetween;
+    const bool has_text = kind == Token::Kind::kWord || kind == Token::Kind::kString;
+    sink.OnToken(Token{kind, quoted_, symbol, has_text ? text() : std::string_view()});
+    quoted_ = false;
+  }
+  template <class Sink>
+  void EmitSymbol(char symbol, Sink& sink) {
+    Emit(Token::Kind::kSymbol, symbol, sink);
+  }
+
+  LexMode mode_;
+  State state_ = State::kBetween;
+  bool escaping_ = false;  // in the string at hand a backslash escapes
+  bool escaped_text_ = false;
+  bool newline_ = false;
+  bool quoted_ = false;
+  bool unreadable_ = false;
+  char symbol_ = 0;  // of the operator at hand; 0: told already
+  uint8_t last_ = 0;
+  uint8_t tag_length_ = 0;
+  uint8_t matched_ = 0;
+  uint32_t depth_ = 0;  // of block comments
+  size_t length_ = 0;
+  char text_[kTextMax];
+  char tag_[64];
+};
+
+}  // namespace weir::postgres

@@ -1,0 +1,512 @@
+#include "protocol/postgres/sql_scan.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+#include "protocol/postgres/harmless_functions.h"
+
+namespace weir::postgres {
+namespace {
+
+// Words that a parenthesis follows without being called: keywords, and types with a length.
+constexpr std::string_view kNotCalled[] = {
+    "all",        "and",       "any",          "array",       "as",       "asc",
+    "bernoulli",  "between",   "bit",          "by",          "case",     "cast",
+    "char",       "character", "check",        "collate",     "conflict", "constraint",
+    "copy",       "cross",     "cube",         "cycle",       "dec",      "decimal",
+    "default",    "desc",      "distinct",     "do",          "else",     "end",
+    "except",     "exclude",   "exists",       "explain",     "fetch",    "filter",
+    "float",      "for",       "foreign",      "from",        "full",     "generated",
+    "group",      "groups",    "having",       "ilike",       "in",       "include",
+    "inner",      "insert",    "intersect",    "interval",    "into",     "is",
+    "isnull",     "join",      "key",          "language",    "lateral",  "left",
+    "like",       "limit",     "materialized", "national",    "natural",  "nchar",
+    "not",        "notnull",   "null",         "numeric",     "offset",   "on",
+    "only",       "options",   "or",           "order",       "outer",    "over",
+    "overlaps",   "partition", "precision",    "primary",     "range",    "recursive",
+    "references", "returning", "returns",      "right",       "rollup",   "row",
+    "rows",       "select",    "set",          "sets",        "similar",  "some",
+    "symmetric",  "system",    "table",        "tablesample", "then",     "time",
+    "timestamp",  "to",        "union",        "unique",      "update",   "using",
+    "values",     "varbit",    "varchar",      "varying",     "when",     "where",
+    "window",     "with",      "within",       "without"};
+static_assert(std::is_sorted(std::begin(kNotCalled), std::end(kNotCalled)));
+
+// Statements that change nothing in the session, whatever follows the leading word.
+constexpr std::string_view kHarmlessStatements[] = {
+    "abort",   "analyze",    "begin",    "checkpoint", "close",     "cluster",  "comment",
+    "commit",  "deallocate", "delete",   "discard",    "end",       "fetch",    "grant",
+    "import",  "lock",       "move",     "notify",     "reassign",  "refresh",  "reindex",
+    "release", "reset",      "revoke",   "rollback",   "savepoint", "security", "show",
+    "start",   "truncate",   "unlisten", "update",     "vacuum"};
+static_assert(std::is_sorted(std::begin(kHarmlessStatements), std::end(kHarmlessStatements)));
+
+template <size_t N>
+bool In(const std::string_view (&words)[N], std::string_view word) {
+  return std::binary_search(std::begin(words), std::end(words), word);
+}
+
+bool ShapesLexing(std::string_view setting) {
+  return setting == "standard_conforming_strings" || setting == "client_encoding" ||
+         setting == "names";
+}
+
+}  // namespace
+
+void SqlScanner::Begin(LexMode mode) {
+  *this = SqlScanner();
+  lexer_ = SqlLexer(mode);
+}
+
+Verdict SqlScanner::Finish() {
+  lexer_.Finish(*this);
+  EndStatement();
+  if (lexer_.unreadable()) Pin(PinReason::kUnreadable);
+  if (verdict_.statements == 1 && reads_only_ && verdict_.pin == PinReason::kNone)
+    verdict_.flags |= Verdict::kPlainRead;
+  if (verdict_.statements != 1) verdict_.flags &= static_cast<uint16_t>(~Verdict::kDeallocate);
+  return verdict_;
+}
+
+void SqlScanner::Pin(PinReason reason) {
+  if (verdict_.pin == PinReason::kNone) verdict_.pin = reason;
+}
+
+void SqlScanner::EndStatement() {
+  if (kind_ == Kind::kNone) return;
+  if (verdict_.statements < 255) ++verdict_.statements;
+  kind_ = Kind::kNone;
+  words_ = tokens_ = 0;
+  depth_ = 0;
+  with_ = 0;
+  explain_ = name_list_ = call_checks_ = into_ = atomic_ = after_begin_ = from_ = false;
+  last_word_ = qualified_ = dot_ = false;
+  before_ = last_is_ = Before::kNothing;
+  set_config_depth_ = 0;
+}
+
+void SqlScanner::OnToken(const Token& token) {
+  if (set_config_depth_ > 0) OnSetConfigToken(token);
+  if (token.kind == Token::Kind::kWord) {
+    OnWord(token);
+    return;
+  }
+  if (token.kind != Token::Kind::kSymbol) {
+    if (kind_ == Kind::kNone) BeginStatement("?");
+    before_ = last_is_;
+    last_is_ = Before::kValue;
+    last_word_ = dot_ = qualified_ = false;
+    ++tokens_;
+    return;
+  }
+  switch (token.symbol) {
+    case ';':
+      if (depth_ == 0 && !atomic_) {
+        EndStatement();
+        return;
+      }
+      break;
+    case '(':
+      if (kind_ == Kind::kNone) BeginStatement("select");
+      OnOpen();
+      return;
+    case ')':
+      OnClose();
+      last_is_ = Before::kValue;
+      last_word_ = false;
+      return;
+    case '.':
+      // A qualified name: what stands before the dot is its schema.
+      if (kind_ == Kind::kSetLocal && words_ == 3) Pin(PinReason::kSettings);
+      qualifier_length_ = last_word_ ? last().size() : 0;
+      std::copy_n(last().begin(), qualifier_length_, qualifier_);
+      qualified_ = true;
+      dot_ = true;
+      return;
+    default:
+      break;
+  }
+  last_word_ = dot_ = qualified_ = false;
+  before_ = Before::kNothing;
+  last_is_ = token.symbol == ']' ? Before::kValue : Before::kNothing;
+  ++tokens_;
+}
+
+void SqlScanner::OnWord(const Token& token) {
+  const std::string_view word = token.text;
+  const bool keyword = !token.quoted && !dot_;
+  if (kind_ == Kind::kNone) {
+    BeginStatement(token.quoted ? std::string_view("?") : word);
+  } else {
+    ++words_;
+    if (keyword) OnQueryWord(word);
+    // Whatever it is used for, the temporary schema is the session's.
+    if (word.size() >= 7 && word.substr(0, 7) == "pg_temp") Pin(PinReason::kTemporaryObject);
+  }
+  if (!dot_) {
+    before_ = last_is_;
+    qualified_ = false;
+    last_at_ = 1 - last_at_;
+  }
+  dot_ = false;
+  lengths_[last_at_] = word.size();
+  std::copy(word.begin(), word.end(), texts_[last_at_]);
+  last_quoted_ = token.quoted;
+  last_word_ = true;
+  last_is_ = keyword ? Before::kWord : Before::kValue;
+  ++tokens_;
+}
+
+void SqlScanner::BeginStatement(std::string_view word) {
+  first_length_ = std::min(word.size(), sizeof first_);
+  std::copy_n(word.begin(), first_length_, first_);
+  words_ = 1;
+  kind_ = Kind::kOther;
+  reads_only_ = false;
+  if (word == "select" || word == "with" || word == "values" || word == "table") {
+    kind_ = Kind::kQuery;
+    call_checks_ = true;
+    reads_only_ = true;
+    if (word == "with") with_ = 1;
+  } else if (word == "insert" || word == "merge") {
+    kind_ = Kind::kQuery;
+    call_checks_ = true;
+    verdict_.flags |= Verdict::kWritesSequence;
+  } else if (word == "update" || word == "delete" || word == "declare") {
+    kind_ = Kind::kQuery;
+    call_checks_ = true;
+  } else if (word == "explain") {
+    kind_ = Kind::kQuery;
+    call_checks_ = true;
+    explain_ = true;
+  } else if (word == "create") {
+    kind_ = Kind::kDdl;
+    verdict_.flags |= Verdict::kDdl;
+  } else if (word == "alter" || word == "drop") {
+    kind_ = Kind::kDdl;
+    verdict_.flags |= Verdict::kDdl;
+  } else if (word == "copy") {
+    kind_ = Kind::kCopy;
+    call_checks_ = true;
+    name_list_ = true;
+  } else if (word == "set") {
+    kind_ = Kind::kSet;
+  } else if (word == "listen") {
+    Pin(PinReason::kListen);
+  } else if (word == "load") {
+    Pin(PinReason::kLoad);
+  } else if (word == "do" || word == "call") {
+    Pin(PinReason::kOpaque);
+  } else if (word == "execute") {
+    Pin(PinReason::kPreparedStatement);
+  } else if (word != "prepare" && !In(kHarmlessStatements, word)) {
+    Pin(PinReason::kUnknownStatement);
+  }
+  if (word == "reindex" || word == "refresh" || word == "import" || word == "reassign")
+    verdict_.flags |= Verdict::kDdl;
+}
+
+// A word that is not the first of its statement and may be a keyword.
+void SqlScanner::OnQueryWord(std::string_view word) {
+  const std::string_view first(first_, first_length_);
+  switch (kind_) {
+    case Kind::kNone:
+      return;
+    case Kind::kQuery:
+      OnLeadingWord(word);
+      return;
+    case Kind::kCopy:
+      if (word == "from") verdict_.flags |= Verdict::kWritesSequence;
+      OnLeadingWord(word);
+      return;
+    case Kind::kDdl:
+      if (first == "create" && words_ <= 5 && depth_ == 0) {
+        if (word == "temp" || word == "temporary") Pin(PinReason::kTemporaryObject);
+        if (word == "table" || word == "materialized") kind_ = Kind::kCreateTable;
+        if (word == "function" || word == "procedure") kind_ = Kind::kCreateRoutine;
+      }
+      return;
+    case Kind::kCreateTable:
+      // CREATE TABLE ... AS runs a query.
+      if (word == "select" || word == "values" ||
+          (word == "with" && !call_checks_ && last() == "as"))
+        call_checks_ = true;
+      if (word == "execute" && last() == "as") Pin(PinReason::kPreparedStatement);
+      return;
+    case Kind::kCreateRoutine:
+      if (word == "atomic" && after_begin_) {
+        atomic_ = true;
+        atomic_depth_ = 1;
+      } else if (atomic_ && word == "case") {
+        ++atomic_depth_;
+      } else if (atomic_ && word == "end" && --atomic_depth_ == 0) {
+        atomic_ = false;
+      }
+      after_begin_ = word == "begin";
+      return;
+    case Kind::kSet:
+      if (words_ != 2) return;
+      if (word == "local") {
+        kind_ = Kind::kSetLocal;
+      } else if (word == "transaction" || word == "constraints") {
+        kind_ = Kind::kOther;
+      } else {
+        Pin(PinReason::kSettings);
+      }
+      return;
+    case Kind::kSetLocal:
+      if (words_ == 3 && ShapesLexing(word)) Pin(PinReason::kUnreadable);
+      return;
+    case Kind::kOther:
+      break;
+  }
+  if (words_ != 2) return;
+  if (first == "prepare" && word != "transaction") {
+    Pin(PinReason::kPreparedStatement);
+  } else if (first == "deallocate") {
+    if (word == "all") {
+      verdict_.flags |= Verdict::kDropsStatements;
+    } else {
+      verdict_.flags |= Verdict::kDeallocate;
+    }
+  } else if (first == "discard") {
+    if (word == "all") verdict_.flags |= Verdict::kDropsStatements | Verdict::kDropsSequences;
+    if (word == "sequences") verdict_.flags |= Verdict::kDropsSequences;
+  }
+}
+
+// A keyword inside of a query.
+void SqlScanner::OnLeadingWord(std::string_view word) {
+  const uint64_t here = uint64_t{1} << std::min(depth_, kDepthMax);
+  const std::string_view first(first_, first_length_);
+  if (into_) {
+    if (word == "temp" || word == "temporary" || word == "local" || word == "global")
+      Pin(PinReason::kTemporaryObject);
+    into_ = false;
+  }
+  switch (word.size()) {
+    case 3:
+      if (word == "for") reads_only_ = false;
+      return;
+    case 4:
+      if (word == "into") {
+        reads_only_ = false;
+        into_ = true;
+        name_list_ = first == "insert" || first == "merge" || with_ != 0 ||
+                     (verdict_.flags & Verdict::kWritesSequence) != 0;
+        if (!name_list_) verdict_.flags |= Verdict::kDdl;
+      } else if (word == "with") {
+        with_ |= here;
+      } else if (word == "hold" && first == "declare") {
+        if (last() == "with") Pin(PinReason::kHoldCursor);
+      }
+      return;
+    case 5:
+      if (word == "merge") {
+        reads_only_ = false;
+        verdict_.flags |= Verdict::kWritesSequence;
+        with_ &= ~here;
+      }
+      return;
+    case 6:
+      if (word == "select" || word == "values") {
+        with_ &= ~here;
+      } else if (word == "insert") {
+        reads_only_ = false;
+        verdict_.flags |= Verdict::kWritesSequence;
+        with_ &= ~here;
+      } else if (word == "update" || word == "delete") {
+        reads_only_ = false;
+        with_ &= ~here;
+      } else if (word == "create" && explain_) {
+        verdict_.flags |= Verdict::kDdl;
+      }
+      return;
+    case 7:
+      if (word == "execute" && explain_) Pin(PinReason::kPreparedStatement);
+      return;
+    default:
+      return;
+  }
+}
+
+void SqlScanner::OnOpen() {
+  if (last_word_ && call_checks_) OnCall();
+  ++depth_;
+  if (depth_ <= kDepthMax) with_ &= ~(uint64_t{1} << depth_);
+  if (depth_ > kDepthMax) Pin(PinReason::kUnreadable);
+  last_word_ = qualified_ = dot_ = false;
+  before_ = last_is_ = Before::kNothing;
+  ++tokens_;
+}
+
+// A name, then a parenthesis: a call, unless it is a column list.
+void SqlScanner::OnCall() {
+  const std::string_view name = last();
+  if (name_list_) {
+    name_list_ = false;
+    return;
+  }
+  if (!last_quoted_ && !qualified_ && In(kNotCalled, name)) return;
+  const uint64_t here = uint64_t{1} << std::min(depth_, kDepthMax);
+  // The columns of a WITH query, or of an alias behind a value.
+  const bool behind_value =
+      before_ == Before::kValue || (before_ == Before::kWord && (before() == "as" || !In(kNotCalled, before())));
+  if (!qualified_ && ((with_ & here) != 0 || behind_value)) return;
+  const bool built_in =
+      !qualified_ || std::string_view(qualifier_, qualifier_length_) == "pg_catalog";
+  const FunctionFamily family = built_in ? FamilyOf(name) : FunctionFamily::kUnknown;
+  switch (family) {
+    case FunctionFamily::kHarmless:
+      return;
+    case FunctionFamily::kUnknown:
+      Pin(PinReason::kFunction);
+      return;
+    case FunctionFamily::kAdvisoryLock:
+      Pin(PinReason::kAdvisoryLock);
+      return;
+    case FunctionFamily::kReadsSequence:
+      verdict_.flags |= Verdict::kReadsSequence;
+      reads_only_ = false;
+      return;
+    case FunctionFamily::kWritesSequence:
+      verdict_.flags |= Verdict::kWritesSequence;
+      reads_only_ = false;
+      return;
+    case FunctionFamily::kSetConfig:
+      reads_only_ = false;
+      if (set_config_depth_ > 0) Pin(PinReason::kSettings);
+      set_config_depth_ = depth_ + 1;
+      argument_ = argument_tokens_ = 0;
+      config_name_ok_ = config_local_ = false;
+      return;
+  }
+}
+
+void SqlScanner::OnClose() {
+  if (depth_ > 0) --depth_;
+}
+
+// set_config('name', ..., true) with a plain name ends with the transaction; anything else changes
+// the session.
+void SqlScanner::OnSetConfigToken(const Token& token) {
+  if (token.kind == Token::Kind::kSymbol && depth_ == set_config_depth_) {
+    if (token.symbol == ',') {
+      ++argument_;
+      argument_tokens_ = 0;
+      return;
+    }
+    if (token.symbol == ')') {
+      if (argument_ != 2 || !config_name_ok_ || !config_local_ || argument_tokens_ != 1)
+        Pin(PinReason::kSettings);
+      set_config_depth_ = 0;
+      return;
+    }
+  }
+  ++argument_tokens_;
+  if (argument_ == 0) {
+    config_name_ok_ = argument_tokens_ == 1 && token.kind == Token::Kind::kString &&
+                      token.text.find('.') == std::string_view::npos &&
+                      token.text.size() < SqlLexer::kTextMax && !ShapesLexing(token.text) &&
+                      token.text != "NAMES";
+    for (const char c : token.text) {
+      // Settings are found in any case; only the plain spelling is known not to be one of those.
+      if (c >= 'A' && c <= 'Z' && token.text.size() > 10) config_name_ok_ = false;
+    }
+  } else if (argument_ == 2) {
+    config_local_ = token.kind == Token::Kind::kWord && !token.quoted && token.text == "true";
+  }
+}
+
+Verdict Scan(std::string_view text, LexMode mode) {
+  SqlScanner scanner;
+  scanner.Begin(mode);
+  scanner.Feed(engine::AsBytes(text));
+  return scanner.Finish();
+}
+
+namespace {
+
+// Words of a text, as DEALLOCATE needs them.
+struct WordCollector {
+  std::string words[4];
+  size_t count = 0;
+  void OnToken(const Token& token) {
+    if (count < 4 && (token.kind == Token::Kind::kWord)) words[count++] = std::string(token.text);
+  }
+};
+
+// Writes a digest.
+struct Digester {
+  std::string out;
+  int literals = 0;
+  bool set_value = false;
+  bool set = false;
+  void Put(std::string_view text) {
+    static constexpr std::string_view kTight = "(.,;)]:";
+    const bool tight_before =
+        out.empty() ||
+        (text.size() == 1 && kTight.find(text[0]) != std::string_view::npos && text[0] != '(');
+    const bool tight_after =
+        !out.empty() && (out.back() == '(' || out.back() == '.' || out.back() == ',' ||
+                         out.back() == ':' || out.back() == '[');
+    if (!tight_before && !tight_after) out.push_back(' ');
+    out.append(text);
+  }
+  void PutLiteral() {
+    std::string name = "$";
+    name += std::to_string(++literals);
+    Put(name);
+  }
+  void OnToken(const Token& token) {
+    switch (token.kind) {
+      case Token::Kind::kWord:
+        if (out.empty()) set = token.text == "set";
+        if (set_value) {
+          PutLiteral();
+        } else {
+          Put(token.text);
+        }
+        if (set && token.text == "to") set_value = true;
+        return;
+      case Token::Kind::kString:
+      case Token::Kind::kNumber:
+      case Token::Kind::kParameter:
+        PutLiteral();
+        return;
+      case Token::Kind::kSymbol:
+        Put(std::string_view(&token.symbol, 1));
+        if (set && token.symbol == '=') set_value = true;
+        if (token.symbol == ';') set_value = set = false;
+        return;
+    }
+  }
+};
+
+constexpr size_t kDigestMax = 1024;
+
+}  // namespace
+
+std::string DeallocatedName(std::string_view text, LexMode mode) {
+  SqlLexer lexer(mode);
+  WordCollector collector;
+  lexer.Feed(engine::AsBytes(text), collector);
+  lexer.Finish(collector);
+  if (collector.count == 3 && collector.words[1] == "prepare") return collector.words[2];
+  return collector.count == 2 ? collector.words[1] : std::string();
+}
+
+std::string Digest(std::string_view text, LexMode mode) {
+  SqlLexer lexer(mode);
+  Digester digester;
+  lexer.Feed(engine::AsBytes(text.substr(0, 4 * kDigestMax)), digester);
+  if (!lexer.open()) lexer.Finish(digester);
+  if (digester.out.size() > kDigestMax) {
+    digester.out.resize(kDigestMax);
+    digester.out += "...";
+  }
+  return std::move(digester.out);
+}
+
+}  // namespace weir::postgres

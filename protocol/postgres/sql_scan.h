@@ -1,0 +1,122 @@
+// What a client's SQL may do to its session, from the text alone.
+//
+// An allow list: statements and built-in functions that are known to change no session state pass,
+// everything else pins the client. What the text does not show (triggers, views, operators,
+// functions of users behind built-in names) is not seen here.
+//
+// If the text ends in an open string, quoted word or comment, the server refuses the whole of it;
+// the verdict of what was read so far stands, which can only pin too much.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "engine/base/bytes.h"
+#include "protocol/postgres/pin_reason.h"
+#include "protocol/postgres/sql_lexer.h"
+
+namespace weir::postgres {
+
+struct Verdict {
+  enum Flag : uint16_t {
+    kWritesSequence =
+        1 << 0,  // nextval, setval, INSERT, MERGE, COPY FROM: currval may be readable then
+    kReadsSequence = 1 << 1,    // currval, lastval
+    kDropsStatements = 1 << 2,  // DEALLOCATE ALL, DISCARD ALL
+    kDropsSequences = 1 << 3,   // DISCARD SEQUENCES, DISCARD ALL
+    kDdl = 1 << 4,
+    kDeallocate = 1 << 5,  // exactly one DEALLOCATE of a name
+    kPlainRead = 1 << 6,   // exactly one statement that only reads
+  };
+  PinReason pin = PinReason::kNone;
+  uint16_t flags = 0;
+  uint8_t statements = 0;  // not empty; at most 255
+};
+
+class SqlScanner {
+ public:
+  void Begin(LexMode mode);
+  void Feed(engine::Bytes bytes) { lexer_.Feed(bytes, *this); }
+  Verdict Finish();
+
+  // For the lexer.
+  void OnToken(const Token& token);
+
+ private:
+  static constexpr int kDepthMax = 63;
+  enum class Kind : uint8_t {
+    kNone,
+    kQuery,
+    kDdl,
+    kCreateTable,
+    kCreateRoutine,
+    kSet,
+    kSetLocal,
+    kCopy,
+    kOther
+  };
+
+  void EndStatement();
+  void BeginStatement(std::string_view word);
+  void OnWord(const Token& token);
+  void OnLeadingWord(std::string_view word);
+  void OnQueryWord(std::string_view word);
+  void OnOpen();
+  void OnCall();
+  void OnClose();
+  void OnSetConfigToken(const Token& token);
+  void Pin(PinReason reason);
+
+  SqlLexer lexer_;
+  Verdict verdict_;
+  Kind kind_ = Kind::kNone;
+  int words_ = 0;  // of the statement, up to now
+  int tokens_ = 0;
+  char first_[16];  // the leading word
+  size_t first_length_ = 0;
+  int depth_ = 0;
+  uint64_t with_ = 0;  // a bit for each depth at which a WITH list is being read
+  bool explain_ = false;
+  bool reads_only_ = false;
+  bool name_list_ = false;  // a column list may follow the next name
+  bool call_checks_ = false;
+  bool into_ = false;
+  bool atomic_ = false;  // in BEGIN ATOMIC ... END
+  int atomic_depth_ = 0;
+  bool after_begin_ = false;
+  bool from_ = false;
+  // The last tokens, to tell a call from a column list.
+  bool last_word_ = false;  // the last token is a name that may be called
+  bool last_quoted_ = false;
+  enum class Before : uint8_t { kNothing, kValue, kWord };
+  Before before_ = Before::kNothing;  // the token before it: behind a value stands an alias, not a call
+  Before last_is_ = Before::kNothing;
+  bool qualified_ = false;  // by a schema other than pg_catalog
+  bool dot_ = false;
+  // The last word and the one before it.
+  int last_at_ = 0;
+  size_t lengths_[2] = {};
+  char texts_[2][SqlLexer::kTextMax];
+  std::string_view last() const { return {texts_[last_at_], lengths_[last_at_]}; }
+  std::string_view before() const { return {texts_[1 - last_at_], lengths_[1 - last_at_]}; }
+  size_t qualifier_length_ = 0;
+  char qualifier_[SqlLexer::kTextMax];
+  // In the arguments of set_config.
+  int set_config_depth_ = 0;  // 0: not in them
+  int argument_ = 0;
+  int argument_tokens_ = 0;
+  bool config_name_ok_ = false;
+  bool config_local_ = false;
+};
+
+Verdict Scan(std::string_view text, LexMode mode);
+
+// The name in a text that is exactly DEALLOCATE [PREPARE] name.
+std::string DeallocatedName(std::string_view text, LexMode mode);
+
+// The text with its literals replaced by $1, $2, ..., in lower case, of bounded length: for log
+// lines.
+std::string Digest(std::string_view text, LexMode mode);
+
+}  // namespace weir::postgres

@@ -1,0 +1,118 @@
+#include "protocol/postgres/statements.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "engine/base/check.h"
+
+namespace weir::postgres {
+
+std::string ServerName(StatementId id) { return engine::Cat(kServerNamePrefix, id); }
+
+StatementId IdOfServerName(std::string_view name) {
+  if (!name.starts_with(kServerNamePrefix)) return 0;
+  StatementId id = 0;
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + kServerNamePrefix.size(), end, id);
+  return error == std::errc() && stop == end ? id : 0;
+}
+
+const Statement* StatementTable::Intern(std::string_view parse_tail, uint8_t pin_reason,
+                                        uint16_t flags) {
+  std::lock_guard lock(mutex_);
+  if (const auto found = by_text_.find(parse_tail); found != by_text_.end()) return found->second;
+  if (bytes_ + parse_tail.size() > bytes_max_) return nullptr;
+  bytes_ += parse_tail.size();
+  Statement& statement = statements_.emplace_back();
+  statement.id = static_cast<StatementId>(statements_.size());
+  statement.parse_tail = std::string(parse_tail);
+  statement.pin_reason = pin_reason;
+  statement.flags = flags;
+  by_text_.emplace(statement.parse_tail, &statement);
+  return &statement;
+}
+
+const Statement* StatementCache::Find(std::string_view parse_tail) const {
+  const auto found = by_text_.find(parse_tail);
+  return found == by_text_.end() ? nullptr : found->second;
+}
+
+const Statement* StatementCache::Intern(std::string_view parse_tail, uint8_t pin_reason,
+                                        uint16_t flags) {
+  const Statement* statement = table_.Intern(parse_tail, pin_reason, flags);
+  if (statement != nullptr) by_text_.emplace(statement->parse_tail, statement);
+  return statement;
+}
+
+const Statement* StatementNames::Find(std::string_view name) const {
+  if (names_ == nullptr) return nullptr;
+  const auto found = names_->find(name);
+  return found == names_->end() ? nullptr : found->second;
+}
+
+void StatementNames::Set(std::string_view name, const Statement* statement) {
+  CHECK(!name.empty());
+  if (statement != nullptr) {
+    if (names_ == nullptr) {
+      names_ = std::make_unique<engine::TextMap<const Statement*>>();
+    }
+    names_->insert_or_assign(std::string(name), statement);
+    return;
+  }
+  if (names_ == nullptr) return;
+  if (const auto found = names_->find(name); found != names_->end()) names_->erase(found);
+  if (names_->empty()) names_.reset();
+}
+
+std::string_view StatementNames::NameOf(StatementId id) const {
+  std::string_view least;
+  if (names_ == nullptr) return least;
+  // The least name, so that the answer does not depend on the order of the table.
+  for (const auto& [name, statement] : *names_) {
+    if (statement->id == id && (least.empty() || name < least)) least = name;
+  }
+  return least;
+}
+
+void StatementNames::Clear() { names_.reset(); }
+
+void PreparedSet::Add(StatementId id) {
+  CHECK(id != 0 && !Contains(id));
+  if (bits_.size() <= id / 64) {
+    bits_.resize(id / 64 + 1);
+    used_.resize(id / 64 + 1);
+  }
+  bits_[id / 64] |= uint64_t{1} << (id % 64);
+  Touch(id);
+  entries_.push_back(id);
+}
+
+void PreparedSet::Remove(StatementId id) {
+  if (!Contains(id)) return;
+  bits_[id / 64] &= ~(uint64_t{1} << (id % 64));
+  const auto entry = std::find(entries_.begin(), entries_.end(), id);
+  CHECK(entry != entries_.end());
+  *entry = entries_.back();
+  entries_.pop_back();
+}
+
+void PreparedSet::Clear() {
+  bits_.clear();
+  used_.clear();
+  entries_.clear();
+  hand_ = 0;
+}
+
+StatementId PreparedSet::Victim(StatementId keep) {
+  for (size_t turn = 0; turn < 2 * entries_.size(); ++turn) {
+    hand_ = (hand_ + 1) % entries_.size();
+    const StatementId id = entries_[hand_];
+    const uint64_t bit = uint64_t{1} << (id % 64);
+    if (id == keep) continue;
+    if ((used_[id / 64] & bit) == 0) return id;
+    used_[id / 64] &= ~bit;
+  }
+  return 0;
+}
+
+}  // namespace weir::postgres

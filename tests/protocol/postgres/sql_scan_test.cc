@@ -1,0 +1,197 @@
+// What the text of statements does to a session; every text in every split gives the same verdict.
+#include "protocol/postgres/sql_scan.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace weir::postgres {
+namespace {
+
+using enum PinReason;
+
+struct Case {
+  const char* text;
+  PinReason pin;
+  uint16_t flags = 0;
+};
+
+constexpr uint16_t kReads = Verdict::kPlainRead;
+constexpr uint16_t kWrites = Verdict::kWritesSequence;
+constexpr uint16_t kDdl = Verdict::kDdl;
+
+const Case kCases[] = {
+    {"", kNone},
+    {" ; ; ", kNone},
+    {"SELECT abalance FROM pgbench_accounts WHERE aid = 123456;", kNone, kReads},
+    {"select 1", kNone, kReads},
+    {"(select 1) union (select 2)", kNone, kReads},
+    {"SELECT 1; SELECT 2", kNone},
+    {"UPDATE pgbench_accounts SET abalance = abalance + -4 WHERE aid = 7;", kNone},
+    {"INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (1, 2, 3, 4, CURRENT_TIMESTAMP);", kNone, kWrites},
+    {"INSERT INTO s.t(a, b) SELECT x, lower(y) FROM z ON CONFLICT (a) DO UPDATE SET b = excluded.b", kNone, kWrites},
+    {"BEGIN", kNone},
+    {"START TRANSACTION ISOLATION LEVEL SERIALIZABLE", kNone},
+    {"END;", kNone},
+    {"SAVEPOINT a; RELEASE a; ROLLBACK TO a", kNone},
+    {"PREPARE TRANSACTION 'x'", kNone},
+    {"COMMIT PREPARED 'x'", kNone},
+    {"SET search_path TO x", kSettings},
+    {"set\nsession foo = 1", kSettings},
+    {"SET ROLE bob", kSettings},
+    {"SET SESSION AUTHORIZATION bob", kSettings},
+    {"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", kSettings},
+    {"SET TIME ZONE 'UTC'", kSettings},
+    {"SET NAMES 'utf8'", kSettings},
+    {"SET extra_float_digits = 3", kSettings},
+    {"SET LOCAL search_path TO x", kNone},
+    {"SET LOCAL app.tenant = '1'", kSettings},
+    {"SET LOCAL standard_conforming_strings = off", kUnreadable},
+    {"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", kNone},
+    {"SET CONSTRAINTS ALL DEFERRED", kNone},
+    {"RESET ALL", kNone},
+    {"SELECT set_config('search_path', 'x', false)", kSettings},
+    {"SELECT set_config('search_path', 'x', true)", kNone},
+    {"SELECT pg_catalog.set_config('search_path', '', true)", kNone},
+    {"SELECT set_config('app.tenant', 'x', true)", kSettings},
+    {"SELECT set_config('search_path', 'x', is_local) FROM t", kSettings},
+    {"SELECT set_config(name, 'x', true) FROM t", kSettings},
+    {"SELECT set_config('a', set_config('b', 'c', false), true)", kSettings},
+    {"SELECT set_config('client_encoding', 'SJIS', true)", kSettings},
+    {"SELECT \"set_config\"('a', 'b', false)", kSettings},
+    {"SELECT pg_advisory_lock(1)", kAdvisoryLock},
+    {"SELECT pg_try_advisory_lock_shared(1)", kAdvisoryLock},
+    {"SELECT pg_advisory_unlock_all()", kAdvisoryLock},
+    {"SELECT pg_advisory_xact_lock(1)", kNone, kReads},
+    {"SELECT setseed(0.5)", kFunction},
+    {"SELECT lo_open(1, 2)", kFunction},
+    {"SELECT query_to_xml('set x=1', true, true, '')", kFunction},
+    {"SELECT my_function(1)", kFunction},
+    {"SELECT public.lower('A')", kFunction},
+    {"SELECT pg_catalog.lower('A')", kNone, kReads},
+    {"SELECT nextval('s')", kNone, kWrites},
+    {"SELECT currval('s'), lastval()", kNone, Verdict::kReadsSequence},
+    {"SELECT count(*), sum(x) FILTER (WHERE y > 0) OVER (PARTITION BY z) FROM t", kNone, kReads},
+    {"SELECT a FROM t AS u (b, c) WHERE d IN (1, 2) AND EXISTS (SELECT 1)", kNone, kReads},
+    {"SELECT * FROM generate_series(1, 3) g(x)", kNone, kReads},
+    {"SELECT * FROM f(1) g(x)", kFunction},
+    {"SELECT x::numeric(10, 2), CAST(y AS varchar(10)) FROM t", kNone, kReads},
+    {"WITH a (x) AS (SELECT 1), b(y) AS (SELECT 2) SELECT * FROM a, b", kNone, kReads},
+    {"WITH a AS (SELECT 1) SELECT f(1) FROM a", kFunction},
+    {"WITH RECURSIVE t(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM t) SELECT sum(n) FROM t", kNone, kReads},
+    {"WITH x AS (INSERT INTO t(a) VALUES (1) RETURNING a) SELECT a FROM x", kNone, kWrites},
+    {"WITH x AS (DELETE FROM t RETURNING a) SELECT a FROM x", kNone},
+    {"SELECT 1 FOR UPDATE", kNone},
+    {"SELECT a INTO TEMP b FROM c", kTemporaryObject, kDdl},
+    {"SELECT a INTO b FROM c", kNone, kDdl},
+    {"SELECT 1into temp x", kTemporaryObject, kDdl},
+    {"CREATE TEMP TABLE t (a int)", kTemporaryObject, kDdl},
+    {"CREATE LOCAL TEMPORARY TABLE t (a int)", kTemporaryObject, kDdl},
+    {"CREATE OR REPLACE TEMP VIEW v AS SELECT 1", kTemporaryObject, kDdl},
+    {"CREATE TABLE pg_temp.t (a int)", kTemporaryObject, kDdl},
+    {"SELECT * FROM pg_temp_3.t", kTemporaryObject},
+    {"CREATE TABLE t (id serial primary key, x varchar(20) default now(), check (length(x) > 2))", kNone, kDdl},
+    {"CREATE TABLE temp (a int)", kNone, kDdl},
+    {"CREATE TABLE t AS SELECT f(1)", kFunction, kDdl},
+    {"CREATE TABLE t AS EXECUTE x", kPreparedStatement, kDdl},
+    {"CREATE INDEX i ON t (lower(a))", kNone, kDdl},
+    {"ALTER TABLE t ADD COLUMN b int; DROP TABLE u", kNone, kDdl},
+    {"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SET x = 1; SELECT 1 $$", kNone, kDdl},
+    {"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 2 END; END; SET a = 1", kSettings, kDdl},
+    {"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 1", kNone, kDdl},
+    {"PREPARE p AS SELECT 1", kPreparedStatement},
+    {"EXECUTE p", kPreparedStatement},
+    {"EXPLAIN EXECUTE p", kPreparedStatement},
+    {"EXPLAIN (ANALYZE, COSTS off) SELECT f(1)", kFunction},
+    {"EXPLAIN ANALYZE INSERT INTO t(a) VALUES (1)", kNone, kWrites},
+    {"DEALLOCATE p", kNone, Verdict::kDeallocate},
+    {"DEALLOCATE ALL", kNone, Verdict::kDropsStatements},
+    {"DISCARD ALL", kNone, Verdict::kDropsStatements | Verdict::kDropsSequences},
+    {"DISCARD SEQUENCES", kNone, Verdict::kDropsSequences},
+    {"DECLARE c CURSOR FOR SELECT 1", kNone},
+    {"DECLARE c CURSOR WITH HOLD FOR SELECT 1", kHoldCursor},
+    {"DECLARE c CURSOR WITHOUT HOLD FOR SELECT 1", kNone},
+    {"FETCH 3 FROM c; MOVE 1 IN c; CLOSE c; CLOSE ALL", kNone},
+    {"LISTEN x", kListen},
+    {"NOTIFY x, 'y'; UNLISTEN *", kNone},
+    {"LOAD 'x'", kLoad},
+    {"DO $$ begin perform 1; end $$", kOpaque},
+    {"CALL p(1)", kOpaque},
+    {"COPY t (a, b) FROM STDIN", kNone, kWrites},
+    {"COPY (SELECT f(1)) TO STDOUT", kFunction},
+    {"COPY t TO STDOUT WITH (FORMAT csv)", kNone},
+    {"VACUUM (ANALYZE) t; ANALYZE t; CLUSTER; CHECKPOINT", kNone},
+    {"TRUNCATE t; LOCK TABLE t IN EXCLUSIVE MODE; COMMENT ON TABLE t IS 'x'", kNone},
+    {"FROBNICATE", kUnknownStatement},
+    // Quoting and comments.
+    {"SELECT 'SET x = 1'", kNone, kReads},
+    {"SELECT 'it''s; SET x = 1'", kNone, kReads},
+    {"SELECT E'\\'; SET x = 1 --'", kNone, kReads},
+    {"SELECT '\\'; SET x = 1 --'", kSettings},
+    {"SELECT $$ ; SET x = 1 $$", kNone, kReads},
+    {"SELECT $a$ $$ ; SET x = 1 $b$ $a$", kNone, kReads},
+    {"SELECT $1, $2::text", kNone, kReads},
+    {"SELECT a$b$ FROM t; SET x = 1; SELECT a$b$", kSettings},
+    {"-- SET x = 1\nSELECT 1", kNone, kReads},
+    {"/* /* */ SET x = 1; */ SELECT 1", kNone, kReads},
+    {"/* */ SET x = 1", kSettings},
+    {"SELECT 1 --x\n; SET x = 1", kSettings},
+    {"SELECT 4 */* c */ 2", kNone, kReads},
+    {"SELECT \"a;SET\" FROM t", kNone, kReads},
+    {"SELECT 'a'\n'; SET x = 1'", kNone, kReads},
+    {"SELECT E'a'\n'\\'; SET x = 1 --'", kNone, kReads},
+    {"SELECT U&\"\\0073et_config\"('a', 'b', false)", kFunction},
+    {"SELECT U&\"\\0061\" FROM t", kUnreadable},
+    // What drivers send.
+    {"select version()", kNone, kReads},
+    {"SELECT current_schema(), pg_backend_pid()", kNone, kReads},
+    {"SELECT t.oid, typarray FROM pg_type t WHERE typname = ANY($1) ORDER BY t.oid", kNone, kReads},
+    {"SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", kAdvisoryLock},
+};
+
+void ExpectSame(const Case& each, const Verdict& verdict, const std::string& how) {
+  EXPECT_EQ(verdict.pin, each.pin) << each.text << how;
+  EXPECT_EQ(verdict.flags, each.flags) << each.text << how;
+}
+
+TEST(SqlScanTest, VerdictsOfTexts) {
+  for (const Case& each : kCases) ExpectSame(each, Scan(each.text, {}), "");
+}
+
+TEST(SqlScanTest, EverySplitGivesTheSame) {
+  for (const Case& each : kCases) {
+    const std::string_view text = each.text;
+    for (size_t cut = 0; cut <= text.size(); ++cut) {
+      SqlScanner scanner;
+      scanner.Begin({});
+      scanner.Feed(engine::AsBytes(text.substr(0, cut)));
+      scanner.Feed(engine::AsBytes(text.substr(cut)));
+      ExpectSame(each, scanner.Finish(), " cut at " + std::to_string(cut));
+    }
+  }
+}
+
+TEST(SqlScanTest, WithoutStandardStringsABackslashEscapes) {
+  EXPECT_EQ(Scan("SELECT '\\'; SET x = 1 --'", {.standard_conforming_strings = false}).pin, kNone);
+  EXPECT_EQ(Scan("SELECT 'a\\\\'; SET x = 1", {.standard_conforming_strings = false}).pin, kSettings);
+}
+
+TEST(SqlScanTest, AnEncodingThatEndsInAsciiIsNotRead) {
+  EXPECT_EQ(Scan("SELECT '\x83\x5c'; SELECT 1", {.ascii_trailing_bytes = true}).pin, kUnreadable);
+  EXPECT_EQ(Scan("SELECT 'plain'", {.ascii_trailing_bytes = true}).pin, kNone);
+}
+
+TEST(SqlScanTest, Digests) {
+  EXPECT_EQ(Digest("SET search_path TO a, 'b',c", {}), "set search_path to $1,$2,$3");
+  EXPECT_EQ(Digest("SELECT set_config('x', 'secret', false)", {}), "select set_config ($1,$2, false)");
+  EXPECT_EQ(Digest("SELECT 1 WHERE a = 'x'", {}), "select $1 where a = $2");
+  EXPECT_LE(Digest("SELECT " + std::string(100000, 'x'), {}).size(), 1100u);
+}
+
+TEST(SqlScanTest, DeallocatedNames) {
+  EXPECT_EQ(DeallocatedName("DEALLOCATE foo", {}), "foo");
+  EXPECT_EQ(DeallocatedName("deallocate prepare \"Bar\";", {}), "Bar");
+}
+
+}  // namespace
+}  // namespace weir::postgres
