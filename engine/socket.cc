@@ -63,7 +63,8 @@ int OpenClientSocket(const Address& address) {
 }
 
 void SendLastWords(int fd, std::string_view bytes) {
-  [[maybe_unused]] const ssize_t sent = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  [[maybe_unused]] const ssize_t sent =
+      send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   shutdown(fd, SHUT_WR);
 }
 

@@ -1,6 +1,8 @@
-// The program: reads its configuration, opens its listeners, starts the shards, then waits for signals.
+// The program: reads its configuration, opens its listeners, starts the shards, then waits for
+// signals.
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -19,8 +21,6 @@
 #include "pool/proxy.h"
 #include "protocol/postgres/dialect.h"
 
-#include <csignal>
-
 namespace weir::pool {
 namespace {
 
@@ -32,7 +32,8 @@ using engine::Nanos;
 constexpr int kExitRuntime = 1;
 constexpr int kExitConfiguration = 2;
 constexpr int kBacklog = 4096;
-// Descriptors that are not clients': rings, listeners, logs, files, and backends beside each client.
+// Descriptors that are not clients': rings, listeners, logs, files, and backends beside each
+// client.
 constexpr uint64_t kDescriptorsKept = 64;
 
 constexpr const char* kUsage =
@@ -40,7 +41,8 @@ constexpr const char* kUsage =
     "       weir --config FILE --check   validate the configuration and exit\n"
     "       weir --version | --help\n"
     "\n"
-    "signals: SIGTERM drains and stops (a second one stops at once), SIGHUP reloads the configuration,\n"
+    "signals: SIGTERM drains and stops (a second one stops at once), SIGHUP reloads the "
+    "configuration,\n"
     "         SIGUSR1 logs every shard, route and pin\n"
     "exit status: 0, 1 (runtime), 2 (configuration)\n"
     "\n"
@@ -93,14 +95,16 @@ class Program {
       return 0;
     }
     snapshot_ = *std::move(snapshot);
-    absl::StatusOr<engine::UringMask> mask =
-        engine::UringMask::Parse(std::getenv("WEIR_MASK") == nullptr ? "" : std::getenv("WEIR_MASK"));
+    absl::StatusOr<engine::UringMask> mask = engine::UringMask::Parse(
+        std::getenv("WEIR_MASK") == nullptr ? "" : std::getenv("WEIR_MASK"));
     if (!mask.ok()) return Complain(std::string(mask.status().message()));
     options_.uring.mask = *mask;
     ConfigureShards();
-    shared_ = std::make_unique<ProxyShared>(options_.shards, static_cast<uint32_t>(snapshot_.config->targets.size()));
+    shared_ = std::make_unique<ProxyShared>(
+        options_.shards, static_cast<uint32_t>(snapshot_.config->targets.size()));
     const uint64_t descriptors = engine::RaiseDescriptorLimit();
-    shared_->clients_max = descriptors > 2 * kDescriptorsKept ? descriptors - kDescriptorsKept : descriptors;
+    shared_->clients_max =
+        descriptors > 2 * kDescriptorsKept ? descriptors - kDescriptorsKept : descriptors;
     engine::BlockSignals();
     if (absl::Status status = OpenListeners(); !status.ok()) return Fail(status);
     engine::StartLog();
@@ -131,9 +135,11 @@ class Program {
   void ConfigureShards() {
     const EngineOptions& from = snapshot_.config->engine;
     const engine::Topology topology = engine::ReadTopology();
-    options_.shards = from.shards > 0 ? static_cast<uint32_t>(from.shards) : topology.DefaultShards();
-    options_.pin_threads = from.pin_threads == "true" ||
-                           (from.pin_threads == "auto" && topology.quota == 0 && options_.shards < topology.cpus);
+    options_.shards =
+        from.shards > 0 ? static_cast<uint32_t>(from.shards) : topology.DefaultShards();
+    options_.pin_threads =
+        from.pin_threads == "true" ||
+        (from.pin_threads == "auto" && topology.quota == 0 && options_.shards < topology.cpus);
     options_.shard.buffer_memory = from.buffer_memory;
     options_.shard.spin = from.spin * engine::kMicrosecond;
   }
@@ -161,9 +167,10 @@ class Program {
     });
     if (!started.ok()) return Fail(started);
     std::string where;
-    for (const EndpointOptions& endpoint : snapshot_.config->endpoints) engine::Append(where, " endpoint=", endpoint.listen);
-    Log(LogLevel::kInfo, Cat("event=ready name=", snapshot_.config->proxy.name, " version=", WEIR_VERSION,
-                             " shards=", options_.shards, where));
+    for (const EndpointOptions& endpoint : snapshot_.config->endpoints)
+      engine::Append(where, " endpoint=", endpoint.listen);
+    Log(LogLevel::kInfo, Cat("event=ready name=", snapshot_.config->proxy.name,
+                             " version=", WEIR_VERSION, " shards=", options_.shards, where));
     engine::NotifyServiceManager("READY=1");
     WaitForEnd(shards);
     shards.Join();
@@ -178,8 +185,8 @@ class Program {
     Nanos give_up_at = engine::kForever;
     while (!shards.stopped()) {
       const Nanos period = snapshot_.config->proxy.stats_period;
-      const int signal = engine::WaitForSignal(give_up_at == engine::kForever ? 100 * engine::kMillisecond
-                                                                              : 5 * engine::kMillisecond);
+      const int signal = engine::WaitForSignal(
+          give_up_at == engine::kForever ? 100 * engine::kMillisecond : 5 * engine::kMillisecond);
       const Nanos now = engine::MonotonicNow();
       if (signal == SIGTERM || signal == SIGINT) {
         if (give_up_at != engine::kForever) StopAtOnce("a second signal");
@@ -219,11 +226,13 @@ class Program {
   void Reload(engine::Shards& shards) {
     absl::StatusOr<Snapshot> next = Load();
     if (!next.ok()) {
-      Log(LogLevel::kError, Cat("event=reload_failed: the old configuration stays: ", std::string(next.status().message())));
+      Log(LogLevel::kError, Cat("event=reload_failed: the old configuration stays: ",
+                                std::string(next.status().message())));
       return;
     }
     for (const std::string& option : NeedRestart(*snapshot_.config, *next->config)) {
-      Log(LogLevel::kWarn, Cat("event=reload: ", option, " needs a restart; its old value stays in force"));
+      Log(LogLevel::kWarn,
+          Cat("event=reload: ", option, " needs a restart; its old value stays in force"));
     }
     // Addresses and targets are what they were at start.
     auto config = std::make_shared<Config>(*next->config);

@@ -35,8 +35,8 @@ PoolOptions PoolOptionsOf(const Config& config) {
 
 ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot snapshot,
                        std::unique_ptr<protocol::Dialect> speaks)
-    : SessionServices(its_shard, pool_, route_cache_, shard_metrics_, *speaks, shared.greetings, keys_,
-                      client_slab_, backend_slab_, cancel_slab_),
+    : SessionServices(its_shard, pool_, route_cache_, shard_metrics_, *speaks, shared.greetings,
+                      keys_, client_slab_, backend_slab_, cancel_slab_),
       shared_(shared),
       dialect_(std::move(speaks)),
       route_cache_(shared.pool.routes),
@@ -74,7 +74,8 @@ void ShardProxy::OnStart() {
 void ShardProxy::Prewarm() {
   if (shard.id() != 0 || config->connection_pool.min_idle_connections == 0) return;
   for (const auto& [user, database] : users->Databases()) {
-    const absl::StatusOr<RouteId> route = routes.Intern({TargetRole::kReadWrite, database, user, ""});
+    const absl::StatusOr<RouteId> route =
+        routes.Intern({TargetRole::kReadWrite, database, user, ""});
     if (route.ok()) pool_.Prewarm(*route);
   }
 }
@@ -84,9 +85,11 @@ void ShardProxy::OnTickEnd() { pool_.OnTickEnd(); }
 bool ShardProxy::Admit(uint32_t listener, int fd) {
   const ProxyOptions& options = config->proxy;
   std::string text;
-  const uint64_t most = options.max_client_connections == 0
-                            ? shared_.clients_max
-                            : std::min<uint64_t>(shared_.clients_max, static_cast<uint64_t>(options.max_client_connections));
+  const uint64_t most =
+      options.max_client_connections == 0
+          ? shared_.clients_max
+          : std::min<uint64_t>(shared_.clients_max,
+                               static_cast<uint64_t>(options.max_client_connections));
   if (shared_.clients.load(std::memory_order_relaxed) >= most) {
     text = Cat("The maximum number of client connections to the proxy exceeded ", most, ".");
   } else if (options.client_connection_rate > 0) {
@@ -118,8 +121,9 @@ void ShardProxy::OnAccepted(uint32_t listener, int fd) {
 
 void ShardProxy::OnAcceptPaused(uint32_t listener, int error) {
   engine::Log(engine::LogLevel::kError,
-              Cat("[proxyEndpoint=", config->endpoints[listener].name, "] event=accept_paused: ",
-                  std::string_view(std::strerror(error)), ": new clients wait until a descriptor is free (raise LimitNOFILE)"));
+              Cat("[proxyEndpoint=", config->endpoints[listener].name,
+                  "] event=accept_paused: ", std::string_view(std::strerror(error)),
+                  ": new clients wait until a descriptor is free (raise LimitNOFILE)"));
 }
 
 void ShardProxy::OnAcceptResumed(uint32_t listener) {
@@ -139,7 +143,8 @@ void ShardProxy::Close(Backend& backend) { static_cast<BackendSession&>(backend)
 void ShardProxy::Detach(Backend& backend) { static_cast<BackendSession&>(backend).DetachStream(); }
 void ShardProxy::AskFacts(Backend& backend) { static_cast<BackendSession&>(backend).AskFacts(); }
 
-Backend& ShardProxy::Attach(RouteId route, TargetId target, std::unique_ptr<engine::MessageBody> body) {
+Backend& ShardProxy::Attach(RouteId route, TargetId target,
+                            std::unique_ptr<engine::MessageBody> body) {
   BackendSession& backend = backends.Emplace(*this, route, target);
   backend.Attach(static_cast<MovingBackend&>(*body));
   return backend;
@@ -152,7 +157,8 @@ void ShardProxy::PoolLog(bool warning, std::string_view line) {
 uint32_t ShardProxy::PlaceClient() {
   if (shard.count() == 1) return shard.id();
   const TargetBoard& board = *shared_.pool.targets[0];
-  return PlaceOn(shared_.pool.clients.get(), shard.count(), 0, board.budget.load(std::memory_order_relaxed),
+  return PlaceOn(shared_.pool.clients.get(), shard.count(), 0,
+                 board.budget.load(std::memory_order_relaxed),
                  board.known.load(std::memory_order_relaxed), shard.id());
 }
 
@@ -167,7 +173,8 @@ void ShardProxy::OnMessage(engine::Message&& message) {
       return;
     }
     case kCancelMessage:
-      CancelClient(*this, static_cast<uint32_t>(message.words[0]), static_cast<uint32_t>(message.words[1]));
+      CancelClient(*this, static_cast<uint32_t>(message.words[0]),
+                   static_cast<uint32_t>(message.words[1]));
       return;
     case kReloadMessage:
       Use(std::move(static_cast<ReloadBody&>(*message.body).snapshot));
@@ -233,9 +240,10 @@ void ShardProxy::FillStatistics(ShardStatistics& out) {
 
 void ShardProxy::Describe() {
   const PoolCounts counts = pool_.counts(0);
-  std::string out = Cat("event=describe shard=", shard.id(), " clients=", clients.size(), " slice=", counts.slice,
-                        " open=", counts.open, " idle=", counts.idle, " linked=", counts.linked, " waiting=", counts.waiting,
-                        " buffers=", shard.chunks().bytes_in_use(), "\n");
+  std::string out =
+      Cat("event=describe shard=", shard.id(), " clients=", clients.size(), " slice=", counts.slice,
+          " open=", counts.open, " idle=", counts.idle, " linked=", counts.linked,
+          " waiting=", counts.waiting, " buffers=", shard.chunks().bytes_in_use(), "\n");
   pool_.Describe(out);
   backends.ForEach([&out](BackendSession& backend) {
     backend.Describe(out);
@@ -249,7 +257,8 @@ void ShardProxy::Describe() {
   for (std::string_view rest = out; !rest.empty();) {
     const size_t end = rest.find('\n');
     engine::Log(engine::LogLevel::kInfo, rest.substr(0, end));
-    rest.remove_prefix(std::min(rest.size(), end == std::string_view::npos ? rest.size() : end + 1));
+    rest.remove_prefix(
+        std::min(rest.size(), end == std::string_view::npos ? rest.size() : end + 1));
   }
 }
 

@@ -1,6 +1,7 @@
 // One shard's part of the program: its clients, its backends, its part of the pool, its listeners.
 //
-// The rest of the program talks to it by message. It implements what the rooms below ask of their shard.
+// The rest of the program talks to it by message. It implements what the rooms below ask of their
+// shard.
 #pragma once
 
 #include <atomic>
@@ -32,10 +33,10 @@ struct ProxyShared {
 
   PoolShared pool;
   Greetings greetings;
-  std::vector<int> listeners;                    // a descriptor per endpoint
-  std::vector<bool> local_listeners;             // loopback or unix: TRUST may be used
+  std::vector<int> listeners;         // a descriptor per endpoint
+  std::vector<bool> local_listeners;  // loopback or unix: TRUST may be used
   std::atomic<uint64_t> clients{0};
-  uint64_t clients_max = 0;                      // what the descriptors allow
+  uint64_t clients_max = 0;  // what the descriptors allow
 };
 
 inline constexpr uint32_t kReloadMessage = 0x210;
@@ -61,7 +62,8 @@ class ShardProxy final : public engine::ShardApplication,
                          public PoolHost,
                          public SessionServices {
  public:
-  ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot snapshot, std::unique_ptr<protocol::Dialect> speaks);
+  ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot snapshot,
+             std::unique_ptr<protocol::Dialect> speaks);
   ~ShardProxy() override;
 
   // engine::ShardApplication
@@ -79,7 +81,8 @@ class ShardProxy final : public engine::ShardApplication,
   Backend& Open(RouteId route, TargetId target) override;
   void Close(Backend& backend) override;
   void Detach(Backend& backend) override;
-  Backend& Attach(RouteId route, TargetId target, std::unique_ptr<engine::MessageBody> body) override;
+  Backend& Attach(RouteId route, TargetId target,
+                  std::unique_ptr<engine::MessageBody> body) override;
   void AskFacts(Backend& backend) override;
 
   // PoolHost
@@ -106,7 +109,7 @@ class ShardProxy final : public engine::ShardApplication,
 
   ProxyShared& shared_;
   Snapshot snapshot_;
-  std::vector<Snapshot> old_snapshots_;   // sessions may still refer to them
+  std::vector<Snapshot> old_snapshots_;  // sessions may still refer to them
   std::unique_ptr<protocol::Dialect> dialect_;
   RouteCache route_cache_;
   ShardMetrics shard_metrics_;

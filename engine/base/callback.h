@@ -1,4 +1,5 @@
-// A function and the object it is for: two words, no allocation. What a completion, a timer or a job calls.
+// A function and the object it is for: two words, no allocation. What a completion, a timer or a
+// job calls.
 //
 //   timer.Bind(Callback::To<&ClientSession::OnDeadline>(*this));
 #pragma once

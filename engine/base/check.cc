@@ -49,8 +49,8 @@ void RemoveCrashPrinter(CrashPrinter printer, void* owner) {
 
 void CheckFailed(const char* file, int line, const char* condition) {
   char text[512];
-  int length = std::snprintf(text, sizeof text, "weir: CHECK failed at %s:%d: %s\n", file, line,
-                             condition);
+  int length =
+      std::snprintf(text, sizeof text, "weir: CHECK failed at %s:%d: %s\n", file, line, condition);
   if (length > static_cast<int>(sizeof text)) length = sizeof text;
   if (write(STDERR_FILENO, text, static_cast<size_t>(length)) < 0) std::abort();
   // Without the lock: the failing thread may hold it.

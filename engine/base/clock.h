@@ -5,7 +5,8 @@
 
 namespace weir::engine {
 
-// Nanoseconds. As a point in time: since an arbitrary start, never going back. 0 means "none" where a field says so.
+// Nanoseconds. As a point in time: since an arbitrary start, never going back. 0 means "none" where
+// a field says so.
 using Nanos = int64_t;
 
 inline constexpr Nanos kMicrosecond = 1'000;

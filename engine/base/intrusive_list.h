@@ -1,9 +1,11 @@
-// A doubly linked list whose links are members of its elements: no allocation, removal from the middle in O(1).
+// A doubly linked list whose links are members of its elements: no allocation, removal from the
+// middle in O(1).
 //
 //   struct Waiter { ListLink link; };
 //   IntrusiveList<Waiter, &Waiter::link> queue;
 //
-// An element is in at most one list per link. The list owns nothing; an element must leave before it dies.
+// An element is in at most one list per link. The list owns nothing; an element must leave before
+// it dies.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +25,7 @@ struct ListLink {
   ~ListLink() { CHECK(!linked()); }
 };
 
-template <class T, ListLink T::* Link>
+template <class T, ListLink T::*Link>
 class IntrusiveList {
  public:
   IntrusiveList() { head_.previous = head_.next = &head_; }

@@ -29,14 +29,17 @@ Loggers& Ours() {
 // Level names as operators of the managed proxy filter for them.
 class Formatter final : public spdlog::custom_flag_formatter {
  public:
-  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& out) override {
     const std::string_view name = message.level == spdlog::level::warn    ? "WARN"
                                   : message.level == spdlog::level::err   ? "ERROR"
                                   : message.level == spdlog::level::debug ? "DEBUG"
                                                                           : "INFO";
     out.append(name.data(), name.data() + name.size());
   }
-  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<Formatter>(); }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<Formatter>();
+  }
 };
 
 void SetPattern(spdlog::logger& logger) {
@@ -66,8 +69,8 @@ void StartLog() {
   Loggers& loggers = Ours();
   loggers.pool = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
   auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  auto logger = std::make_shared<spdlog::async_logger>("weir", sink, loggers.pool,
-                                                       spdlog::async_overflow_policy::overrun_oldest);
+  auto logger = std::make_shared<spdlog::async_logger>(
+      "weir", sink, loggers.pool, spdlog::async_overflow_policy::overrun_oldest);
   SetPattern(*logger);
   loggers.asynchronous = logger;
 }
@@ -85,7 +88,8 @@ void Log(LogLevel level, std::string_view line) {
     return;
   }
   if (loggers.direct == nullptr) {
-    loggers.direct = std::make_shared<spdlog::logger>("weir", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    loggers.direct =
+        std::make_shared<spdlog::logger>("weir", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     SetPattern(*loggers.direct);
   }
   loggers.direct->log(LevelOf(level), line);

@@ -1,7 +1,8 @@
 // The log: whole lines, to standard error, never from a thread that must not block.
 //
-// A line goes to a bounded queue; a thread of its own writes it. A full queue drops the line and counts it. Lines that
-// peers can cause are limited in rate, each kind by a LogLimit of its shard, and say how many were left out.
+// A line goes to a bounded queue; a thread of its own writes it. A full queue drops the line and
+// counts it. Lines that peers can cause are limited in rate, each kind by a LogLimit of its shard,
+// and say how many were left out.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// A small generator for jitter and choices that need no secrecy (xoshiro256**, seeded through splitmix64), and the door
-// to the system's entropy for keys and nonces.
+// A small generator for jitter and choices that need no secrecy (xoshiro256**, seeded through
+// splitmix64), and the door to the system's entropy for keys and nonces.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,9 @@
-// Objects in numbered seats. A handle is (seat, generation) and may be stale: Find then says nullptr.
+// Objects in numbered seats. A handle is (seat, generation) and may be stale: Find then says
+// nullptr.
 //
-// Seats are allocated in blocks that never move, so that a T& stays good until Erase. A freed seat is used again with a
-// new generation. Iteration (ForEach) is in seat order: repeatable. Single shard.
+// Seats are allocated in blocks that never move, so that a T& stays good until Erase. A freed seat
+// is used again with a new generation. Iteration (ForEach) is in seat order: repeatable. Single
+// shard.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +39,8 @@ class Slab {
   size_t size() const { return live_; }
   uint32_t seats() const { return seats_; }
 
-  // Constructs T(args...). The handle is known inside the constructor through HandleOf only after it returns.
+  // Constructs T(args...). The handle is known inside the constructor through HandleOf only after
+  // it returns.
   template <class... Args>
   T& Emplace(Args&&... args) {
     if (free_.empty()) AddBlock();
@@ -72,9 +75,7 @@ class Slab {
     return place.live && place.generation == handle.generation ? Object(place) : nullptr;
   }
 
-  T* FindSeat(uint32_t seat) {
-    return seat < seats_ && At(seat).live ? Object(At(seat)) : nullptr;
-  }
+  T* FindSeat(uint32_t seat) { return seat < seats_ && At(seat).live ? Object(At(seat)) : nullptr; }
 
   // In seat order. The callback may erase the object it is given, and no other.
   template <class Callback>

@@ -1,4 +1,5 @@
-// Putting texts together: Cat("client=", number, " user=", user). And maps by text that are searched with a view.
+// Putting texts together: Cat("client=", number, " user=", user). And maps by text that are
+// searched with a view.
 #pragma once
 
 #include <concepts>
@@ -14,8 +15,8 @@ namespace text_internal {
 inline void AppendOne(std::string& out, std::string_view text) { out.append(text); }
 inline void AppendOne(std::string& out, char character) { out.push_back(character); }
 template <std::integral T>
-  requires(!std::same_as<T, char> && !std::same_as<T, bool>)
-void AppendOne(std::string& out, T number) {
+requires(!std::same_as<T, char> && !std::same_as<T, bool>) void AppendOne(std::string& out,
+                                                                          T number) {
   out.append(std::to_string(number));
 }
 

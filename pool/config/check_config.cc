@@ -21,7 +21,8 @@ constexpr uintmax_t kSecretBytesMax = 64 * 1024;
 
 void CheckAvailable(const Config& config, const ReportProblem& report) {
   const auto later = [&report](std::string_view key, size_t index, std::string_view value) {
-    report(key, index, Cat(key.substr(key.find('.') + 1), ": ", value, " is not available in this version"));
+    report(key, index,
+           Cat(key.substr(key.find('.') + 1), ": ", value, " is not available in this version"));
   };
   const ProxyOptions& proxy = config.proxy;
   const ConnectionPoolOptions& pool = config.connection_pool;
@@ -32,13 +33,19 @@ void CheckAvailable(const Config& config, const ReportProblem& report) {
   } else if (proxy.engine_family != "POSTGRESQL") {
     report("proxy.engine_family", 0, "engine_family: must be POSTGRESQL");
   }
-  if (!pool.session_pinning_filters.empty()) later("connection_pool.session_pinning_filters", 0, "a filter");
-  if (pool.opaque_calls != "probe") later("connection_pool.opaque_calls", 0, "a value other than \"probe\"");
+  if (!pool.session_pinning_filters.empty())
+    later("connection_pool.session_pinning_filters", 0, "a filter");
+  if (pool.opaque_calls != "probe")
+    later("connection_pool.opaque_calls", 0, "a value other than \"probe\"");
   if (!pool.custom_settings.empty()) later("connection_pool.custom_settings", 0, "a list");
-  if (pool.catalogue_poll != 60 * engine::kSecond) later("connection_pool.catalogue_poll", 0, "a value other than 60");
-  if (pool.pipeline_depth != 16) later("connection_pool.pipeline_depth", 0, "a value other than 16");
-  if (pool.pipeline_max_wait != engine::kMillisecond) later("connection_pool.pipeline_max_wait", 0, "a value other than 0.001");
-  if (config.engine.zero_copy_send != "off") later("engine.zero_copy_send", 0, "a value other than \"off\"");
+  if (pool.catalogue_poll != 60 * engine::kSecond)
+    later("connection_pool.catalogue_poll", 0, "a value other than 60");
+  if (pool.pipeline_depth != 16)
+    later("connection_pool.pipeline_depth", 0, "a value other than 16");
+  if (pool.pipeline_max_wait != engine::kMillisecond)
+    later("connection_pool.pipeline_max_wait", 0, "a value other than 0.001");
+  if (config.engine.zero_copy_send != "off")
+    later("engine.zero_copy_send", 0, "a value other than \"off\"");
   if (config.targets.size() > 1) later("target.host", 1, "a second [[target]]");
   for (size_t i = 0; i < config.endpoints.size(); ++i) {
     const EndpointOptions& endpoint = config.endpoints[i];
@@ -64,15 +71,19 @@ void CheckEndpoints(const Config& config, const ReportProblem& report) {
   bool local = true;
   for (size_t i = 0; i < config.endpoints.size(); ++i) {
     const EndpointOptions& endpoint = config.endpoints[i];
-    const absl::StatusOr<engine::Address> address = engine::Address::Parse(endpoint.listen, kDefaultPort);
+    const absl::StatusOr<engine::Address> address =
+        engine::Address::Parse(endpoint.listen, kDefaultPort);
     if (!address.ok()) {
-      report("endpoint.listen", i, Cat("listen: ", std::string_view(std::string(address.status().message()))));
+      report("endpoint.listen", i,
+             Cat("listen: ", std::string_view(std::string(address.status().message()))));
       continue;
     }
     local = local && address->IsLocal();
     const auto [other, fresh] = addresses.emplace(address->ToString(), i);
-    if (!fresh) report("endpoint.listen", i, Cat("listen: two endpoints on the address ", other->first));
-    if (!names.insert(endpoint.name).second) report("endpoint.name", i, Cat("name: two endpoints are named \"", endpoint.name, "\""));
+    if (!fresh)
+      report("endpoint.listen", i, Cat("listen: two endpoints on the address ", other->first));
+    if (!names.insert(endpoint.name).second)
+      report("endpoint.name", i, Cat("name: two endpoints are named \"", endpoint.name, "\""));
   }
   for (size_t i = 0; i < config.auths.size(); ++i) {
     const std::string& type = config.auths[i].client_password_auth_type;
@@ -80,7 +91,8 @@ void CheckEndpoints(const Config& config, const ReportProblem& report) {
       report("auth.client_password_auth_type", i,
              "client_password_auth_type: TRUST is for endpoints on loopback and unix sockets only");
     } else if (type == "POSTGRES_MD5" || type == "POSTGRES_CERTIFICATE") {
-      report("auth.client_password_auth_type", i, Cat("client_password_auth_type: ", type, " is not available in this version"));
+      report("auth.client_password_auth_type", i,
+             Cat("client_password_auth_type: ", type, " is not available in this version"));
     } else if (type != "TRUST" && type != "POSTGRES_SCRAM_SHA_256") {
       report("auth.client_password_auth_type", i,
              "client_password_auth_type: must be POSTGRES_SCRAM_SHA_256 or TRUST");
@@ -92,21 +104,26 @@ void CheckSecrets(const Config& config, const ReportProblem& report) {
   std::set<std::string> users;
   for (size_t i = 0; i < config.auths.size(); ++i) {
     const AuthOptions& auth = config.auths[i];
-    if (auth.auth_scheme != "SECRETS") report("auth.auth_scheme", i, "auth_scheme: must be SECRETS");
+    if (auth.auth_scheme != "SECRETS")
+      report("auth.auth_scheme", i, "auth_scheme: must be SECRETS");
     if (auth.secret_file.empty()) {
       report("auth.secret_file", i, "secret_file: the file with this user's secret is missing");
       continue;
     }
     const absl::StatusOr<std::string> text = ReadSmallFile(auth.secret_file);
     if (!text.ok()) {
-      report("auth.secret_file", i, Cat("secret_file: ", std::string_view(std::string(text.status().message()))));
+      report("auth.secret_file", i,
+             Cat("secret_file: ", std::string_view(std::string(text.status().message()))));
       continue;
     }
     const absl::StatusOr<protocol::Secret> secret = protocol::ParseSecret(*text);
     if (!secret.ok()) {
-      report("auth.secret_file", i, Cat("secret_file: ", auth.secret_file, ": ", std::string_view(std::string(secret.status().message()))));
+      report("auth.secret_file", i,
+             Cat("secret_file: ", auth.secret_file, ": ",
+                 std::string_view(std::string(secret.status().message()))));
     } else if (!users.insert(secret->username).second) {
-      report("auth.secret_file", i, Cat("secret_file: the user \"", secret->username, "\" has two [[auth]] entries"));
+      report("auth.secret_file", i,
+             Cat("secret_file: the user \"", secret->username, "\" has two [[auth]] entries"));
     }
   }
 }
@@ -114,14 +131,17 @@ void CheckSecrets(const Config& config, const ReportProblem& report) {
 void CheckTargets(const Config& config, const ReportProblem& report) {
   for (size_t i = 0; i < config.targets.size(); ++i) {
     const TargetOptions& target = config.targets[i];
-    if (target.host.empty() || target.host.starts_with("unix:") != (target.host.find('/') != std::string::npos)) {
+    if (target.host.empty() ||
+        target.host.starts_with("unix:") != (target.host.find('/') != std::string::npos)) {
       report("target.host", i, "host: expected a host name, an address or unix:/dir");
     }
     for (const std::string& method : target.server_auth_methods) {
       if (method == "scram-sha-256" || method == "md5" || method == "trust") continue;
-      const bool later = method == "scram-sha-256-plus" || method == "certificate" || method == "password";
+      const bool later =
+          method == "scram-sha-256-plus" || method == "certificate" || method == "password";
       report("target.server_auth_methods", i,
-             Cat("server_auth_methods: \"", method, "\" is ", later ? "not available in this version" : "unknown",
+             Cat("server_auth_methods: \"", method, "\" is ",
+                 later ? "not available in this version" : "unknown",
                  "; there are scram-sha-256, md5, trust"));
     }
   }
@@ -133,19 +153,23 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (!file || !(text << file.rdbuf())) {
-    return absl::NotFoundError(Cat(path, ": cannot be read: ", std::string_view(std::strerror(errno != 0 ? errno : EIO))));
+    return absl::NotFoundError(
+        Cat(path, ": cannot be read: ", std::string_view(std::strerror(errno != 0 ? errno : EIO))));
   }
   std::string bytes = text.str();
-  if (bytes.size() > kSecretBytesMax) return absl::InvalidArgumentError(Cat(path, ": longer than 64 KiB"));
+  if (bytes.size() > kSecretBytesMax)
+    return absl::InvalidArgumentError(Cat(path, ": longer than 64 KiB"));
   return bytes;
 }
 
 void CheckConfig(Config& config, const ReportProblem& report) {
   ConnectionPoolOptions& pool = config.connection_pool;
-  if (pool.max_idle_connections_percent < 0) pool.max_idle_connections_percent = pool.max_connections_percent / 2;
+  if (pool.max_idle_connections_percent < 0)
+    pool.max_idle_connections_percent = pool.max_connections_percent / 2;
   if (pool.max_idle_connections_percent > pool.max_connections_percent) {
     report("connection_pool.max_idle_connections_percent", 0,
-           Cat("max_idle_connections_percent: must be 0 to max_connections_percent, which is ", pool.max_connections_percent));
+           Cat("max_idle_connections_percent: must be 0 to max_connections_percent, which is ",
+               pool.max_connections_percent));
   }
   if (pool.debug_borrow != "off" && pool.debug_borrow != "rotate") {
     report("connection_pool.debug_borrow", 0, "debug_borrow: must be off or rotate");

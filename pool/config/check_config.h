@@ -10,7 +10,8 @@
 
 namespace weir::pool {
 
-// Reports by ("section.name", number of the table in its section, message). Sets defaults that depend on others.
+// Reports by ("section.name", number of the table in its section, message). Sets defaults that
+// depend on others.
 using ReportProblem = std::function<void(std::string_view key, size_t index, std::string message)>;
 void CheckConfig(Config& config, const ReportProblem& report);
 

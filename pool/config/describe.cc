@@ -15,8 +15,12 @@ std::string OptionsHelp() {
       engine::Append(out, "\n", many ? "[[" : "[", section, many ? "]]" : "]", "\n");
     }
     std::string_view fallback = info.default_toml == "-1" ? "(see help)" : info.default_toml;
-    engine::Append(out, "  ", info.name, " = ", fallback, std::string(info.name.size() + fallback.size() < 44 ? 44 - info.name.size() - fallback.size() : 1, ' '),
-                   info.help, info.live ? "" : " (restart)", "\n");
+    engine::Append(
+        out, "  ", info.name, " = ", fallback,
+        std::string(
+            info.name.size() + fallback.size() < 44 ? 44 - info.name.size() - fallback.size() : 1,
+            ' '),
+        info.help, info.live ? "" : " (restart)", "\n");
   }
   return out;
 }
@@ -36,8 +40,8 @@ void Compare(const Options& before, const Options& after, std::vector<std::strin
 }
 
 template <class Options>
-void CompareAll(const std::vector<Options>& before, const std::vector<Options>& after, std::string_view section,
-                std::vector<std::string>& out) {
+void CompareAll(const std::vector<Options>& before, const std::vector<Options>& after,
+                std::string_view section, std::vector<std::string>& out) {
   if (before.size() != after.size()) {
     out.push_back(engine::Cat("the number of [[", section, "]]"));
     return;

@@ -1,4 +1,5 @@
-// Texts made from the table of options: --help, the list of what is in force, what a reload cannot change.
+// Texts made from the table of options: --help, the list of what is in force, what a reload cannot
+// change.
 #pragma once
 
 #include <string>

@@ -26,8 +26,9 @@ constexpr size_t kErrorsMax = 20;
 // Sections and keys that are known and come in a later version: told apart from mistakes.
 constexpr std::string_view kLaterSections[] = {"certificate", "client_tls", "iam", "aws", "access"};
 constexpr std::string_view kLaterKeys[] = {
-    "reveal_unknown_roles", "access_file", "host_names", "tls_mode", "tls_ca_file", "tls_certificate_file",
-    "tls_key_file", "server_auth", "rotation_grace", "certificate_names", "secret_env", "secret_arn"};
+    "reveal_unknown_roles", "access_file",          "host_names",   "tls_mode",
+    "tls_ca_file",          "tls_certificate_file", "tls_key_file", "server_auth",
+    "rotation_grace",       "certificate_names",    "secret_env",   "secret_arn"};
 
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -69,14 +70,16 @@ class Loader {
 
   absl::StatusOr<Config> Load() {
     std::ifstream file(path_, std::ios::binary);
-    if (!file) return absl::NotFoundError(Cat(path_, ": cannot be read: ", std::string_view(std::strerror(errno))));
+    if (!file)
+      return absl::NotFoundError(
+          Cat(path_, ": cannot be read: ", std::string_view(std::strerror(errno))));
     std::ostringstream text;
     text << file.rdbuf();
     const toml::parse_result parsed = toml::parse(text.str(), path_);
     if (!parsed) {
       const toml::source_region& where = parsed.error().source();
-      return absl::InvalidArgumentError(Cat(path_, ":", where.begin.line, ":", where.begin.column, ": ",
-                                            std::string_view(parsed.error().description())));
+      return absl::InvalidArgumentError(Cat(path_, ":", where.begin.line, ":", where.begin.column,
+                                            ": ", std::string_view(parsed.error().description())));
     }
     const toml::table& root = parsed.table();
     config_.file = std::filesystem::absolute(path_).string();
@@ -88,13 +91,16 @@ class Loader {
     LoadArray(root, "target", config_.targets);
     LoadArray(root, "auth", config_.auths);
     ResolvePaths();
-    if (errors_.empty()) CheckConfig(config_, [this](std::string_view key, size_t index, std::string message) {
-      AddAt(Find(key, index), std::move(message));
-    });
+    if (errors_.empty())
+      CheckConfig(config_, [this](std::string_view key, size_t index, std::string message) {
+        AddAt(Find(key, index), std::move(message));
+      });
     if (errors_.empty()) return std::move(config_);
     std::string all;
-    for (size_t i = 0; i < errors_.size() && i < kErrorsMax; ++i) engine::Append(all, i == 0 ? "" : "\n", errors_[i]);
-    if (errors_.size() > kErrorsMax) engine::Append(all, "\nand ", errors_.size() - kErrorsMax, " more");
+    for (size_t i = 0; i < errors_.size() && i < kErrorsMax; ++i)
+      engine::Append(all, i == 0 ? "" : "\n", errors_[i]);
+    if (errors_.size() > kErrorsMax)
+      engine::Append(all, "\nand ", errors_.size() - kErrorsMax, " more");
     return absl::InvalidArgumentError(all);
   }
 
@@ -108,19 +114,23 @@ class Loader {
       errors_.push_back(Cat(path_, ":", where.line, ":", where.column, ": ", message));
     }
   }
-  // Where an option of the n-th table of its section stands; where its section does, if it is left to its default.
+  // Where an option of the n-th table of its section stands; where its section does, if it is left
+  // to its default.
   Position Find(std::string_view key, size_t index) const {
     const auto found = positions_.find(Cat(key, "#", index));
     return found == positions_.end() ? Position{} : found->second;
   }
 
   void CheckSections(const toml::table& root) {
-    const std::vector<std::string_view> known = {"proxy", "connection_pool", "engine", "endpoint", "target", "auth"};
+    const std::vector<std::string_view> known = {"proxy",    "connection_pool", "engine",
+                                                 "endpoint", "target",          "auth"};
     for (const auto& [key, node] : root) {
       const std::string_view name = key.str();
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-      if (std::find(std::begin(kLaterSections), std::end(kLaterSections), name) != std::end(kLaterSections)) {
-        AddAt(node.source().begin, Cat("section \"", name, "\" is not available in this version: remove it"));
+      if (std::find(std::begin(kLaterSections), std::end(kLaterSections), name) !=
+          std::end(kLaterSections)) {
+        AddAt(node.source().begin,
+              Cat("section \"", name, "\" is not available in this version: remove it"));
       } else {
         AddAt(node.source().begin, Cat("unknown section \"", name, "\"", Suggestion(name, known)));
       }
@@ -145,7 +155,8 @@ class Loader {
       return;
     }
     if (!node->is_array_of_tables()) {
-      AddAt(node->source().begin, Cat("\"", section, "\" must be an array of tables: [[", section, "]]"));
+      AddAt(node->source().begin,
+            Cat("\"", section, "\" must be an array of tables: [[", section, "]]"));
       return;
     }
     for (const toml::node& each : *node->as_array()) {
@@ -159,7 +170,8 @@ class Loader {
     VisitOptions(options, [&](const OptionInfo& info, auto& member) {
       known.push_back(info.name);
       const toml::node* node = table.get(info.name);
-      positions_[Cat(section, ".", info.name, "#", index)] = node == nullptr ? table.source().begin : node->source().begin;
+      positions_[Cat(section, ".", info.name, "#", index)] =
+          node == nullptr ? table.source().begin : node->source().begin;
       if (node != nullptr) {
         Set(info, *node, member);
         return;
@@ -170,10 +182,13 @@ class Loader {
     for (const auto& [key, node] : table) {
       const std::string_view name = key.str();
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-      if (std::find(std::begin(kLaterKeys), std::end(kLaterKeys), name) != std::end(kLaterKeys) || name == "policy_files") {
-        AddAt(key.source().begin, Cat("\"", name, "\" is not available in this version: remove it"));
+      if (std::find(std::begin(kLaterKeys), std::end(kLaterKeys), name) != std::end(kLaterKeys) ||
+          name == "policy_files") {
+        AddAt(key.source().begin,
+              Cat("\"", name, "\" is not available in this version: remove it"));
       } else {
-        AddAt(key.source().begin, Cat("unknown key \"", name, "\" in [", section, "]", Suggestion(name, known)));
+        AddAt(key.source().begin,
+              Cat("unknown key \"", name, "\" in [", section, "]", Suggestion(name, known)));
       }
     }
   }
@@ -181,7 +196,8 @@ class Loader {
   void Wrong(const OptionInfo& info, const toml::node& node, std::string_view expected) {
     AddAt(node.source().begin, Cat(info.name, ": expected ", expected));
   }
-  bool InRange(const OptionInfo& info, const toml::node& node, double value, bool is_default, std::string_view unit) {
+  bool InRange(const OptionInfo& info, const toml::node& node, double value, bool is_default,
+               std::string_view unit) {
     if (is_default || (value >= info.least && value <= info.greatest)) return true;
     AddAt(node.source().begin,
           Cat(info.name, ": must be ", Number(info.least), " to ", Number(info.greatest), unit));
@@ -204,7 +220,8 @@ class Loader {
       Wrong(info, node, "a string");
     }
   }
-  void Set(const OptionInfo& info, const toml::node& node, std::vector<std::string>& member, bool = false) {
+  void Set(const OptionInfo& info, const toml::node& node, std::vector<std::string>& member,
+           bool = false) {
     const toml::array* array = node.as_array();
     if (array == nullptr) {
       Wrong(info, node, "an array of strings");
@@ -219,7 +236,8 @@ class Loader {
     }
   }
   // Seconds and counts are both int64_t: the type of the row tells them apart.
-  void Set(const OptionInfo& info, const toml::node& node, int64_t& member, bool is_default = false) {
+  void Set(const OptionInfo& info, const toml::node& node, int64_t& member,
+           bool is_default = false) {
     if (info.type == OptionType::Seconds) {
       if (!node.is_number()) {
         Wrong(info, node, "a number of seconds");
@@ -237,8 +255,10 @@ class Loader {
       member = *value;
     }
   }
-  void Set(const OptionInfo& info, const toml::node& node, uint64_t& member, bool is_default = false) {
-    static constexpr std::string_view kExpected = "a size: a number of bytes, or text such as \"64KiB\" or \"16MiB\"";
+  void Set(const OptionInfo& info, const toml::node& node, uint64_t& member,
+           bool is_default = false) {
+    static constexpr std::string_view kExpected =
+        "a size: a number of bytes, or text such as \"64KiB\" or \"16MiB\"";
     uint64_t value = 0;
     uint64_t unit = 1;
     if (const auto number = node.value_exact<int64_t>(); number && *number >= 0) {
@@ -246,7 +266,11 @@ class Loader {
     } else if (const auto text = node.value_exact<std::string>()) {
       const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
       const std::string_view suffix(end, static_cast<size_t>(text->data() + text->size() - end));
-      unit = suffix == "KiB" ? 1 << 10 : suffix == "MiB" ? 1 << 20 : suffix == "GiB" ? 1 << 30 : suffix.empty() || suffix == "B" ? 1 : 0;
+      unit = suffix == "KiB"                   ? 1 << 10
+             : suffix == "MiB"                 ? 1 << 20
+             : suffix == "GiB"                 ? 1 << 30
+             : suffix.empty() || suffix == "B" ? 1
+                                               : 0;
       if (error != std::errc() || unit == 0) {
         Wrong(info, node, kExpected);
         return;
@@ -255,7 +279,9 @@ class Loader {
       Wrong(info, node, kExpected);
       return;
     }
-    if (InRange(info, node, static_cast<double>(value) * static_cast<double>(unit), is_default, " bytes")) member = value * unit;
+    if (InRange(info, node, static_cast<double>(value) * static_cast<double>(unit), is_default,
+                " bytes"))
+      member = value * unit;
   }
 
   void ResolvePaths() {

@@ -1,4 +1,5 @@
-// Reads the TOML file. Everything that is wrong in it is told at once, each with file:line:column and what to do.
+// Reads the TOML file. Everything that is wrong in it is told at once, each with file:line:column
+// and what to do.
 #pragma once
 
 #include <string>

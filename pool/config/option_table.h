@@ -27,9 +27,9 @@ std::span<const OptionInfo> AllOptions();
 
 // Calls visit(info, member) for each option of the section, in the order of the table.
 #define OPTION(section, ...) OPTION_##section(__VA_ARGS__)
-#define OPTION_VISIT(name, type, fallback, least, greatest, live, help)                          \
-  visit(OptionInfo{kSection, #name, OptionType::type, #fallback, static_cast<double>(least),     \
-                   static_cast<double>(greatest), live != 0, help},                              \
+#define OPTION_VISIT(name, type, fallback, least, greatest, live, help)                      \
+  visit(OptionInfo{kSection, #name, OptionType::type, #fallback, static_cast<double>(least), \
+                   static_cast<double>(greatest), live != 0, help},                          \
         options.name);
 #define OPTION_proxy(...)
 #define OPTION_connection_pool(...)
@@ -41,7 +41,7 @@ std::span<const OptionInfo> AllOptions();
 #undef OPTION_proxy
 #define OPTION_proxy(...) OPTION_VISIT(__VA_ARGS__)
 template <class Options, class Visit>
-  requires std::same_as<std::remove_const_t<Options>, ProxyOptions>
+requires std::same_as<std::remove_const_t<Options>, ProxyOptions>
 void VisitOptions(Options& options, Visit&& visit) {
   constexpr std::string_view kSection = "proxy";
 #include "pool/config/options.def"
@@ -52,7 +52,7 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_connection_pool
 #define OPTION_connection_pool(...) OPTION_VISIT(__VA_ARGS__)
 template <class Options, class Visit>
-  requires std::same_as<std::remove_const_t<Options>, ConnectionPoolOptions>
+requires std::same_as<std::remove_const_t<Options>, ConnectionPoolOptions>
 void VisitOptions(Options& options, Visit&& visit) {
   constexpr std::string_view kSection = "connection_pool";
 #include "pool/config/options.def"
@@ -63,7 +63,7 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_endpoint
 #define OPTION_endpoint(...) OPTION_VISIT(__VA_ARGS__)
 template <class Options, class Visit>
-  requires std::same_as<std::remove_const_t<Options>, EndpointOptions>
+requires std::same_as<std::remove_const_t<Options>, EndpointOptions>
 void VisitOptions(Options& options, Visit&& visit) {
   constexpr std::string_view kSection = "endpoint";
 #include "pool/config/options.def"
@@ -74,7 +74,7 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_target
 #define OPTION_target(...) OPTION_VISIT(__VA_ARGS__)
 template <class Options, class Visit>
-  requires std::same_as<std::remove_const_t<Options>, TargetOptions>
+requires std::same_as<std::remove_const_t<Options>, TargetOptions>
 void VisitOptions(Options& options, Visit&& visit) {
   constexpr std::string_view kSection = "target";
 #include "pool/config/options.def"
@@ -85,7 +85,7 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_auth
 #define OPTION_auth(...) OPTION_VISIT(__VA_ARGS__)
 template <class Options, class Visit>
-  requires std::same_as<std::remove_const_t<Options>, AuthOptions>
+requires std::same_as<std::remove_const_t<Options>, AuthOptions>
 void VisitOptions(Options& options, Visit&& visit) {
   constexpr std::string_view kSection = "auth";
 #include "pool/config/options.def"
@@ -96,7 +96,7 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_engine
 #define OPTION_engine(...) OPTION_VISIT(__VA_ARGS__)
 template <class Options, class Visit>
-  requires std::same_as<std::remove_const_t<Options>, EngineOptions>
+requires std::same_as<std::remove_const_t<Options>, EngineOptions>
 void VisitOptions(Options& options, Visit&& visit) {
   constexpr std::string_view kSection = "engine";
 #include "pool/config/options.def"

@@ -1,5 +1,5 @@
-// The key from which the salts of unknown users are made: the same for all instances, outliving restarts, so that a
-// stranger cannot tell an unknown user from a known one by its salt.
+// The key from which the salts of unknown users are made: the same for all instances, outliving
+// restarts, so that a stranger cannot tell an unknown user from a known one by its salt.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@
 
 namespace weir::pool {
 
-// From proxy.salt_key_file; without it, from "<configuration file>.salt-key", which is made at the first start. If that
-// cannot be written, a key for this run only, with a warning in the log.
+// From proxy.salt_key_file; without it, from "<configuration file>.salt-key", which is made at the
+// first start. If that cannot be written, a key for this run only, with a warning in the log.
 absl::StatusOr<std::string> LoadSaltKey(const Config& config, engine::Entropy& entropy);
 
 }  // namespace weir::pool

@@ -190,7 +190,8 @@ void Pool::Settle(Backend& backend) {
   Target& target = TargetOf(backend);
   RouteState& route = StateOf(backend.route());
   const Nanos now = host_.Now();
-  if (draining_ || target.debt > CountOf(target, BackendState::kClosing) || now >= backend.expires_at) {
+  if (draining_ || target.debt > CountOf(target, BackendState::kClosing) ||
+      now >= backend.expires_at) {
     CloseBackend(backend);
     return;
   }

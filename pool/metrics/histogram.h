@@ -15,7 +15,8 @@ class Histogram {
   // What was recorded since `earlier`, an older copy of this one.
   Histogram Since(const Histogram& earlier) const;
   uint64_t count() const;
-  // The duration that `fraction` of all did not exceed (the middle of its bucket); 0 if there is none.
+  // The duration that `fraction` of all did not exceed (the middle of its bucket); 0 if there is
+  // none.
   engine::Nanos Percentile(double fraction) const;
 
  private:

@@ -32,7 +32,8 @@ struct ShardMetrics {
   uint64_t operator[](Counter counter) const { return counters[static_cast<size_t>(counter)]; }
   void RecordBorrow(engine::Nanos waited) {
     borrow_wait.Record(waited);
-    Add(Counter::kDatabaseConnectionsBorrowLatency, static_cast<uint64_t>(waited / engine::kMicrosecond));
+    Add(Counter::kDatabaseConnectionsBorrowLatency,
+        static_cast<uint64_t>(waited / engine::kMicrosecond));
   }
   void RecordTransaction(engine::Nanos took) {
     transaction.Record(took);

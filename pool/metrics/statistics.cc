@@ -6,9 +6,12 @@ namespace weir::pool {
 namespace {
 
 std::string Line(std::string_view who, const ShardStatistics& now, const ShardMetrics& since) {
-  const auto micros = [&since](double fraction) { return since.borrow_wait.Percentile(fraction) / engine::kMicrosecond; };
-  return engine::Cat("event=statistics shard=", who, " clients=", now.clients, " backends=", now.backends,
-                     " budget=", now.budget, " borrowed=", now.borrowed, " pinned=", now.pinned, " waiting=", now.waiting,
+  const auto micros = [&since](double fraction) {
+    return since.borrow_wait.Percentile(fraction) / engine::kMicrosecond;
+  };
+  return engine::Cat("event=statistics shard=", who, " clients=", now.clients,
+                     " backends=", now.backends, " budget=", now.budget, " borrowed=", now.borrowed,
+                     " pinned=", now.pinned, " waiting=", now.waiting,
                      " transactions=", since[Counter::kTransactions],
                      " borrow_timeouts=", since[Counter::kDatabaseConnectionsBorrowRequestsAborted],
                      " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99));

@@ -21,7 +21,8 @@ struct ShardStatistics {
   ShardMetrics metrics;
 };
 
-// The lines for a period, from the snapshots at its beginning (empty: the start of the program) and its end.
+// The lines for a period, from the snapshots at its beginning (empty: the start of the program) and
+// its end.
 std::vector<std::string> StatisticsLines(const std::vector<ShardStatistics>& before,
                                          const std::vector<ShardStatistics>& after);
 

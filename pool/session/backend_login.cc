@@ -155,9 +155,10 @@ LaunchFailure BackendSession::FailureOfLogin() const {
       break;
   }
   // What is not the server's own error is told to those who wait all the same.
-  const std::string own =
-      services_.dialect.EncodeError(true, "08006", engine::Cat("cannot connect to the database: ", login_->failure_text()));
-  const std::string_view error = login_->server_error().empty() ? std::string_view(own) : login_->server_error();
+  const std::string own = services_.dialect.EncodeError(
+      true, "08006", engine::Cat("cannot connect to the database: ", login_->failure_text()));
+  const std::string_view error =
+      login_->server_error().empty() ? std::string_view(own) : login_->server_error();
   return {kind, std::string(login_->failure_text()),
           std::vector<uint8_t>(error.begin(), error.end())};
 }

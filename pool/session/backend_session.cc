@@ -1,8 +1,8 @@
 // A backend in use: joining, parting, cleaning, moving, closing. Its login is in backend_login.cc.
 #include "pool/session/backend_session.h"
 
-#include "engine/base/text.h"
 #include "engine/base/check.h"
+#include "engine/base/text.h"
 #include "pool/session/cancel.h"
 #include "pool/session/client_session.h"
 #include "pool/session/session_log.h"
@@ -280,7 +280,8 @@ void BackendSession::Attach(MovingBackend& moving) {
   opened_at = moving.opened_at;
   expires_at = moving.expires_at;
   Move(BackendPhase::kReady);
-  stream_.Attach(services_.shard.streams(), moving.connection.fd, engine::BufferGroup::kBackends, *this);
+  stream_.Attach(services_.shard.streams(), moving.connection.fd, engine::BufferGroup::kBackends,
+                 *this);
   // An idle server may have said something on the way.
   if (!moving.connection.unread.empty()) {
     // If that was its end, the end of the stream follows.
@@ -322,15 +323,19 @@ std::string BackendSession::CancelMessage() const {
   return services_.dialect.EncodeCancel(login_->process_id(), login_->secret());
 }
 
-void BackendSession::NoteSequenceRead() { services_.routes.Get(route()).sequences_are_read.store(true); }
-bool BackendSession::SequencesAreRead() const { return services_.routes.Get(route()).sequences_are_read.load(); }
+void BackendSession::NoteSequenceRead() {
+  services_.routes.Get(route()).sequences_are_read.store(true);
+}
+bool BackendSession::SequencesAreRead() const {
+  return services_.routes.Get(route()).sequences_are_read.load();
+}
 
 void BackendSession::Describe(std::string& out) const {
   static constexpr std::string_view kNames[] = {"connecting", "logging-in", "ready",
                                                 "asking",     "abandoned",  "cleaning",
                                                 "cancelling", "detaching",  "terminating"};
   engine::Append(out, "backend=", process_id(), " phase=", kNames[static_cast<size_t>(phase_)],
-                  " route=", route(), " target=", target(), pinned ? " pinned" : "");
+                 " route=", route(), " target=", target(), pinned ? " pinned" : "");
 }
 
 }  // namespace weir::pool

@@ -1,6 +1,6 @@
 // The ends of a client: its own, its backend's, cancel, time, shutdown.
-#include "engine/base/text.h"
 #include "engine/base/check.h"
+#include "engine/base/text.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/client_session.h"
 #include "pool/session/pin.h"
@@ -244,9 +244,9 @@ void ClientSession::Describe(std::string& out) const {
   static constexpr std::string_view kNames[] = {"login",   "moving", "greeting", "idle",
                                                 "waiting", "linked", "closing"};
   engine::Append(out, "client=", number(), " state=", kNames[static_cast<size_t>(state_)],
-                  " user=", user_, " route=", route, pinned_ ? " pinned=" : "",
-                  pinned_ ? services_.dialect.Pin(pin_reason_).name : std::string_view(),
-                  " held=", held_.size());
+                 " user=", user_, " route=", route, pinned_ ? " pinned=" : "",
+                 pinned_ ? services_.dialect.Pin(pin_reason_).name : std::string_view(),
+                 " held=", held_.size());
 }
 
 }  // namespace weir::pool

@@ -36,7 +36,8 @@ void ClientSession::Place(PlacedClient& placed) {
   login_ = std::move(placed.login);
   services_.shard.timers().Arm(timer_, placed.login_deadline);
   held_.Append(services_.shard.chunks(), engine::Bytes(placed.connection.unread));
-  stream_.Attach(services_.shard.streams(), placed.connection.fd, engine::BufferGroup::kClients, *this);
+  stream_.Attach(services_.shard.streams(), placed.connection.fd, engine::BufferGroup::kClients,
+                 *this);
   ResumeLogin();
 }
 

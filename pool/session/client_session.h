@@ -140,7 +140,7 @@ class ClientSession final : public Waiter,
   uint64_t serial_ = 0;
   uint32_t cancel_secret_ = 0;
   uint32_t endpoint_;
-  uint32_t home_ = 0;                   // while moving: to that shard
+  uint32_t home_ = 0;  // while moving: to that shard
   engine::Nanos accepted_at_ = 0;
   bool local_ = false;
   engine::Timer timer_;  // login deadline, then idle and lifetime

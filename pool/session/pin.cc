@@ -12,8 +12,8 @@ using engine::Cat;
 namespace {
 
 std::string Head(SessionServices& services, const ClientSession& client) {
-  return Cat("[proxyEndpoint=", services.config->endpoints[client.endpoint()].name, "] [clientConnection=",
-             client.number(), "] The client session ");
+  return Cat("[proxyEndpoint=", services.config->endpoints[client.endpoint()].name,
+             "] [clientConnection=", client.number(), "] The client session ");
 }
 
 }  // namespace
@@ -25,22 +25,25 @@ void LogPin(SessionServices& services, const ClientSession& client, const Backen
   if (!services.pin_log.Allow(services.shard.now(), left_out)) return;
   const protocol::PinWords words = services.dialect.Pin(marks.pin_reason);
   std::string line = Head(services, client);
-  engine::Append(line, "was pinned to the database connection [dbConnection=", backend.process_id(), "] until ",
-                 words.ends_by, ". The proxy can't reuse this connection until then. Reason: ", words.reason,
+  engine::Append(line, "was pinned to the database connection [dbConnection=", backend.process_id(),
+                 "] until ", words.ends_by,
+                 ". The proxy can't reuse this connection until then. Reason: ", words.reason,
                  " Digest: \"", marks.digest, "\".");
-  if (services.config->proxy.debug_logging) engine::Append(line, " Statement: \"", marks.statement, "\".");
+  if (services.config->proxy.debug_logging)
+    engine::Append(line, " Statement: \"", marks.statement, "\".");
   if (left_out > 0) engine::Append(line, " (", left_out, " such lines left out)");
   engine::Log(engine::LogLevel::kWarn, line);
 }
 
-void LogPinEnd(SessionServices& services, const ClientSession& client, const BackendSession& backend,
-               engine::Nanos pinned_at, uint8_t reason) {
+void LogPinEnd(SessionServices& services, const ClientSession& client,
+               const BackendSession& backend, engine::Nanos pinned_at, uint8_t reason) {
   uint64_t left_out = 0;
   if (!services.pin_log.Allow(services.shard.now(), left_out)) return;
   engine::Log(engine::LogLevel::kInfo,
-              Cat(Head(services, client), "released the database connection [dbConnection=", backend.process_id(),
-                  "] after ", (services.shard.now() - pinned_at) / engine::kSecond, " s. Reason: ",
-                  services.dialect.Pin(reason).reason));
+              Cat(Head(services, client),
+                  "released the database connection [dbConnection=", backend.process_id(),
+                  "] after ", (services.shard.now() - pinned_at) / engine::kSecond,
+                  " s. Reason: ", services.dialect.Pin(reason).reason));
 }
 
 }  // namespace weir::pool

@@ -25,9 +25,11 @@ inline constexpr uint32_t kPlaceClientMessage = 0x200;  // body: a client that w
 inline constexpr uint32_t kCancelMessage = 0x201;       // words: seat, secret
 
 struct SessionServices {
-  SessionServices(engine::Shard& its_shard, Pool& its_pool, RouteCache& its_routes, ShardMetrics& its_metrics,
-                  protocol::Dialect& its_dialect, Greetings& all_greetings, ServerKeys& its_keys,
-                  engine::Slab<ClientSession>& its_clients, engine::Slab<BackendSession>& its_backends,
+  SessionServices(engine::Shard& its_shard, Pool& its_pool, RouteCache& its_routes,
+                  ShardMetrics& its_metrics, protocol::Dialect& its_dialect,
+                  Greetings& all_greetings, ServerKeys& its_keys,
+                  engine::Slab<ClientSession>& its_clients,
+                  engine::Slab<BackendSession>& its_backends,
                   engine::Slab<CancelSender>& its_cancels)
       : shard(its_shard),
         pool(its_pool),
@@ -48,7 +50,7 @@ struct SessionServices {
   Greetings& greetings;
   ServerKeys& server_keys;
   const Config* config = nullptr;  // replaced at reload
-  const Users* users = nullptr;  // replaced at reload
+  const Users* users = nullptr;    // replaced at reload
   engine::Slab<ClientSession>& clients;
   engine::Slab<BackendSession>& backends;
   engine::Slab<CancelSender>& cancels;

@@ -19,30 +19,37 @@ void Write(SessionServices& services, LogLevel level, engine::LogLimit& limit, s
 }
 
 std::string Client(SessionServices& services, uint32_t client, uint32_t endpoint) {
-  return Cat("[proxyEndpoint=", services.config->endpoints[endpoint].name, "] [clientConnection=", client, "] ");
+  return Cat("[proxyEndpoint=", services.config->endpoints[endpoint].name,
+             "] [clientConnection=", client, "] ");
 }
 
 }  // namespace
 
-void LogLoginFailure(SessionServices& services, uint32_t client, uint32_t endpoint, std::string_view user,
-                     std::string_view reason) {
+void LogLoginFailure(SessionServices& services, uint32_t client, uint32_t endpoint,
+                     std::string_view user, std::string_view reason) {
   Write(services, LogLevel::kWarn, services.login_log,
-        Cat(Client(services, client, endpoint), "login failed for user \"", user.substr(0, 64), "\": ", reason));
+        Cat(Client(services, client, endpoint), "login failed for user \"", user.substr(0, 64),
+            "\": ", reason));
 }
 
-void LogClientClosed(SessionServices& services, uint32_t client, uint32_t endpoint, std::string_view reason) {
-  Write(services, LogLevel::kInfo, services.client_log, Cat(Client(services, client, endpoint), "client closed: ", reason));
+void LogClientClosed(SessionServices& services, uint32_t client, uint32_t endpoint,
+                     std::string_view reason) {
+  Write(services, LogLevel::kInfo, services.client_log,
+        Cat(Client(services, client, endpoint), "client closed: ", reason));
 }
 
-void LogBackendLost(SessionServices& services, const BackendSession& backend, std::string_view reason) {
+void LogBackendLost(SessionServices& services, const BackendSession& backend,
+                    std::string_view reason) {
   Write(services, LogLevel::kWarn, services.backend_log,
         Cat("[dbConnection=", backend.process_id(), "] database connection lost: ", reason));
 }
 
-void LogOpenFailure(SessionServices& services, const BackendSession& backend, const LaunchFailure& failure) {
+void LogOpenFailure(SessionServices& services, const BackendSession& backend,
+                    const LaunchFailure& failure) {
   const RouteKey& key = services.routes.Get(backend.route()).key;
   Write(services, LogLevel::kWarn, services.backend_log,
-        Cat("cannot open a database connection for user \"", key.user, "\", database \"", key.database, "\": ", failure.text));
+        Cat("cannot open a database connection for user \"", key.user, "\", database \"",
+            key.database, "\": ", failure.text));
 }
 
 }  // namespace weir::pool

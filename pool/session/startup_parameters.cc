@@ -4,10 +4,12 @@
 
 namespace weir::pool {
 
-// Sorted by name; of two values for one name the later counts, as with the server. Names and values hold no NUL.
+// Sorted by name; of two values for one name the later counts, as with the server. Names and values
+// hold no NUL.
 std::string ToCanonical(const protocol::Parameters& parameters) {
   protocol::Parameters sorted = parameters;
-  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   std::string text;
   for (size_t i = 0; i < sorted.size(); ++i) {
     if (i + 1 < sorted.size() && sorted[i + 1].first == sorted[i].first) continue;

@@ -1,4 +1,5 @@
-// The startup parameters of a client as one text that is part of its route: equal sets give equal texts.
+// The startup parameters of a client as one text that is part of its route: equal sets give equal
+// texts.
 #pragma once
 
 #include <string>

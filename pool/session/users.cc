@@ -14,7 +14,8 @@ constexpr size_t kSaltBytes = 16;
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const Users>> Users::Load(const Config& config, engine::Entropy& entropy,
+absl::StatusOr<std::unique_ptr<const Users>> Users::Load(const Config& config,
+                                                         engine::Entropy& entropy,
                                                          std::string salt_key) {
   auto users = std::make_unique<Users>();
   users->salt_key_ = std::move(salt_key);
@@ -24,8 +25,8 @@ absl::StatusOr<std::unique_ptr<const Users>> Users::Load(const Config& config, e
     absl::StatusOr<protocol::Secret> secret = protocol::ParseSecret(*text);
     protocol::Wipe(*text);
     if (!secret.ok()) {
-      return absl::InvalidArgumentError(
-          engine::Cat(auth.secret_file, ": ", std::string_view(std::string(secret.status().message()))));
+      return absl::InvalidArgumentError(engine::Cat(
+          auth.secret_file, ": ", std::string_view(std::string(secret.status().message()))));
     }
     Entry& entry = users->entries_[secret->username];
     entry.password = secret->password;
@@ -47,7 +48,8 @@ Users::~Users() {
   for (auto& [user, entry] : entries_) protocol::Wipe(entry.password);
 }
 
-protocol::ClientUser Users::Find(std::string_view user, bool local, protocol::ScramVerifier& mock) const {
+protocol::ClientUser Users::Find(std::string_view user, bool local,
+                                 protocol::ScramVerifier& mock) const {
   const auto found = entries_.find(user);
   if (found == entries_.end()) {
     mock = protocol::MockVerifier(user, salt_key_);
@@ -57,13 +59,15 @@ protocol::ClientUser Users::Find(std::string_view user, bool local, protocol::Sc
   return {.trust = entry.trust && local, .known = true, .verifier = &entry.verifier};
 }
 
-protocol::ServerLogin::Options Users::LoginOptions(std::string_view user, const TargetOptions& target) const {
+protocol::ServerLogin::Options Users::LoginOptions(std::string_view user,
+                                                   const TargetOptions& target) const {
   protocol::ServerLogin::Options options;
   options.password = std::string(Password(user));
   const absl::StatusOr<engine::Address> address =
       engine::Address::FromHost(target.host == "localhost" ? "127.0.0.1" : target.host, 1);
   if (target.server_auth_methods.empty()) {
-    // A rogue server must not be able to ask for less than it should get; on this machine there is none.
+    // A rogue server must not be able to ask for less than it should get; on this machine there is
+    // none.
     options.allow_md5 = options.allow_trust = address.ok() && address->IsLocal();
     return options;
   }
@@ -92,11 +96,17 @@ std::string_view Users::Password(std::string_view user) const {
 // Derives keys where it may take long.
 class DeriveJob final : public engine::Job {
  public:
-  DeriveJob(SessionServices& services, ServerKeys& owner, std::string password, protocol::ScramKeyRequest request)
-      : services_(services), owner_(owner), password_(std::move(password)), request_(std::move(request)) {}
+  DeriveJob(SessionServices& services, ServerKeys& owner, std::string password,
+            protocol::ScramKeyRequest request)
+      : services_(services),
+        owner_(owner),
+        password_(std::move(password)),
+        request_(std::move(request)) {}
   ~DeriveJob() override { protocol::Wipe(password_); }
 
-  void Run() override { keys_ = protocol::DeriveScramKeys(password_, request_.salt, request_.iterations); }
+  void Run() override {
+    keys_ = protocol::DeriveScramKeys(password_, request_.salt, request_.iterations);
+  }
   void Done() override { owner_.OnDerived(services_, password_, request_, keys_); }
 
  private:
@@ -125,11 +135,13 @@ void ServerKeys::Ask(SessionServices& services, BackendSession& backend, std::st
     }
   }
   pending_.push_back({std::string(password), request, {backend.self()}});
-  services.shard.worker().Submit(services.shard.id(),
-                                 std::make_unique<DeriveJob>(services, *this, std::string(password), request));
+  services.shard.worker().Submit(
+      services.shard.id(),
+      std::make_unique<DeriveJob>(services, *this, std::string(password), request));
 }
 
-void ServerKeys::OnDerived(SessionServices& services, std::string_view password, const protocol::ScramKeyRequest& request,
+void ServerKeys::OnDerived(SessionServices& services, std::string_view password,
+                           const protocol::ScramKeyRequest& request,
                            const protocol::ScramKeys& keys) {
   if (known_.size() >= kKnownMax) known_.erase(known_.begin());
   known_.push_back({std::string(password), request, keys});
@@ -138,7 +150,8 @@ void ServerKeys::OnDerived(SessionServices& services, std::string_view password,
     const Pending done = std::move(pending_[i]);
     pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(i));
     for (const engine::Handle<BackendSession> handle : done.backends) {
-      if (BackendSession* backend = services.backends.Find(handle); backend != nullptr) backend->OnServerKeys(keys);
+      if (BackendSession* backend = services.backends.Find(handle); backend != nullptr)
+        backend->OnServerKeys(keys);
     }
     return;
   }

@@ -64,8 +64,8 @@ class ServerKeys {
   void Ask(SessionServices& services, BackendSession& backend, std::string_view user,
            const protocol::ScramKeyRequest& request);
 
-  void OnDerived(SessionServices& services, std::string_view password, const protocol::ScramKeyRequest& request,
-                 const protocol::ScramKeys& keys);
+  void OnDerived(SessionServices& services, std::string_view password,
+                 const protocol::ScramKeyRequest& request, const protocol::ScramKeys& keys);
 
  private:
   // Secrets rotate: older keys are forgotten.

@@ -5,7 +5,6 @@
 
 #include "engine/base/check.h"
 #include "protocol/postgres/format.h"
-#include "protocol/postgres/own_messages.h"
 #include "protocol/postgres/requests.h"
 
 namespace weir::postgres {
@@ -20,10 +19,6 @@ constexpr uint32_t kHeader = 5;
 uint32_t ReadLength(const uint8_t* header) {
   return uint32_t{header[1]} << 24 | uint32_t{header[2]} << 16 | uint32_t{header[3]} << 8 |
          header[4];
-}
-
-bool EndsRequest(OwedKind kind) {
-  return kind == OwedKind::kSync || kind == OwedKind::kQuery || kind == OwedKind::kFunctionCall;
 }
 
 bool IsFake(OwedKind kind) { return kind == OwedKind::kFakeParse || kind == OwedKind::kFakeClose; }
@@ -476,63 +471,6 @@ void PostgresReplies::set_parameter(std::string_view name, std::string_view valu
 void PostgresReplies::ForgetPrepared() {
   prepared_.Clear();
   close_first_ = true;
-}
-
-bool PostgresReplies::FailOwed(Bytes error, ExchangeSink& sink) {
-  static constexpr uint8_t kReady[] = {backend::kReadyForQuery, 0, 0, 0, 5, 'I'};
-  bool told = skipping_;  // the open batch has had its error
-  bool names_to_undo = false;
-  size_t names = 0;
-  for (; !owed_.empty(); owed_.PopFront()) {
-    const Owed& owed = owed_.Front();
-    if (owed.name_change) {
-      names_to_undo = true;
-      ++names;
-    }
-    if (owed.owner != OwedTo::kClient) continue;
-    if (!told && !owed.failed) sink.InsertToClient(error);
-    told = true;
-    if (!EndsRequest(owed.kind)) continue;
-    sink.InsertToClient(kReady);
-    told = false;
-  }
-  requests_owed_ = 0;
-  if (names_to_undo && listener_ != nullptr) listener_->OnNamesUndone(names);
-  const bool open = open_batch_;
-  if (open && !told) sink.InsertToClient(error);
-  open_batch_ = skipping_ = copy_in_ = false;
-  return open;
-}
-
-bool PostgresReplies::FinishAbandoned(bool mid_message, ExchangeSink& sink) {
-  if (mid_message) return false;
-  if (copy_in_) {
-    static constexpr uint8_t kCopyFail[] = {'f', 0,   0,   0,   20,  'c', 'l', 'i', 'e', 'n', 't',
-                                            ' ', 'h', 'a', 's', ' ', 'g', 'o', 'n', 'e', 0};
-    sink.InsertToServer(kCopyFail);
-    copy_in_ = false;
-  }
-  if (open_batch_) {
-    static constexpr uint8_t kSync[] = {frontend::kSync, 0, 0, 0, 4};
-    sink.InsertToServer(kSync);
-    Push({.kind = OwedKind::kSync, .owner = OwedTo::kNobody});
-  }
-  return true;
-}
-
-void PostgresReplies::OwnStatement(std::string_view sql, ExchangeSink& sink) {
-  CHECK(quiet());
-  own_statement_failed_ = false;
-  PushOwnStatement(true);
-  sink.InsertToServer(engine::AsBytes(OwnStatementMessages(sql, true)));
-}
-
-void PostgresReplies::PushOwnStatement(bool sync) {
-  for (const OwedKind kind :
-       {OwedKind::kParse, OwedKind::kBind, OwedKind::kExecute, OwedKind::kClose}) {
-    Push({.kind = kind, .owner = OwedTo::kWeir});
-  }
-  if (sync) Push({.kind = OwedKind::kSync, .owner = OwedTo::kWeir});
 }
 
 }  // namespace weir::postgres

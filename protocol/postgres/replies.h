@@ -41,6 +41,11 @@ enum class OwedKind : uint8_t {
   kFakeClose,
 };
 
+// The server answers with ReadyForQuery.
+inline bool EndsRequest(OwedKind kind) {
+  return kind == OwedKind::kSync || kind == OwedKind::kQuery || kind == OwedKind::kFunctionCall;
+}
+
 enum class OwedTo : uint8_t { kClient, kWeir, kNobody };
 
 struct Owed {

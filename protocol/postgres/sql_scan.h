@@ -90,7 +90,8 @@ class SqlScanner {
   bool last_word_ = false;  // the last token is a name that may be called
   bool last_quoted_ = false;
   enum class Before : uint8_t { kNothing, kValue, kWord };
-  Before before_ = Before::kNothing;  // the token before it: behind a value stands an alias, not a call
+  Before before_ =
+      Before::kNothing;  // the token before it: behind a value stands an alias, not a call
   Before last_is_ = Before::kNothing;
   bool qualified_ = false;  // by a schema other than pg_catalog
   bool dot_ = false;

@@ -1,0 +1,277 @@
+// Both logins, driven against each other in every split, and with what they must refuse.
+#include <gtest/gtest.h>
+
+#include "engine/base/text.h"
+#include "protocol/postgres/client_login.h"
+#include "protocol/postgres/encode.h"
+#include "protocol/postgres/server_login.h"
+#include "protocol/wire/writer.h"
+
+namespace weir::postgres {
+namespace {
+
+using protocol::Writer;
+using ClientNext = protocol::ClientLogin::Next;
+using ServerNext = protocol::ServerLogin::Next;
+
+class SeededEntropy final : public engine::Entropy {
+ public:
+  void Fill(engine::MutableBytes out) override {
+    for (uint8_t& byte : out) byte = static_cast<uint8_t>(prng_.Next());
+  }
+
+ private:
+  engine::Prng prng_{1};
+};
+
+std::string Startup(uint32_t version, std::vector<std::pair<std::string, std::string>> parameters) {
+  std::string out;
+  Writer writer(out);
+  writer.Begin(0).U32(version);
+  for (const auto& [name, value] : parameters) writer.CString(name).CString(value);
+  writer.U8(0);
+  writer.End();
+  return out;
+}
+
+std::string Request(uint32_t code) {
+  std::string out;
+  Writer writer(out);
+  writer.Begin(0).U32(code);
+  writer.End();
+  return out;
+}
+
+class LoginTest : public testing::Test {
+ protected:
+  // Feeds bytes in pieces; stops when something other than "more bytes" comes back.
+  ClientNext Feed(PostgresClientLogin& login, std::string_view bytes, size_t piece = 1 << 20) {
+    while (!bytes.empty()) {
+      size_t consumed = 0;
+      const std::string_view part = bytes.substr(0, piece);
+      const ClientNext next = login.OnBytes(engine::AsBytes(part), consumed, out_);
+      bytes.remove_prefix(consumed);
+      if (next != ClientNext::kReceive) return next;
+      if (consumed == 0) break;
+    }
+    return ClientNext::kReceive;
+  }
+  std::string ErrorCode() const {
+    const size_t at = out_.find('E');
+    return at == std::string::npos ? "" : std::string(ErrorField(std::string_view(out_).substr(at + 5), 'C'));
+  }
+
+  SeededEntropy entropy_;
+  std::string out_;
+};
+
+TEST_F(LoginTest, ScramBothSidesInEverySplit) {
+  protocol::ScramVerifier verifier;
+  verifier.salt = "0123456789abcdef";
+  const protocol::ScramKeys keys = protocol::DeriveScramKeys("secret", verifier.salt, verifier.iterations);
+  verifier.stored_key = keys.stored_key;
+  verifier.server_key = keys.server_key;
+  for (const size_t piece : {1, 2, 3, 7, 1000}) {
+    PostgresClientLogin server(entropy_);
+    PostgresServerLogin client({.user = "app", .database = "db", .parameters = {{"application_name", "x"}}, .password = "secret",
+                                .init_query = ""},
+                               entropy_);
+    std::string to_server;
+    client.Start(to_server);
+    ASSERT_EQ(Feed(server, to_server, piece), ClientNext::kNeedUser);
+    EXPECT_EQ(server.identity().user, "app");
+    EXPECT_EQ(server.identity().database, "db");
+    ASSERT_EQ(server.identity().parameters.size(), 1u);
+    ASSERT_EQ(server.Resume({.known = true, .verifier = &verifier}, out_), ClientNext::kReceive);
+    ClientNext done = ClientNext::kReceive;
+    for (int round = 0; round < 4 && done == ClientNext::kReceive; ++round) {
+      to_server.clear();
+      std::string answer = std::exchange(out_, {});
+      for (size_t at = 0; at < answer.size(); at += piece) {
+        const ServerNext next = client.OnBytes(engine::AsBytes(std::string_view(answer).substr(at, piece)), to_server);
+        ASSERT_NE(next, ServerNext::kFailed) << client.failure_text();
+        if (next == ServerNext::kNeedKeys) {
+          EXPECT_EQ(client.key_request().salt, verifier.salt);
+          ASSERT_EQ(client.OnKeys(keys, to_server), ServerNext::kReceive);
+        }
+      }
+      done = Feed(server, to_server, piece);
+    }
+    EXPECT_EQ(done, ClientNext::kDone);
+    // The rest of the server's part: its signature, a report, the facts.
+    Writer writer(out_);
+    writer.Begin('S').CString("TimeZone").CString("UTC");
+    writer.End();
+    writer.Begin('K').U32(99).U32(77);
+    writer.End();
+    writer.Begin('Z').U8('I');
+    writer.End();
+    to_server.clear();
+    EXPECT_EQ(client.OnBytes(engine::AsBytes(out_), to_server), ServerNext::kReceive);
+    EXPECT_NE(to_server.find("max_connections"), std::string::npos);
+    out_.clear();
+    writer.Begin('D').U8(0).U8(3).U32(3).Raw("100").U32(1).Raw("3").U32(1).Raw("2");
+    writer.End();
+    writer.Begin('Z').U8('I');
+    writer.End();
+    EXPECT_EQ(client.OnBytes(engine::AsBytes(out_), to_server), ServerNext::kDone);
+    EXPECT_EQ(client.facts().max_connections, 100u);
+    EXPECT_EQ(client.facts().superuser_reserved_connections, 3u);
+    EXPECT_EQ(client.facts().reserved_connections, 2u);
+    EXPECT_EQ(client.process_id(), 99u);
+    ASSERT_EQ(client.parameters().size(), 1u);
+    out_.clear();
+  }
+}
+
+TEST_F(LoginTest, AnUnknownUserGetsAsFarAsAWrongPassword) {
+  for (const bool known : {true, false}) {
+    const protocol::ScramVerifier verifier = protocol::MockVerifier("nobody", "key");
+    PostgresClientLogin server(entropy_);
+    protocol::ScramClient client(entropy_);
+    ASSERT_EQ(Feed(server, Startup(3 << 16, {{"user", "nobody"}})), ClientNext::kNeedUser);
+    ASSERT_EQ(server.Resume({.known = known, .verifier = &verifier}, out_), ClientNext::kReceive);
+    const std::string first = client.First();
+    std::string message;
+    Writer writer(message);
+    writer.Begin('p').CString("SCRAM-SHA-256").U32(static_cast<uint32_t>(first.size())).Raw(first);
+    writer.End();
+    out_.clear();
+    ASSERT_EQ(Feed(server, message), ClientNext::kReceive);
+    ASSERT_TRUE(client.OnServerFirst(std::string_view(out_).substr(9)));
+    EXPECT_EQ(client.iterations(), protocol::kScramIterations);
+    message.clear();
+    writer.Begin('p').Raw(client.Final(protocol::DeriveScramKeys("guess", client.salt(), client.iterations())));
+    writer.End();
+    out_.clear();
+    EXPECT_EQ(Feed(server, message), ClientNext::kFailed);
+    EXPECT_EQ(ErrorCode(), "28P01");
+    EXPECT_NE(out_.find("The password that was provided for the role nobody is wrong."), std::string::npos);
+    out_.clear();
+  }
+}
+
+TEST_F(LoginTest, SslAndGssAreAnsweredOnceEach) {
+  PostgresClientLogin login(entropy_);
+  EXPECT_EQ(Feed(login, Request(80877104)), ClientNext::kReceive);
+  EXPECT_EQ(Feed(login, Request(80877103)), ClientNext::kReceive);
+  EXPECT_EQ(out_, "NN");
+  EXPECT_EQ(Feed(login, Request(80877103)), ClientNext::kFailed);
+}
+
+TEST_F(LoginTest, ClearTextBehindAnSslRequestIsRefused) {
+  PostgresClientLogin login(entropy_);
+  EXPECT_EQ(Feed(login, Request(80877103) + Startup(3 << 16, {{"user", "app"}})), ClientNext::kFailed);
+  EXPECT_EQ(ErrorCode(), "08P01");
+}
+
+TEST_F(LoginTest, NewerVersionsAreNegotiatedDown) {
+  PostgresClientLogin login(entropy_);
+  EXPECT_EQ(Feed(login, Startup(3 << 16 | 2, {{"user", "app"}, {"_pq_.x", "1"}})), ClientNext::kNeedUser);
+  EXPECT_EQ(out_[0], 'v');
+  EXPECT_NE(out_.find("_pq_.x"), std::string::npos);
+}
+
+TEST_F(LoginTest, WhatIsRefused) {
+  const std::pair<std::string, std::string> cases[] = {
+      {Startup(2 << 16, {{"user", "app"}}), "0A000"},
+      {Startup(3 << 16, {{"database", "x"}}), "28000"},
+      {std::string("\0\0\0\7", 4), "08P01"},
+      {std::string("\0\0\x7f\xff", 4), "08P01"},
+      {std::string("\x80\0\0\0", 4), "08P01"},
+      {"GET / HTTP/1.1\r\n\r\n", "08P01"},
+  };
+  for (const auto& [bytes, code] : cases) {
+    for (const size_t piece : {1, 5, 1000}) {
+      PostgresClientLogin login(entropy_);
+      EXPECT_EQ(Feed(login, bytes, piece), ClientNext::kFailed) << bytes;
+      EXPECT_EQ(ErrorCode(), code) << bytes;
+      out_.clear();
+    }
+  }
+}
+
+TEST_F(LoginTest, ASecondStartupMessageInScramIsRefused) {
+  const protocol::ScramVerifier verifier = protocol::MockVerifier("app", "key");
+  PostgresClientLogin login(entropy_);
+  ASSERT_EQ(Feed(login, Startup(3 << 16, {{"user", "app"}})), ClientNext::kNeedUser);
+  ASSERT_EQ(login.Resume({.known = true, .verifier = &verifier}, out_), ClientNext::kReceive);
+  EXPECT_EQ(Feed(login, Startup(3 << 16, {{"user", "postgres"}})), ClientNext::kFailed);
+  EXPECT_EQ(login.identity().user, "app");
+}
+
+TEST_F(LoginTest, CancelRequest) {
+  PostgresClientLogin login(entropy_);
+  std::string request;
+  Writer writer(request);
+  writer.Begin(0).U32(80877102).U32(5).U32(6);
+  writer.End();
+  EXPECT_EQ(Feed(login, request), ClientNext::kCancel);
+  EXPECT_EQ(login.cancel_key().process_id, 5u);
+  EXPECT_EQ(login.cancel_key().secret, 6u);
+}
+
+// What a server may not do.
+class ServerLoginTest : public LoginTest {
+ protected:
+  std::string Authentication(uint32_t code, std::string_view data = {}) {
+    std::string out;
+    Writer writer(out);
+    writer.Begin('R').U32(code).Raw(data);
+    writer.End();
+    return out;
+  }
+  ServerNext Answer(const std::string& bytes, bool local = false) {
+    PostgresServerLogin login({.user = "app", .database = "db", .parameters = {}, .password = "secret",
+                               .allow_md5 = local, .allow_trust = local, .init_query = ""},
+                              entropy_);
+    std::string out;
+    login.Start(out);
+    out.clear();
+    const ServerNext next = login.OnBytes(engine::AsBytes(bytes), out);
+    text_ = login.failure_text();
+    return next;
+  }
+  std::string text_;
+};
+
+TEST_F(ServerLoginTest, MethodsThatAreNotAllowed) {
+  EXPECT_EQ(Answer(Authentication(0)), ServerNext::kFailed);
+  EXPECT_NE(text_.find("server_auth_methods"), std::string::npos);
+  EXPECT_EQ(Answer(Authentication(5, "salt")), ServerNext::kFailed);
+  EXPECT_EQ(Answer(Authentication(3)), ServerNext::kFailed);
+  EXPECT_EQ(Answer(Authentication(3), true), ServerNext::kFailed);
+  EXPECT_EQ(Answer(Authentication(0), true), ServerNext::kReceive);
+  EXPECT_EQ(Answer(Authentication(5, "salt"), true), ServerNext::kReceive);
+}
+
+TEST_F(ServerLoginTest, OkInTheMiddleOfScramIsAFailedLogin) {
+  const std::string sasl = Authentication(10, std::string("SCRAM-SHA-256\0\0", 15));
+  EXPECT_EQ(Answer(sasl), ServerNext::kReceive);
+  EXPECT_EQ(Answer(sasl + Authentication(0)), ServerNext::kFailed);
+  EXPECT_EQ(Answer(sasl + Authentication(0), true), ServerNext::kFailed);
+  EXPECT_EQ(Answer(sasl + Authentication(12, "v=AAAA")), ServerNext::kFailed);
+  EXPECT_EQ(Answer(sasl + Authentication(11, "r=other,s=AAAA,i=4096")), ServerNext::kFailed);
+}
+
+// RFC 7677, section 3.
+TEST(ScramTest, TestVector) {
+  class Fixed final : public engine::Entropy {
+    void Fill(engine::MutableBytes out) override {
+      for (uint8_t& byte : out) byte = 0;
+    }
+  };
+  const protocol::ScramKeys keys =
+      protocol::DeriveScramKeys("pencil", *protocol::FromBase64("W22ZaJ0SNY7soEsUEjb6gQ=="), 4096);
+  EXPECT_EQ(protocol::Base64(protocol::AsText(keys.stored_key)), "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=");
+  EXPECT_EQ(protocol::Base64(protocol::AsText(keys.server_key)), "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=");
+}
+
+TEST(ScramTest, SaslPrep) {
+  EXPECT_EQ(protocol::SaslPrep("plain"), "plain");
+  EXPECT_EQ(protocol::SaslPrep("a\xc2\xa0" "b"), "a b");
+  EXPECT_EQ(protocol::SaslPrep("\x07"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace weir::postgres
