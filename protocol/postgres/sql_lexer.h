@@ -50,8 +50,7 @@ class SqlLexer {
   // The last token.
   template <class Sink>
   void Finish(Sink& sink) {
-    Step(' ', sink);
-    if (!open()) Step(' ', sink);
+    while (state_ != State::kBetween && !open()) Step(0, sink);
   }
 
  private:
@@ -64,13 +63,13 @@ class SqlLexer {
     kDollar,
     kParameter,
     kPrefix,
+    kStringQuote,
     kAfterString,
+    kQuotedWordQuote,
     kString,
     kEscapedString,
     kEscape,
-    kStringQuote,
     kQuotedWord,
-    kQuotedWordQuote,
     kTag,
     kDollarBody,
     kDollarEnd,

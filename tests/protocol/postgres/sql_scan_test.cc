@@ -183,7 +183,7 @@ TEST(SqlScanTest, AnEncodingThatEndsInAsciiIsNotRead) {
 
 TEST(SqlScanTest, Digests) {
   EXPECT_EQ(Digest("SET search_path TO a, 'b',c", {}), "set search_path to $1,$2,$3");
-  EXPECT_EQ(Digest("SELECT set_config('x', 'secret', false)", {}), "select set_config ($1,$2, false)");
+  EXPECT_EQ(Digest("SELECT set_config('x', 'secret', false)", {}), "select set_config ($1,$2,false)");
   EXPECT_EQ(Digest("SELECT 1 WHERE a = 'x'", {}), "select $1 where a = $2");
   EXPECT_LE(Digest("SELECT " + std::string(100000, 'x'), {}).size(), 1100u);
 }

@@ -1,0 +1,478 @@
+"""Bad input and faults: a clear answer, and nothing lost."""
+
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import psycopg
+import pytest
+
+from servers import PASSWORD, ROOT, WEIR, Weir, free_port, wait_until
+from wire import SYNC, TERMINATE, Wire, bind, error_code, error_text, execute, message, parse, query, startup
+
+ONE = "max_connections_percent = 3\nconnection_borrow_timeout = 20"
+
+
+def check(folder, text):
+    path = os.path.join(folder, "weir.toml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return subprocess.run([WEIR, "--config", path, "--check"], capture_output=True, text=True, timeout=20)
+
+
+GOOD = """[[endpoint]]
+listen = "127.0.0.1:6432"
+[[target]]
+host = "127.0.0.1"
+[[auth]]
+secret_file = "app.json"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "app.json").write_text('{"username": "app", "password": "x", "more": 1}')
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize("text, expected", [
+    (GOOD + "[proxy]\nnam = 'x'\n", r'weir.toml:8:1: unknown key "nam" in [proxy] (did you mean "name"?)'),
+    (GOOD + "[proxi]\n", 'unknown section "proxi" (did you mean "proxy"?)'),
+    (GOOD + "[proxy]\nidle_client_timeout = 0\n", "weir.toml:8:23: idle_client_timeout: must be 1 to 28800 seconds"),
+    (GOOD + "[proxy]\nidle_client_timeout = 'x'\n", "idle_client_timeout: expected a number of seconds"),
+    (GOOD + "[connection_pool]\nmax_connections_percent = 101\n", "must be 1 to 100"),
+    (GOOD + "[connection_pool]\nmax_connections_percent = 10\nmax_idle_connections_percent = 11\n", "max_connections_percent, which is 10"),
+    (GOOD + "[engine]\nbuffer_memory = '1MB'\n", "expected a size"),
+    (GOOD + "x =\n", "weir.toml:7:"),
+    (GOOD.replace("app.json", "none.json"), "none.json: cannot be read: No such file or directory"),
+    (GOOD + "[[endpoint]]\nname = 'b'\nlisten = '127.0.0.1:6432'\n", "two endpoints on the address 127.0.0.1:6432"),
+    (GOOD + "[[endpoint]]\nname = 'b'\nlisten = '[::1:6432'\n", "listen:"),
+    (GOOD + "[proxy]\nrequire_tls = true\n", "require_tls: true is not available in this version"),
+    (GOOD + "[proxy]\nengine_family = 'MYSQL'\n", "MYSQL is not available"),
+    (GOOD + "[proxy]\npin_notice = true\n", "not available"),
+    (GOOD + "[connection_pool]\nsession_pinning_filters = ['EXCLUDE_VARIABLE_SETS']\n", "not available"),
+    (GOOD + "[connection_pool]\nopaque_calls = 'pin'\n", "not available"),
+    (GOOD + "[connection_pool]\npipeline_depth = 8\n", "not available"),
+    (GOOD + "[[target]]\nhost = 'b'\n", "a second [[target]] is not available"),
+    (GOOD + "[iam]\nregion = 'x'\n", 'section "iam" is not available'),
+    (GOOD + "tls_mode = 'require'\n", "is not available in this version"),
+    (GOOD + "client_password_auth_type = 'TRUST'\n" + "[[endpoint]]\nname = 'b'\nlisten = '0.0.0.0:7000'\n", "TRUST is for endpoints on loopback"),
+    (GOOD.replace('host = "127.0.0.1"', "server_auth_methods = ['ldap']"), '"ldap" is unknown'),
+    ("", "at least one [[endpoint]] is needed"),
+])
+def test_configuration_errors(folder, text, expected):
+    result = check(folder, text)
+    assert result.returncode == 2
+    assert expected in result.stderr, result.stderr
+
+
+def test_a_good_configuration_and_the_command_line(folder):
+    assert check(folder, GOOD).returncode == 0
+    for args, status in ((["--help"], 0), (["--version"], 0), ([], 2), (["--confg", "x"], 2), (["--config", "/none.toml"], 2)):
+        result = subprocess.run([WEIR, *args], capture_output=True, text=True, timeout=20)
+        assert result.returncode == status
+        assert result.stdout + result.stderr
+
+
+def test_a_port_in_use(start_weir):
+    first = start_weir()
+    second = subprocess.run([WEIR, "--config", first.config], capture_output=True, text=True, timeout=20)
+    assert second.returncode == 1
+    assert f"127.0.0.1:{first.port}: Address already in use" in second.stderr
+
+
+def test_server_not_up_at_start(start_weir):
+    weir = start_weir(free_port(), pool="connection_borrow_timeout = 1")
+    begin = time.monotonic()
+    with pytest.raises(psycopg.OperationalError, match="Timed-out waiting to acquire database connection."):
+        weir.connect()
+    assert 0.9 < time.monotonic() - begin < 5
+    weir.wait_for_log("UNAVAILABLE, reason UNREACHABLE")
+
+
+def test_wrong_client_password_and_unknown_user(weir):
+    with weir.connect():
+        pass
+    for settings in ({"password": "wrong"}, {"user": "nobody"}):
+        with pytest.raises(psycopg.OperationalError, match="The password that was provided for the role .* is wrong"):
+            weir.connect(**settings)
+
+
+def test_wrong_server_password(start_weir, postgres):
+    weir = start_weir(password="wrong")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        weir.connect(password="wrong")
+    weir.wait_for_log("cannot open a database connection for user \"app\"")
+
+
+def test_a_database_that_does_not_exist(weir, postgres):
+    with weir.connect() as connection:
+        connection.execute("select 1")
+        pid = connection.execute("select pg_backend_pid()").fetchone()
+        for _ in range(3):
+            with pytest.raises(psycopg.OperationalError, match='database "nowhere" does not exist'):
+                weir.connect(dbname="nowhere")
+        # No warm backend was lost for it.
+        assert connection.execute("select pg_backend_pid()").fetchone() == pid
+
+
+def test_server_killed_in_mid_transaction(start_weir, own_postgres):
+    weir = start_weir(own_postgres.port, pool="max_connections_percent = 50\nconnection_borrow_timeout = 20")
+    with weir.connect(autocommit=False) as busy, weir.connect() as idle, weir.connect() as pinned:
+        busy.execute("create table t (a int)")
+        idle.execute("select 1")
+        pinned.execute("set work_mem = '9MB'")
+        own_postgres.stop(signal.SIGQUIT)
+        with pytest.raises(psycopg.Error) as caught:
+            busy.execute("insert into t values (1)")
+        assert caught.value.sqlstate in ("57P01", "57P02", "08006")
+        with pytest.raises(psycopg.Error):
+            pinned.execute("select 1")
+            pinned.execute("select 1")
+        own_postgres.start()
+        # The connections of those that were not pinned stay.
+        busy.rollback()
+        assert busy.execute("select 1").fetchone() == (1,)
+        assert idle.execute("select 1").fetchone() == (1,)
+
+
+def test_clients_are_held_while_the_server_restarts(start_weir, own_postgres):
+    weir = start_weir(own_postgres.port, pool="connection_borrow_timeout = 30")
+    with weir.connect() as connection:
+        connection.execute("select 1")
+        own_postgres.stop()
+        results = []
+        thread = threading.Thread(target=lambda: results.append(connection.execute("select 2").fetchone()))
+        thread.start()
+        weir.wait_for_log("UNAVAILABLE")
+        own_postgres.start()
+        thread.join(25)
+        assert results == [(2,)]
+        weir.wait_for_log("AVAILABLE again")
+
+
+def test_a_terminated_backend(weir, postgres):
+    with weir.connect() as connection:
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute("select pg_terminate_backend(pg_backend_pid())")
+        assert caught.value.sqlstate == "57P01"
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("data", [
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0\0\0\0", b"\0\0\0\7\0\0\0", b"\x80\0\0\0\0\3\0\0", b"\xff" * 100,
+    struct.pack("!ii", 20000, 196608) + b"x" * 100, struct.pack("!ii", 9, 196608) + b"x",
+    struct.pack("!ii", 8, 131072), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 64,
+])
+def test_garbage_instead_of_a_startup_packet(weir, data):
+    wire = Wire(weir.port)
+    wire.send(data)
+    kind, body = wire.receive()
+    assert kind == b"E" and error_code(body) in ("08P01", "0A000")
+    assert wire.receive()[0] is None
+    with weir.connect() as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("data", [
+    b"Q\0\0\0\0", b"Q\0\0\0\3", b"Q\x80\0\0\0", b"Q\x7f\xff\xff\xff", message(b"!", b"x"), message(b"p", b"late password\0"),
+    startup(), message(b"P", b"no end"), message(b"B", b"no end"), message(b"D", b""), message(b"C", b"S"),
+])
+def test_malformed_messages_after_login(weir, data):
+    wire = Wire(weir.port)
+    assert wire.login()[0] == b"Z"
+    wire.send(data)
+    kind, body = wire.receive()
+    assert kind == b"E" and error_code(body) == "08P01", (kind, body)
+    with weir.connect() as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_a_second_startup_message_in_scram(weir):
+    wire = Wire(weir.port)
+    wire.send(startup())
+    assert wire.receive()[0] == b"R"
+    wire.send(startup(user="postgres"))
+    kind, body = wire.receive()
+    assert kind == b"E" and error_code(body) == "08P01"
+
+
+def test_password_messages_out_of_order(weir):
+    for first in (message(b"p", b"SCRAM-SHA-256\0\0\0\0\4n,,x"), message(b"p", b"c=biws"), message(b"p", b"x" * 20000), query("select 1")):
+        wire = Wire(weir.port)
+        wire.send(startup())
+        assert wire.receive()[0] == b"R"
+        wire.send(first)
+        kind, body = wire.receive()
+        assert kind == b"E" and error_code(body) == "08P01"
+
+
+def test_silent_clients(start_weir):
+    weir = start_weir(proxy="client_login_timeout = 1")
+    silent, halfway = Wire(weir.port), Wire(weir.port)
+    halfway.send(startup())
+    assert halfway.receive()[0] == b"R"
+    for wire in (silent, halfway):
+        kind, body = wire.receive()
+        assert kind == b"E" and "client_login_timeout" in error_text(body)
+        assert wire.receive()[0] is None
+
+
+def test_vanishing_clients(start_weir, postgres):
+    weir = start_weir(pool="max_connections_percent = 10\nconnection_borrow_timeout = 20")
+    for turn in range(60):
+        wire = Wire(weir.port)
+        if turn % 4 > 0:
+            wire.login()
+        if turn % 4 > 1:
+            wire.send(query("select repeat('x', 1000000)"))
+        if turn % 4 > 2:
+            wire.receive()
+        wire.reset() if turn % 2 else wire.close()
+    with weir.connect() as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+    wait_until(lambda: postgres.backends("state <> 'idle'") == 0)
+
+
+def test_half_closed_sockets_get_their_answer(weir):
+    wire = Wire(weir.port)
+    wire.login()
+    wire.send(query("select 'half' from pg_sleep(0.3)"))
+    wire.socket.shutdown(socket.SHUT_WR)
+    replies = wire.until(None)
+    assert [kind for kind, _ in replies] == [b"T", b"D", b"C", b"Z", None]
+
+
+def test_slow_readers_do_not_disturb_others(start_weir):
+    weir = start_weir(pool="max_connections_percent = 30\nconnection_borrow_timeout = 20")
+    slow = []
+    before = weir.memory()
+    for _ in range(8):
+        wire = Wire(weir.port)
+        wire.login()
+        wire.send(query("select repeat('x', 1000) from generate_series(1, 50000)"))
+        slow.append(wire)
+    with weir.connect() as connection:
+        for i in range(200):
+            assert connection.execute("select %s", (i,)).fetchone() == (i,)
+    assert weir.memory() - before < 32 << 20
+    # They get all of it in the end.
+    replies = slow[0].ready()
+    assert sum(1 for kind, _ in replies if kind == b"D") == 50000
+    for wire in slow:
+        wire.reset()
+
+
+def test_an_endless_pipeliner_holds_nobody_up(start_weir):
+    weir = start_weir(pool=ONE)
+    wire = Wire(weir.port)
+    wire.login()
+    stop = threading.Event()
+
+    def pour():
+        try:
+            while not stop.is_set():
+                wire.send(query("select 1") * 100)
+        except OSError:
+            pass
+
+    def drain():
+        try:
+            while wire.socket.recv(1 << 16):
+                pass
+        except OSError:
+            pass
+    threads = [threading.Thread(target=pour), threading.Thread(target=drain)]
+    for each in threads:
+        each.start()
+    with weir.connect() as other:
+        for i in range(50):
+            assert other.execute("select %s", (i,)).fetchone() == (i,)
+    stop.set()
+    wire.reset()
+    for each in threads:
+        each.join()
+
+
+def test_a_byte_by_byte_uploader_holds_nobody_up(start_weir):
+    weir = start_weir(pool=ONE)
+    wire = Wire(weir.port)
+    wire.login()
+    whole = query("select '" + "x" * 2000 + "'")
+    with weir.connect() as other:
+        for i, byte in enumerate(whole):
+            wire.send(bytes([byte]))
+            if i % 200 == 0:
+                assert other.execute("select 1").fetchone() == (1,)
+    assert [kind for kind, _ in wire.ready()] == [b"T", b"D", b"C", b"Z"]
+    wire.close()
+
+
+def test_an_unfinished_message_is_ended_when_others_wait(start_weir):
+    weir = start_weir(pool=ONE)
+    wire = Wire(weir.port)
+    wire.login()
+    wire.send(parse("", "select length($1::text)") + SYNC)
+    wire.ready()
+    # A Bind whose end never comes: long enough to be forwarded.
+    wire.send(b"B" + struct.pack("!i", 1 << 20) + b"\0\0" + b"\0" * 40000)
+    with weir.connect() as other:
+        assert other.execute("select 1").fetchone() == (1,)
+    kind, body = wire.receive()
+    assert kind == b"E" and "unfinished" in error_text(body)
+
+
+def test_descriptor_exhaustion(start_weir):
+    weir = start_weir(limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60)), engine="shards = 1",
+                      auth='client_password_auth_type = "TRUST"')
+    sockets = [socket.create_connection(("127.0.0.1", weir.port)) for _ in range(80)]
+    weir.wait_for_log("event=accept_paused")
+    for each in sockets:
+        each.close()
+    weir.wait_for_log("event=accept_resumed")
+    with weir.connect() as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_client_limits(start_weir):
+    weir = start_weir(proxy="max_client_connections = 3")
+    clients = [weir.connect() for _ in range(3)]
+    with pytest.raises(psycopg.OperationalError, match="The maximum number of client connections to the proxy exceeded 3."):
+        weir.connect()
+    clients.pop().close()
+    wait_until(lambda: can_connect(weir))
+    for each in clients:
+        each.close()
+
+
+def can_connect(weir):
+    try:
+        weir.connect().close()
+        return True
+    except psycopg.OperationalError:
+        return False
+
+
+def test_borrow_timeout(start_weir):
+    weir = start_weir(pool="max_connections_percent = 3\nconnection_borrow_timeout = 0.3")
+    with weir.connect(autocommit=False) as holder, weir.connect() as waiter:
+        holder.execute("select 1")
+        for prepare in (False, True):
+            with pytest.raises(psycopg.errors.ConnectionException, match="Timed-out waiting to acquire database connection.") as caught:
+                waiter.execute("select 1 where 1 = %s", (1,), prepare=prepare)
+            assert caught.value.sqlstate == "08000"
+        holder.commit()
+        assert waiter.execute("select 1").fetchone() == (1,)
+
+
+def test_borrow_timeout_zero(start_weir):
+    weir = start_weir(pool="max_connections_percent = 3\nconnection_borrow_timeout = 0")
+    with weir.connect(autocommit=False) as holder, weir.connect() as waiter:
+        holder.execute("select 1")
+        begin = time.monotonic()
+        with pytest.raises(psycopg.Error, match="Timed-out"):
+            waiter.execute("select 1")
+        assert time.monotonic() - begin < 1
+        holder.commit()
+        assert waiter.execute("select 1").fetchone() == (1,)
+
+
+def test_two_routes_of_which_one_always_waits(start_weir):
+    weir = start_weir(pool=ONE)
+    stop = threading.Event()
+
+    def busy():
+        with weir.connect() as connection:
+            while not stop.is_set():
+                connection.execute("select pg_sleep(0.005)")
+    threads = [threading.Thread(target=busy) for _ in range(4)]
+    for each in threads:
+        each.start()
+    try:
+        begin = time.monotonic()
+        with weir.connect(dbname="other") as other:
+            assert other.execute("select current_database()").fetchone() == ("other",)
+        assert time.monotonic() - begin < 5
+    finally:
+        stop.set()
+        for each in threads:
+            each.join()
+
+
+def test_sigterm_lets_transactions_end(start_weir):
+    weir = start_weir(proxy="shutdown_timeout = 20")
+    with weir.connect(autocommit=False) as busy, weir.connect() as idle:
+        busy.execute("select 1")
+        idle.execute("select 1")
+        weir.signal(signal.SIGTERM)
+        weir.wait_for_log("event=draining")
+        assert busy.execute("select 2").fetchone() == (2,)
+        busy.commit()
+        weir.wait_for_log("event=stopped")
+        with pytest.raises(psycopg.OperationalError):
+            idle.execute("select 1")
+    weir.process.wait(5)
+
+
+def test_sighup_reloads(start_weir):
+    weir = start_weir(proxy="stats_period = 3600")
+    text = open(weir.config, encoding="utf-8").read()
+    with weir.connect() as connection:
+        with open(weir.config, "w", encoding="utf-8") as file:
+            file.write(text.replace("[proxy]", '[proxy]\nname = "renamed"\ndebug_logging = true'))
+        weir.signal(signal.SIGHUP)
+        weir.wait_for_log("proxy.name needs a restart")
+        weir.wait_for_log("event=reloaded")
+        connection.execute("set work_mem = '6MB'")
+        weir.wait_for_log('Statement: "set work_mem')
+        with open(weir.config, "w", encoding="utf-8") as file:
+            file.write("nonsense")
+        weir.signal(signal.SIGHUP)
+        weir.wait_for_log("event=reload_failed: the old configuration stays")
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_the_statistics_line(start_weir):
+    weir = start_weir(proxy="stats_period = 1")
+    with weir.connect() as connection:
+        connection.execute("select 1")
+        line = weir.wait_for_log("event=statistics shard=all .* transactions=[1-9]")
+        for key in ("clients=", "backends=", "borrowed=", "pinned=", "waiting=", "borrow_wait_p50_us=", "borrow_wait_p99_us="):
+            assert key in line
+    assert weir.find("event=statistics shard=1")
+
+
+def test_a_burst_of_logins(start_weir):
+    weir = start_weir()
+    count = 400
+    failures = []
+
+    def login():
+        wire = Wire(weir.port, timeout=60)
+        if wire.login()[0] != b"Z":
+            failures.append(1)
+        wire.close()
+    threads = [threading.Thread(target=login) for _ in range(count)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not failures
+
+
+def test_a_unix_socket(start_weir, tmp_path):
+    weir = start_weir()
+    text = open(weir.config, encoding="utf-8").read()
+    weir.signal(signal.SIGTERM)
+    weir.process.wait(10)
+    with open(weir.config, "w", encoding="utf-8") as file:
+        file.write(text + f'[[endpoint]]\nname = "local"\nlisten = "unix:{weir.folder}:7777"\n')
+    weir.start()
+    weir.wait_for_log("event=ready", count=2)
+    with psycopg.connect(host=weir.folder, port=7777, user="app", password=PASSWORD, dbname="postgres") as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
