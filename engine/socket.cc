@@ -62,19 +62,6 @@ int OpenClientSocket(const Address& address) {
   return fd;
 }
 
-void SendLastWords(int fd, std::string_view bytes) {
-  [[maybe_unused]] const ssize_t sent =
-      send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  shutdown(fd, SHUT_WR);
-}
-
-bool IsLocalPeer(int fd) {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return false;
-  return Address(reinterpret_cast<const sockaddr*>(&storage), length).IsLocal();
-}
-
 uint64_t RaiseDescriptorLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;

@@ -2,8 +2,6 @@
 // EAGAIN.
 #pragma once
 
-#include <string_view>
-
 #include "absl/status/statusor.h"
 #include "engine/address.h"
 
@@ -15,12 +13,6 @@ absl::StatusOr<int> OpenListener(const Address& address, int backlog);
 
 // A socket to connect with, or -errno.
 int OpenClientSocket(const Address& address);
-
-// To a client that is refused right after it came; what does not fit at once is left out.
-void SendLastWords(int fd, std::string_view bytes);
-
-// Whether the connection never leaves the machine.
-bool IsLocalPeer(int fd);
 
 // The most descriptors this process may have, raised to the hard limit.
 uint64_t RaiseDescriptorLimit();

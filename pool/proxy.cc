@@ -5,7 +5,6 @@
 #include "engine/base/check.h"
 #include "engine/base/log.h"
 #include "engine/base/text.h"
-#include "engine/socket.h"
 #include "pool/core/placement.h"
 #include "pool/session/startup_parameters.h"
 
@@ -82,41 +81,31 @@ void ShardProxy::Prewarm() {
 
 void ShardProxy::OnTickEnd() { pool_.OnTickEnd(); }
 
-bool ShardProxy::Admit(uint32_t listener, int fd) {
+// Why the next client is refused; empty if it is not.
+std::string ShardProxy::RefusalOf() {
   const ProxyOptions& options = config->proxy;
-  std::string text;
-  const uint64_t most =
-      options.max_client_connections == 0
-          ? shared_.clients_max
-          : std::min<uint64_t>(shared_.clients_max,
-                               static_cast<uint64_t>(options.max_client_connections));
+  const uint64_t most = options.max_client_connections == 0
+                            ? shared_.clients_max
+                            : std::min<uint64_t>(shared_.clients_max, static_cast<uint64_t>(options.max_client_connections));
   if (shared_.clients.load(std::memory_order_relaxed) >= most) {
-    text = Cat("The maximum number of client connections to the proxy exceeded ", most, ".");
-  } else if (options.client_connection_rate > 0) {
-    if (shard.now() - accept_second_ >= engine::kSecond) {
-      accept_second_ = shard.now();
-      accept_second_count_ = 0;
-    }
-    // Each shard has its share.
-    const int64_t share = std::max<int64_t>(1, options.client_connection_rate / shard.count());
-    if (++accept_second_count_ > share) {
-      text = Cat("Rate of connection to proxy exceeded ", options.client_connection_rate, ".");
-    }
+    return Cat("The maximum number of client connections to the proxy exceeded ", most, ".");
   }
-  if (text.empty()) return true;
-  metrics.Add(Counter::kClientsRefused);
-  const std::string error = dialect.EncodeError(true, "53300", text);
-  // The socket's buffer is empty: this does not wait.
-  engine::SendLastWords(fd, error);
-  shard.io().Close(fd);
-  return false;
+  if (options.client_connection_rate == 0) return {};
+  if (shard.now() - accept_second_ >= engine::kSecond) {
+    accept_second_ = shard.now();
+    accept_second_count_ = 0;
+  }
+  // Each shard has its share.
+  const int64_t share = std::max<int64_t>(1, options.client_connection_rate / shard.count());
+  if (++accept_second_count_ <= share) return {};
+  return Cat("Rate of connection to proxy exceeded ", options.client_connection_rate, ".");
 }
 
 void ShardProxy::OnAccepted(uint32_t listener, int fd) {
-  if (!Admit(listener, fd)) return;
+  std::string refusal = RefusalOf();
   shared_.clients.fetch_add(1, std::memory_order_relaxed);
   shared_.pool.clients[shard.id()].fetch_add(1, std::memory_order_relaxed);
-  clients.Emplace(*this, listener).Accept(fd, shared_.local_listeners[listener]);
+  clients.Emplace(*this, listener).Accept(fd, shared_.local_listeners[listener], std::move(refusal));
 }
 
 void ShardProxy::OnAcceptPaused(uint32_t listener, int error) {
@@ -162,7 +151,14 @@ uint32_t ShardProxy::PlaceClient() {
                  board.known.load(std::memory_order_relaxed), shard.id());
 }
 
-void ShardProxy::OnClientGone() { StopIfEmpty(); }
+void ShardProxy::OnClientClosed() {
+  shared_.clients.fetch_sub(1, std::memory_order_relaxed);
+  OnClientMoved();
+}
+
+void ShardProxy::OnClientMoved() { shared_.pool.clients[shard.id()].fetch_sub(1, std::memory_order_relaxed); }
+
+void ShardProxy::OnConnectionClosed() { StopIfEmpty(); }
 
 void ShardProxy::OnMessage(engine::Message&& message) {
   switch (message.kind) {

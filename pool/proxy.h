@@ -95,7 +95,9 @@ class ShardProxy final : public engine::ShardApplication,
 
   // SessionServices
   uint32_t PlaceClient() override;
-  void OnClientGone() override;
+  void OnClientClosed() override;
+  void OnClientMoved() override;
+  void OnConnectionClosed() override;
 
  private:
   void Use(Snapshot snapshot);
@@ -103,7 +105,7 @@ class ShardProxy final : public engine::ShardApplication,
   void Describe();
   void FillStatistics(ShardStatistics& out);
   void OnSweep();
-  bool Admit(uint32_t listener, int fd);
+  std::string RefusalOf();
   void Prewarm();
   void StopIfEmpty();
 

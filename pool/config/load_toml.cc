@@ -144,7 +144,10 @@ class Loader {
       AddAt(node->source().begin, Cat("\"", section, "\" must be a table: [", section, "]"));
       node = nullptr;
     }
-    Fill(node == nullptr ? toml::table() : *node->as_table(), section, 0, options);
+    static const toml::table kNothing;
+    // By reference: a copied table has forgotten where it stood.
+    const toml::table& table = node == nullptr ? kNothing : *node->as_table();
+    Fill(table, section, 0, options);
   }
 
   template <class Options>

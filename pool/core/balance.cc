@@ -71,7 +71,7 @@ void Pool::Balance(TargetId id) {
     }
     if (Ask(id, *route, false, true)) continue;
     // A route that may not take a slot yet is looked at again.
-    if (!route->proven) retry_at = std::min(retry_at, now + options_.route_switch_bound);
+    if (!Proven(route->id)) retry_at = std::min(retry_at, now + options_.route_switch_bound);
     route->skipped_in = pass;
   }
   if (retry_at != engine::kForever)
@@ -88,7 +88,7 @@ bool Pool::MayLaunch(TargetId id, const RouteState& route, Nanos* retry_at) cons
     return launching == 0 && now >= target_board.retry_at.load(std::memory_order_relaxed);
   }
   *retry_at = now + kLaunchRetry;
-  if (!route.proven && route.opening > 0) return false;
+  if (!Proven(route.id) && route.opening > 0) return false;
   return launching < std::max(4u, target_board.budget.load(std::memory_order_relaxed) / 10);
 }
 
@@ -110,10 +110,15 @@ Backend* Pool::OldestIdle(Target& target, const RouteState* but) {
 // A route that has never logged in may be a mistake: it costs others a warm backend only after it
 // has waited, and not often.
 bool Pool::MayEvict(TargetId id, const RouteState& route) {
-  if (route.proven) return true;
-  const Nanos now = host_.Now();
-  if (route.waiters.empty() || now - route.waiters.Front()->since < options_.route_switch_bound)
+  if (Proven(route.id)) return true;
+  if (route.waiters.empty() ||
+      host_.Now() - route.waiters.Front()->since < options_.route_switch_bound)
     return false;
+  return MayEvictForNew(id);
+}
+
+bool Pool::MayEvictForNew(TargetId id) {
+  const Nanos now = host_.Now();
   std::atomic<Nanos>& last = board(id).new_route_at;
   Nanos seen = last.load(std::memory_order_relaxed);
   if (seen != 0 && now - seen < kNewRoutePeriod) return false;

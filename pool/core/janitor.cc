@@ -68,7 +68,7 @@ void Pool::KeepWarm(TargetId id) {
   if (idle >= options_.min_idle || target.waiting > 0) return;
   RouteState* best = nullptr;
   for (const auto& route : route_states_) {
-    if (route == nullptr || route->target != id || !route->proven) continue;
+    if (route == nullptr || route->target != id || !Proven(route->id)) continue;
     if (best == nullptr || route->used_at > best->used_at) best = route.get();
   }
   for (; best != nullptr && idle < options_.min_idle; ++idle) {

@@ -12,7 +12,7 @@ namespace {
 
 enum Kind : uint32_t {
   kRequest = Pool::kMessages,  // words: target, route, count, with the top bit for eviction
-  kGrantBackend,               // target, route, the Route's address; body
+  kGrantBackend,               // target, route; body
   kGrantBackendAnswer,
   kGrantSlot,  // target, count
   kGrantSlotAnswer,
@@ -22,6 +22,8 @@ enum Kind : uint32_t {
   kRecall,     // from the steward: target, count
   kSlotsBack,  // to the steward: target, count
 };
+// A grant is on its way for no longer than this.
+constexpr Nanos kClaimLasts = 2 * engine::kMillisecond;
 constexpr uint64_t kEvict = uint64_t{1} << 63;
 
 }  // namespace
@@ -61,7 +63,7 @@ BoardState Pool::StateForBoard(TargetId id) {
   return state;
 }
 
-void Pool::Publish(TargetId id) {
+void Pool::Publish(TargetId id, bool refusing) {
   Target& target = targets_[id];
   const BoardState state = StateForBoard(id);
   const BoardState& old = target.published;
@@ -72,6 +74,7 @@ void Pool::Publish(TargetId id) {
       (state.idle == 0) != (old.idle == 0) || state.free != old.free || state.slice != old.slice;
   if (!changed) return;
   target.published = state;
+  target.published_at = host_.Now();
   board(id).lines[host_.shard_id()].Publish(state);
 }
 
@@ -84,8 +87,7 @@ void Pool::OfferPlenty(TargetId id) {
     BoardLine& line = board(id).lines[shard];
     while (line.wanted() > 0) {
       const BoardState state = line.Read();
-      RouteState* route =
-          routes_.Knows(state.oldest_route) ? &StateOf(state.oldest_route) : nullptr;
+      RouteState* route = state.oldest_route != 0 ? &StateOf(state.oldest_route) : nullptr;
       const bool idle = route != nullptr && !route->idle.empty();
       if (!idle && free_slots(target) <= target.debt) break;
       if (!line.Claim()) break;
@@ -135,8 +137,7 @@ void Pool::OnDetached(Backend& backend, std::unique_ptr<engine::MessageBody> bod
   --target.open;
   --target.slice;
   SendTo(backend.lend_to_ - 1, backend.lend_answers_ ? kGrantBackendAnswer : kGrantBackend,
-         backend.target(), backend.route(),
-         reinterpret_cast<uintptr_t>(&routes_.Get(backend.route())), std::move(body));
+         backend.target(), backend.route(), 0, std::move(body));
 }
 
 void Pool::GrantSlots(TargetId id, uint32_t shard, uint32_t count, bool answer) {
@@ -154,8 +155,8 @@ void Pool::OnRequest(const engine::Message& message) {
   Target& target = targets_[id];
   // Our own waiters come first; they are served in the same tick.
   if (target.active.empty() && !draining_) {
-    RouteState* route = routes_.Knows(wanted) ? &StateOf(wanted) : nullptr;
-    if (route != nullptr && !route->idle.empty()) {
+    RouteState* route = &StateOf(wanted);
+    if (!route->idle.empty()) {
       Backend& backend = *route->idle.Front();
       backend.lend_answers_ = true;
       Lend(backend, message.from);
@@ -176,6 +177,7 @@ void Pool::OnRequest(const engine::Message& message) {
       }
     }
   }
+  Publish(id, /*refusing=*/true);
   SendTo(message.from, kRefuse, id, board(id).lines[host_.shard_id()].epoch(), 0);
 }
 
@@ -201,12 +203,10 @@ void Pool::OnMessage(engine::Message&& message) {
       OnAnswer(id, message.from);
       [[fallthrough]];
     case kGrantBackend: {
-      routes_.Learn(*reinterpret_cast<const Route*>(static_cast<uintptr_t>(message.words[2])));
       ++target.slice;
       Backend& backend =
           driver_.Attach(static_cast<RouteId>(message.words[1]), id, std::move(message.body));
       Occupy(backend);
-      StateOf(backend.route()).proven = true;
       Move(backend, BackendState::kLinked);
       Return(backend);
       return;

@@ -12,6 +12,8 @@ using engine::Nanos;
 namespace {
 
 constexpr Nanos kJanitorPeriod = engine::kSecond;
+// What a borrow without a timeout waits for a backend that is idle on another shard.
+constexpr Nanos kAtOnce = 100 * engine::kMillisecond;
 
 bool Allowed(BackendState from, BackendState to) {
   switch (to) {
@@ -115,8 +117,19 @@ Backend* Pool::Borrow(Waiter& waiter) {
     waiter.last = backend->number;
     return backend;
   }
+  if (waiter.deadline <= host_.Now() && IdleElsewhere(route.target)) {
+    // "At once" includes the way from another shard.
+    waiter.deadline = host_.Now() + kAtOnce;
+  }
   Enqueue(route, waiter);
   return nullptr;
+}
+
+bool Pool::IdleElsewhere(TargetId id) const {
+  for (uint32_t shard = 0; shard < shared_.shards; ++shard) {
+    if (shard != host_.shard_id() && board(id).lines[shard].Read().idle > 0) return true;
+  }
+  return false;
 }
 
 // The one it prefers, or else the most recently used.
@@ -213,7 +226,7 @@ bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
     RouteState* other = OldestUncovered(target, ++passes_);
     if (other != nullptr && other != &route && other->refused_until <= now &&
         now - other->waiters.Front()->since > age + options_.route_switch_bound &&
-        (other->proven || MayEvict(backend.target(), *other))) {
+        (Proven(other->id) || MayEvict(backend.target(), *other))) {
       ++other->asked;
       backend.evicted_for_ = other->id;
       CloseBackend(backend);
@@ -227,9 +240,18 @@ bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
     BoardLine& line = board(backend.target()).lines[shard];
     if (line.wanted() == 0) continue;
     const BoardState state = line.Read();
-    if (state.oldest_route != route.id || now - state.oldest_since <= bound) continue;
+    const Nanos waited = now - state.oldest_since;
+    if (state.oldest_route == route.id) {
+      if (waited <= bound || !line.Claim()) continue;
+      Lend(backend, shard);
+      return true;
+    }
+    // Of another route: the backend is closed, its slot goes there.
+    if (state.oldest_route == 0 || waited <= age + options_.route_switch_bound) continue;
+    if (!Proven(state.oldest_route) && !MayEvictForNew(backend.target())) continue;
     if (!line.Claim()) continue;
-    Lend(backend, shard);
+    backend.lend_to_ = shard + 1;
+    CloseBackend(backend);
     return true;
   }
   return false;
@@ -259,7 +281,7 @@ void Pool::OnOpened(Backend& backend, const ServerFacts& facts) {
   --route.opening;
   target_board.launching.fetch_sub(1);
   if (target_board.failures.exchange(0) > 0) host_.PoolLog(false, "the target is AVAILABLE again");
-  route.proven = true;
+  routes_.Get(route.id).proven.store(true, std::memory_order_relaxed);
   route.refused_until = 0;
   const Nanos now = host_.Now();
   backend.opened_at = now;

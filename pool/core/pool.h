@@ -123,8 +123,7 @@ class Pool {
     engine::IntrusiveList<Waiter, &Waiter::link_> waiters;      // oldest first
     engine::ListLink active_link;                               // while it has waiters
     uint32_t opening = 0;                                       // logins in progress
-    uint32_t asked = 0;   // requests and evictions under way for it
-    bool proven = false;  // a backend of it has logged in here
+    uint32_t asked = 0;  // requests and evictions under way for it
     engine::Nanos refused_until = 0;
     std::vector<uint8_t> refusal;  // the server's error
     engine::Nanos used_at = 0;
@@ -143,6 +142,7 @@ class Pool {
     Pool* pool = nullptr;
     void OnRetry();
     BoardState published;
+    engine::Nanos published_at = 0;
     std::vector<bool> outstanding;     // a request to that shard is not yet answered
     std::vector<RouteId> asked_for;    // ... for that route
     std::vector<uint32_t> refused_at;  // epoch of its board line when it refused
@@ -183,10 +183,15 @@ class Pool {
   void Launch(TargetId id, RouteState& route);
   Backend* OldestIdle(Target& target, const RouteState* but);
   bool MayEvict(TargetId id, const RouteState& route);
+  bool MayEvictForNew(TargetId id);
+  bool Proven(RouteId route) const {
+    return routes_.Get(route).proven.load(std::memory_order_relaxed);
+  }
+  bool IdleElsewhere(TargetId id) const;
   void OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& failure);
 
   // lending.cc
-  void Publish(TargetId id);
+  void Publish(TargetId id, bool refusing = false);
   BoardState StateForBoard(TargetId id);
   void OfferPlenty(TargetId id);
   bool Ask(TargetId id, RouteState& route, bool idle_only, bool evict);

@@ -1,5 +1,7 @@
 #include "pool/core/routes.h"
 
+#include "engine/base/check.h"
+
 namespace weir::pool {
 
 std::string RouteKey::Text() const {
@@ -21,6 +23,17 @@ absl::StatusOr<const Route*> RouteTable::Intern(const RouteKey& key) {
   route.key = key;
   by_text_.emplace(text, &route);
   return &route;
+}
+
+const Route& RouteTable::ById(RouteId id) {
+  std::lock_guard lock(mutex_);
+  CHECK(id > 0 && id <= routes_.size());
+  return routes_[id - 1];
+}
+
+const Route& RouteCache::Get(RouteId id) {
+  if (id >= routes_.size() || routes_[id] == nullptr) Learn(table_.ById(id));
+  return *routes_[id];
 }
 
 absl::StatusOr<RouteId> RouteCache::Intern(const RouteKey& key) {

@@ -34,6 +34,8 @@ struct RouteKey {
 struct Route {
   RouteId id = 0;
   RouteKey key;
+  // A backend of it has logged in, on whatever shard.
+  mutable std::atomic<bool> proven{false};
   // currval or lastval was seen on it: from then on a client that makes sequence values keeps its
   // backend for one more transaction.
   mutable std::atomic<bool> sequences_are_read{false};
@@ -45,6 +47,7 @@ class RouteTable {
   static constexpr size_t kRoutesMax = 65536;
 
   absl::StatusOr<const Route*> Intern(const RouteKey& key);
+  const Route& ById(RouteId id);
 
  private:
   std::mutex mutex_;
@@ -57,13 +60,12 @@ class RouteCache {
  public:
   explicit RouteCache(RouteTable& table) : table_(table) {}
   absl::StatusOr<RouteId> Intern(const RouteKey& key);
-  // Of an id that this shard has interned or learned.
-  const Route& Get(RouteId id) const { return *routes_[id]; }
-  bool Knows(RouteId id) const { return id < routes_.size() && routes_[id] != nullptr; }
-  // From another shard's message.
-  void Learn(const Route& route);
+  // Of any id that was ever given; one that this shard has not met is looked up in the table.
+  const Route& Get(RouteId id);
 
  private:
+  void Learn(const Route& route);
+
   RouteTable& table_;
   engine::TextMap<const Route*> by_text_;
   std::vector<const Route*> routes_;

@@ -245,7 +245,7 @@ void BackendSession::OnClosed() {
   services.shard.timers().Cancel(timer_);
   services.pool.OnClosed(*this);
   services.backends.Erase(*this);
-  services.OnClientGone();
+  services.OnConnectionClosed();
 }
 
 void BackendSession::OnDrained() {

@@ -72,7 +72,7 @@ void CancelSender::Finish() {
   BackendSession* backend = services.backends.Find(backend_);
   services.cancels.Erase(*this);
   if (backend != nullptr) backend->OnCancelAnswered();
-  services.OnClientGone();
+  services.OnConnectionClosed();
 }
 
 }  // namespace weir::pool

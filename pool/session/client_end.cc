@@ -97,7 +97,8 @@ void ClientSession::OnClosed() {
   CHECK(state_ == ClientState::kClosing);
   SessionServices& services = services_;
   services.clients.Erase(*this);
-  services.OnClientGone();
+  services.OnClientClosed();
+  services.OnConnectionClosed();
 }
 
 // The server is gone, or what it says makes no sense. `server_error` is its last message, if there

@@ -21,7 +21,8 @@ ClientSession::~ClientSession() {
   services_.shard.timers().Cancel(timer_);
 }
 
-void ClientSession::Accept(int fd, bool local) {
+void ClientSession::Accept(int fd, bool local, std::string refusal) {
+  refusal_ = std::move(refusal);
   local_ = local;
   accepted_at_ = last_active_ = services_.shard.now();
   login_ = services_.dialect.NewClientLogin();
@@ -82,6 +83,11 @@ void ClientSession::FinishLogin(Next next) {
 }
 
 void ClientSession::OnIdentity() {
+  if (!refusal_.empty()) {
+    services_.metrics.Add(Counter::kClientsRefused);
+    Kill({"53300", refusal_});
+    return;
+  }
   home_ = services_.PlaceClient();
   // An answer on its way (to an SSLRequest) does not travel: then it stays.
   if (home_ == services_.shard.id() || stream_.queued_bytes() > 0) {
@@ -113,7 +119,10 @@ void ClientSession::OnDetached(engine::Detached&& detached) {
   message.body = std::move(placed);
   services_.shard.Post(home_, std::move(message));
   Move(ClientState::kClosing);
-  services_.clients.Erase(*this);
+  SessionServices& services = services_;
+  services.clients.Erase(*this);
+  services.OnClientMoved();
+  services.OnConnectionClosed();
 }
 
 void ClientSession::ResumeLogin() {

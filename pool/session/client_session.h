@@ -44,7 +44,8 @@ class ClientSession final : public Waiter,
   ClientSession(SessionServices& services, uint32_t endpoint);
   ~ClientSession() override;
 
-  void Accept(int fd, bool local);
+  // `refusal`: not empty if it is one too many; it is told so when it has named itself, as a driver expects.
+  void Accept(int fd, bool local, std::string refusal);
   void Place(PlacedClient& placed);
 
   ClientState state() const { return state_; }
@@ -137,6 +138,7 @@ class ClientSession final : public Waiter,
 
   std::unique_ptr<protocol::ClientLogin> login_;  // until logged in
   std::string user_;
+  std::string refusal_;
   uint64_t serial_ = 0;
   uint32_t cancel_secret_ = 0;
   uint32_t endpoint_;

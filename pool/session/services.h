@@ -64,7 +64,9 @@ struct SessionServices {
 
   // Where a new client should live; asked once per client.
   virtual uint32_t PlaceClient() = 0;
-  virtual void OnClientGone() = 0;  // a descriptor is free again; perhaps the drain is over
+  virtual void OnClientClosed() = 0;      // it has left the program
+  virtual void OnClientMoved() = 0;       // it has left the shard
+  virtual void OnConnectionClosed() = 0;  // of any kind; perhaps the drain is over
 
  protected:
   ~SessionServices() = default;

@@ -208,7 +208,7 @@ PostgresRequests::Step PostgresRequests::TakeLinked(Cursor& cursor) {
     case frontend::kClose:
       return TakeDescribeOrClose(cursor);
     case frontend::kExecute:
-      return Forward(cursor, OwedKind::kExecute);
+      return TakeExecute(cursor);
     case frontend::kFunctionCall:
       MarkText(cursor, static_cast<uint8_t>(PinReason::kFunctionCall), 0, "FunctionCall");
       return Forward(cursor, OwedKind::kFunctionCall);

@@ -75,6 +75,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     uint64_t tag = 0;  // 0: none
     uint8_t pin_reason = 0;
     uint16_t flags = 0;
+    StatementId deallocates =
+        0;  // its text is a DEALLOCATE of this statement, under the server's name
     std::string parse_tail;
   };
   enum class Step : uint8_t { kTaken, kStop };
@@ -88,6 +90,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   Step TakeParse(Cursor& cursor);
   Step TakeNamedParse(Cursor& cursor, std::string_view name, std::string_view tail);
   Step TakeBind(Cursor& cursor);
+  Step TakeExecute(Cursor& cursor);
   Step TakeDescribeOrClose(Cursor& cursor);
   Step TakeCopy(Cursor& cursor);
   Step TakeLongText(Cursor& cursor);
@@ -113,6 +116,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool dropping_ = false;
   bool skip_to_sync_ = false;              // of a request that has got its error from weir
   std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams
+  StatementId bound_deallocate_ = 0;       // what the portal bound last will do when executed
+  bool bound_drops_ = false;
   Unnamed unnamed_;
   StatementNames names_;
 

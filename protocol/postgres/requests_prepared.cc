@@ -64,9 +64,25 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
   unnamed_.tag = ++context_.unnamed_tags;
   unnamed_.pin_reason = static_cast<uint8_t>(verdict.pin);
   unnamed_.flags = verdict.flags;
+  unnamed_.deallocates = 0;
   unnamed_.parse_tail.assign(tail);
   cursor.backend->set_unnamed_tag(unnamed_.tag);
   cursor.backend->Push({.kind = OwedKind::kParse, .unnamed_parse = true, .tag = unnamed_.tag});
+  if ((verdict.flags & Verdict::kDeallocate) != 0) {
+    const Statement* statement = names_.Find(DeallocatedName(text, cursor.backend->lex_mode()));
+    if (statement != nullptr) {
+      // As with a Query: the server knows it by another name.
+      unnamed_.deallocates = statement->id;
+      unnamed_.parse_tail = "DEALLOCATE " + ServerName(statement->id) + std::string(3, '\0');
+      cursor.Skip(cursor.whole);
+      BuildMessage(context_.scratch, frontend::kParse, "", "");
+      context_.scratch.append(unnamed_.parse_tail);
+      PutLength(context_.scratch, 0);
+      cursor.Insert(context_.scratch);
+      return Step::kTaken;
+    }
+    MarkText(cursor, static_cast<uint8_t>(verdict.pin), verdict.flags, text);
+  }
   cursor.Extend(cursor.whole);
   return Step::kTaken;
 }
@@ -179,7 +195,14 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (name.empty()) {
     MarkText(cursor, unnamed_.pin_reason, unnamed_.flags, unnamed_.parse_tail.c_str());
     EnsureUnnamed(cursor);
-    if ((unnamed_.flags & Verdict::kDropsStatements) != 0) cursor.backend->ForgetPrepared();
+    bound_drops_ = (unnamed_.flags & Verdict::kDropsStatements) != 0;
+    bound_deallocate_ = unnamed_.tag == 0 ? 0 : unnamed_.deallocates;
+    const Statement* dropped = bound_deallocate_ == 0 ? nullptr : names_.FindId(bound_deallocate_);
+    if (dropped == nullptr) {
+      bound_deallocate_ = 0;
+    } else if (!cursor.backend->prepared().Contains(dropped->id)) {
+      Prepare(cursor, *dropped, OwedTo::kWeir, false);
+    }
   }
   // An unknown name goes to the server as it is: the error is the server's own.
   if (statement == nullptr) return Forward(cursor, OwedKind::kBind);
@@ -190,7 +213,8 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   } else {
     Prepare(cursor, *statement, OwedTo::kWeir, false);
   }
-  if ((statement->flags & Verdict::kDropsStatements) != 0) cursor.backend->ForgetPrepared();
+  bound_drops_ = (statement->flags & Verdict::kDropsStatements) != 0;
+  bound_deallocate_ = 0;
   const uint32_t replaced = kHeader + static_cast<uint32_t>(name_end) + 1;
   BuildMessage(context_.scratch, frontend::kBind, portal, "");
   context_.scratch.append(ServerName(statement->id)).push_back('\0');
@@ -199,6 +223,24 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   cursor.Insert(context_.scratch);
   cursor.backend->Push({.kind = OwedKind::kBind});
   body_left_ = cursor.whole - replaced;
+  return Step::kTaken;
+}
+
+PostgresRequests::Step PostgresRequests::TakeExecute(Cursor& cursor) {
+  PostgresReplies& backend = *cursor.backend;
+  Owed owed{.kind = OwedKind::kExecute,
+            .drops_statements = bound_drops_,
+            .deallocates = bound_deallocate_};
+  if (bound_drops_) backend.ForgetPrepared();
+  if (bound_deallocate_ != 0) {
+    backend.prepared().Remove(bound_deallocate_);
+    backend.set_close_first();
+  }
+  bound_drops_ = false;
+  bound_deallocate_ = 0;
+  backend.Push(owed);
+  cursor.Extend(kHeader);
+  body_left_ = cursor.whole - kHeader;
   return Step::kTaken;
 }
 

@@ -74,6 +74,11 @@ std::string_view StatementNames::NameOf(StatementId id) const {
   return least;
 }
 
+const Statement* StatementNames::FindId(StatementId id) const {
+  const std::string_view name = NameOf(id);
+  return name.empty() ? nullptr : Find(name);
+}
+
 void StatementNames::Clear() { names_.reset(); }
 
 void PreparedSet::Add(StatementId id) {

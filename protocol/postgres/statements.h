@@ -77,6 +77,7 @@ class StatementNames {
   const Statement* Find(std::string_view name) const;
   void Set(std::string_view name, const Statement* statement);  // nullptr: removes it
   std::string_view NameOf(StatementId id) const;                // some name of it; empty if none
+  const Statement* FindId(StatementId id) const;                // nullptr: under no name
   void Clear();
   size_t size() const { return names_ == nullptr ? 0 : names_->size(); }
 

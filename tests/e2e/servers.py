@@ -154,6 +154,7 @@ secret_file = "app.json"
 
     def start(self, wait=True):
         environment = dict(os.environ, WEIR_MASK=self.mask)
+        self.lines = []
         self.process = subprocess.Popen([WEIR, "--config", self.config], stderr=subprocess.PIPE, text=True,
                                         env=environment, preexec_fn=self.limits)
         self.reader = threading.Thread(target=self.read, daemon=True)

@@ -61,7 +61,7 @@ const Case kCases[] = {
     {"SELECT \"set_config\"('a', 'b', false)", kSettings},
     {"SELECT pg_advisory_lock(1)", kAdvisoryLock},
     {"SELECT pg_try_advisory_lock_shared(1)", kAdvisoryLock},
-    {"SELECT pg_advisory_unlock_all()", kAdvisoryLock},
+    {"SELECT pg_advisory_unlock_all()", kNone, kReads},
     {"SELECT pg_advisory_xact_lock(1)", kNone, kReads},
     {"SELECT setseed(0.5)", kFunction},
     {"SELECT lo_open(1, 2)", kFunction},
@@ -146,7 +146,7 @@ const Case kCases[] = {
     {"select version()", kNone, kReads},
     {"SELECT current_schema(), pg_backend_pid()", kNone, kReads},
     {"SELECT t.oid, typarray FROM pg_type t WHERE typname = ANY($1) ORDER BY t.oid", kNone, kReads},
-    {"SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", kAdvisoryLock},
+    {"SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", kNone},
 };
 
 void ExpectSame(const Case& each, const Verdict& verdict, const std::string& how) {
