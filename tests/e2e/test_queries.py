@@ -161,8 +161,8 @@ def test_extended_protocol_details(weir):
     threading.Thread(target=lambda: wire.send((parse("", "select 'x'") + bind("") + execute() + SYNC) * count)).start()
     for _ in range(count):
         assert [kind for kind, _ in wire.ready()] == [b"1", b"2", b"D", b"C", b"Z"]
-    # FunctionCall: lower('ABC') is oid 870.
-    wire.send(message(b"F", b"\0\0\x03\x66" + b"\0\0" + b"\0\1" + b"\0\0\0\3ABC" + b"\0\0"))
+    # FunctionCall: length(text) has the oid 1317.
+    wire.send(message(b"F", b"\0\0\x05\x25" + b"\0\0" + b"\0\1" + b"\0\0\0\3ABC" + b"\0\0"))
     assert [kind for kind, _ in wire.ready()] == [b"V", b"Z"]
     wire.close()
 
@@ -177,7 +177,7 @@ def test_copy_both_ways(weir):
                     copy.write_row((i, "x" * 50))
             with cursor.copy("copy copied to stdout") as copy:
                 assert sum(1 for _ in copy.rows()) == 20000
-            with pytest.raises(psycopg.errors.BadCopyFileFormat):
+            with pytest.raises(psycopg.errors.InvalidTextRepresentation):
                 with cursor.copy("copy copied from stdin") as copy:
                     copy.write(b"not a row\n")
         assert connection.execute("select count(*) from copied").fetchone() == (20000,)
