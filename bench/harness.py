@@ -1,0 +1,196 @@
+"""Servers for the benchmarks and the demo: a throw-away PostgreSQL, weir, PgBouncer. All on loopback, all stopped at the end."""
+
+import glob
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+WEIR = os.environ.get("WEIR", os.path.join(ROOT, "build", "pool", "weir"))
+PASSWORD = "bench-password"
+BACKENDS = 20
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port, seconds=30):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+class Servers:
+    """with Servers() as servers: ... Everything that was started ends with the block."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="weir-bench-")
+        os.chmod(self.folder, 0o755)
+        self.processes = []
+        self.bin = max(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: float(path.split("/")[4]))
+        self.postgres_port = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT if process is self.processes[0] else signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @staticmethod
+    def as_postgres(*command):
+        return ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", *command]
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+    def start(self, command, **settings):
+        log = open(self.path("log"), "ab")
+        self.processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **settings))
+        log.close()
+        return self.processes[-1]
+
+    def start_postgres(self, scale=10, max_connections=300):
+        data = self.path("data")
+        os.mkdir(data)
+        shutil.chown(data, "postgres", "postgres")
+        shutil.chown(self.write("pw", PASSWORD), "postgres")
+        subprocess.run(self.as_postgres(os.path.join(self.bin, "initdb"), "-D", data, "-U", "app", "--pwfile", self.path("pw"),
+                                        "-A", "scram-sha-256", "--no-sync"), check=True, stdout=subprocess.DEVNULL, cwd="/")
+        self.postgres_port = free_port()
+        with open(os.path.join(data, "postgresql.conf"), "a", encoding="ascii") as file:
+            file.write(f"port = {self.postgres_port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
+                       f"max_connections = {max_connections}\nfsync = off\nsynchronous_commit = off\nshared_buffers = 256MB\n")
+        process = self.start(self.as_postgres(os.path.join(self.bin, "postgres"), "-D", data))
+        wait_for_port(self.postgres_port)
+        deadline = time.monotonic() + 30
+        while self.psql("select 1", check=False) != "1" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if scale:
+            self.run("pgbench", self.postgres_port, "-i", "-q", "-s", str(scale), "postgres")
+        return process
+
+    def start_weir(self, shards=1, cpu=None, pool="", auth="", proxy=""):
+        self.write("app.json", '{"username": "app", "password": "%s"}\n' % PASSWORD)
+        most = int(self.psql("show max_connections"))
+        percent = -(-BACKENDS * 100 // most)
+        port = free_port()
+        config = self.write("weir.toml", f"""# weir before a PostgreSQL on port {self.postgres_port}.
+[proxy]
+{proxy}
+
+[connection_pool]
+max_connections_percent = {percent}            # of the server's {most}: {most * percent // 100} backends
+{pool}
+
+[[endpoint]]
+listen = "127.0.0.1:{port}"
+
+[[target]]
+host = "127.0.0.1"
+port = {self.postgres_port}
+
+[[auth]]
+secret_file = "app.json"
+{auth}
+
+[engine]
+shards = {shards}
+""")
+        process = self.start((["taskset", "-c", str(cpu)] if cpu is not None else []) + [WEIR, "--config", config])
+        wait_for_port(port)
+        return process, port, config
+
+    def start_pgbouncer(self, cpu=None):
+        port = free_port()
+        self.write("users.txt", f'"app" "{PASSWORD}"\n')
+        config = self.write("pgbouncer.ini", f"""[databases]
+postgres = host=127.0.0.1 port={self.postgres_port} dbname=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {self.path("users.txt")}
+pool_mode = transaction
+default_pool_size = {BACKENDS}
+max_client_conn = 10000
+ignore_startup_parameters = extra_float_digits
+""")
+        process = self.start((["taskset", "-c", str(cpu)] if cpu is not None else []) +
+                             self.as_postgres("/usr/sbin/pgbouncer", "-q", config))
+        wait_for_port(port)
+        return process, port
+
+    def environment(self):
+        return dict(os.environ, PGPASSWORD=PASSWORD)
+
+    def run(self, program, port, *args, seconds=300, check=True):
+        result = subprocess.run([program, "-h", "127.0.0.1", "-p", str(port), "-U", "app", *args], env=self.environment(),
+                                capture_output=True, text=True, timeout=seconds, cwd=self.folder)
+        if check and result.returncode != 0:
+            raise RuntimeError(result.stdout + result.stderr)
+        return result.stdout
+
+    def psql(self, sql, check=True):
+        return self.run("psql", self.postgres_port, "-Atc", sql, "postgres", check=check).strip()
+
+    def pgbench(self, port, mode, clients, seconds, sampling=0.05):
+        """{tps, transactions, failed, p50, p99 (milliseconds)} of one read-only run."""
+        prefix = self.path("pgbench-log")
+        # pgbench connects before it measures; with many clients one thread suffices on two cores.
+        out = self.run("pgbench", port, "-S", "-n", "-M", mode, "-c", str(clients), "-j", "1" if clients < 8 else "2", "-T",
+                       str(seconds), "--log", f"--sampling-rate={1.0 if clients == 1 else sampling}", f"--log-prefix={prefix}",
+                       "postgres", check=False)
+        latencies = []
+        for name in glob.glob(prefix + "*"):
+            with open(name, encoding="ascii") as file:
+                latencies += [int(line.split()[2]) for line in file if len(line.split()) > 2 and line.split()[2].isdigit()]
+            os.unlink(name)
+        latencies.sort()
+        words = {line.split(":")[0].split(" = ")[0]: line for line in out.splitlines()}
+        tps = next((float(line.split()[2]) for line in out.splitlines() if line.startswith("tps")), 0.0)
+        done = words.get("number of transactions actually processed", ": 0").split(":")[1].split("/")[0]
+        failed = words.get("number of failed transactions", ": 0 (").split(":")[1].split("(")[0]
+        at = lambda part: latencies[int(len(latencies) * part)] / 1000 if latencies else float("nan")
+        return {"tps": tps, "transactions": int(done), "failed": int(failed), "p50": at(0.5), "p99": at(0.99)}
+
+
+def cpu_seconds(pid):
+    """(user, system) of a process, all its threads."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    tick = os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) / tick, int(fields[12]) / tick
+
+
+def resident_bytes(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
