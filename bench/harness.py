@@ -77,7 +77,7 @@ class Servers:
         log.close()
         return self.processes[-1]
 
-    def start_postgres(self, scale=10, max_connections=300):
+    def start_postgres(self, scale=10, max_connections=500):
         data = self.path("data")
         os.mkdir(data)
         shutil.chown(data, "postgres", "postgres")

@@ -67,6 +67,19 @@ Pool::Pool(PoolHost& host, BackendDriver& driver, PoolShared& shared, RouteCache
 
 Pool::~Pool() {
   host_.Timers().Cancel(janitor_);
+  // What is left dies with its owners.
+  for (const auto& route : route_states_) {
+    if (route == nullptr) continue;
+    while (Waiter* waiter = route->waiters.Front()) Dequeue(*route, *waiter);
+    while (route->idle.PopFront() != nullptr) {
+    }
+  }
+  for (TargetId id = 0; id < target_count_; ++id) {
+    for (auto& list : targets_[id].backends) {
+      while (list.PopFront() != nullptr) {
+      }
+    }
+  }
   for (TargetId id = 0; id < target_count_; ++id) host_.Timers().Cancel(targets_[id].retry);
 }
 

@@ -1,4 +1,5 @@
-// Both halves of the exchange, driven with messages as a client and a server would send them, in every split.
+// Both halves of the exchange, driven with messages as a client and a server would send them, in
+// every split.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -28,7 +29,9 @@ std::string Query(std::string_view sql) { return Message('Q', Z(sql)); }
 std::string Parse(std::string_view name, std::string_view sql) {
   return Message('P', Z(name) + Z(sql) + std::string(2, '\0'));
 }
-std::string Bind(std::string_view name) { return Message('B', Z("") + Z(name) + std::string(6, '\0')); }
+std::string Bind(std::string_view name) {
+  return Message('B', Z("") + Z(name) + std::string(6, '\0'));
+}
 std::string Describe(std::string_view name) { return Message('D', "S" + Z(name)); }
 std::string Close(std::string_view name) { return Message('C', "S" + Z(name)); }
 std::string Execute() { return Message('E', Z("") + std::string(4, '\0')); }
@@ -37,7 +40,8 @@ std::string Ready(char status) { return Message('Z', std::string(1, status)); }
 std::string Complete(std::string_view tag) { return Message('C', Z(tag)); }
 std::string Row(std::string_view value) { return Message('D', value); }
 std::string Error(std::string_view severity, std::string_view code, std::string_view text) {
-  return Message('E', "S" + Z(severity) + "V" + Z(severity) + "C" + Z(code) + "M" + Z(text) + std::string(1, '\0'));
+  return Message('E', "S" + Z(severity) + "V" + Z(severity) + "C" + Z(code) + "M" + Z(text) +
+                          std::string(1, '\0'));
 }
 std::string Own() {  // what a statement of weir's own is answered with
   return Message('1', "") + Message('2', "") + Complete("X") + Message('3', "");
@@ -46,9 +50,13 @@ std::string Own() {  // what a statement of weir's own is answered with
 // Collects what the exchange forwards and inserts, in order.
 class Wire final : public protocol::ExchangeSink {
  public:
-  void ForwardToServer(uint32_t offset, uint32_t length) override { server += input.substr(offset, length); }
+  void ForwardToServer(uint32_t offset, uint32_t length) override {
+    server += input.substr(offset, length);
+  }
   void InsertToServer(engine::Bytes bytes) override { server += engine::AsText(bytes); }
-  void ForwardToClient(uint32_t offset, uint32_t length) override { client += input.substr(offset, length); }
+  void ForwardToClient(uint32_t offset, uint32_t length) override {
+    client += input.substr(offset, length);
+  }
   void InsertToClient(engine::Bytes bytes) override { client += engine::AsText(bytes); }
   std::string TakeServer() { return std::exchange(server, {}); }
   std::string TakeClient() { return std::exchange(client, {}); }
@@ -118,7 +126,8 @@ class ExchangeTest : public testing::TestWithParam<size_t> {
   Pair pair_{context_, GetParam()};
 };
 
-INSTANTIATE_TEST_SUITE_P(Splits, ExchangeTest, testing::Values(1, 2, 3, 4, 5, 6, 7, 11, 64, 1 << 20));
+INSTANTIATE_TEST_SUITE_P(Splits, ExchangeTest,
+                         testing::Values(1, 2, 3, 4, 5, 6, 7, 11, 64, 1 << 20));
 
 TEST_P(ExchangeTest, ASimpleQueryPassesUnchanged) {
   EXPECT_EQ(pair_.Client(Query("SELECT 1")).status, TakeStatus::kNeedsBackend);
@@ -140,7 +149,9 @@ TEST_P(ExchangeTest, NothingNeedsABackendBeforeTheMessageIsWhole) {
 }
 
 TEST_P(ExchangeTest, ALoneSyncAndStrayCopyDataNeverBorrow) {
-  EXPECT_EQ(pair_.Client(Sync() + Message('d', "late") + Message('c', "") + Message('H', "")).status, TakeStatus::kMore);
+  EXPECT_EQ(
+      pair_.Client(Sync() + Message('d', "late") + Message('c', "") + Message('H', "")).status,
+      TakeStatus::kMore);
   EXPECT_EQ(pair_.wire.TakeClient(), Ready('I'));
   EXPECT_TRUE(pair_.held.empty());
 }
@@ -158,8 +169,8 @@ TEST_P(ExchangeTest, NamedStatementsGetNamesOfTheServer) {
   pair_.Client(Parse("a", "SELECT $1") + Bind("a") + Describe("a") + Execute() + Sync());
   EXPECT_EQ(pair_.wire.TakeServer(), Parse("__weir_s1", "SELECT $1") + Bind("__weir_s1") +
                                          Describe("__weir_s1") + Execute() + Sync());
-  const std::string reply = Message('1', "") + Message('2', "") + Message('t', "x") + Message('T', "y") + Row("1") +
-                            Complete("SELECT 1") + Ready('I');
+  const std::string reply = Message('1', "") + Message('2', "") + Message('t', "x") +
+                            Message('T', "y") + Row("1") + Complete("SELECT 1") + Ready('I');
   EXPECT_EQ(pair_.Server(reply), ReplyStatus::kOk);
   EXPECT_EQ(pair_.wire.TakeClient(), reply);
   EXPECT_TRUE(backend_.quiet());
@@ -174,7 +185,8 @@ TEST_P(ExchangeTest, AStatementIsPreparedAheadOnAnotherBackend) {
   PostgresReplies other;
   pair_.Join(other);
   pair_.Client(Bind("a") + Execute() + Sync());
-  EXPECT_EQ(pair_.wire.TakeServer(), Parse("__weir_s1", "SELECT $1") + Bind("__weir_s1") + Execute() + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(),
+            Parse("__weir_s1", "SELECT $1") + Bind("__weir_s1") + Execute() + Sync());
   pair_.Server(Message('1', "") + Message('2', "") + Complete("SELECT 0") + Ready('I'));
   EXPECT_EQ(pair_.wire.TakeClient(), Message('2', "") + Complete("SELECT 0") + Ready('I'));
 }
@@ -189,7 +201,8 @@ TEST_P(ExchangeTest, AParseThatTheBackendHasIsAnsweredByWeir) {
   second.Client(Parse("b", "SELECT $1") + Bind("b") + Execute() + Sync());
   EXPECT_EQ(second.wire.TakeServer(), Bind("__weir_s1") + Execute() + Sync());
   second.Server(Message('2', "") + Complete("SELECT 0") + Ready('I'));
-  EXPECT_EQ(second.wire.TakeClient(), Message('1', "") + Message('2', "") + Complete("SELECT 0") + Ready('I'));
+  EXPECT_EQ(second.wire.TakeClient(),
+            Message('1', "") + Message('2', "") + Complete("SELECT 0") + Ready('I'));
 }
 
 TEST_P(ExchangeTest, AFailedParseIsForgotten) {
@@ -239,7 +252,8 @@ TEST_P(ExchangeTest, ErrorTextsCarryTheClientsName) {
   pair_.wire = {};
   pair_.Client(Parse("mine", "SELECT 2") + Sync());
   EXPECT_EQ(pair_.wire.TakeServer(), Parse("__weir_s1", "SELECT 2") + Sync());
-  pair_.Server(Error("ERROR", "42P05", "prepared statement \"__weir_s1\" already exists") + Ready('I'));
+  pair_.Server(Error("ERROR", "42P05", "prepared statement \"__weir_s1\" already exists") +
+               Ready('I'));
   EXPECT_EQ(pair_.wire.TakeClient(),
             Error("ERROR", "42P05", "prepared statement \"mine\" already exists") + Ready('I'));
 }
@@ -272,14 +286,16 @@ TEST_P(ExchangeTest, AClientWithoutAnUnnamedStatementNeverRunsAnothers) {
   second.Join(backend_);
   second.Client(Bind("") + Execute() + Sync());
   EXPECT_EQ(second.wire.TakeServer(), Close("") + Bind("") + Execute() + Sync());
-  second.Server(Message('3', "") + Error("ERROR", "26000", "unnamed prepared statement does not exist") + Ready('I'));
+  second.Server(Message('3', "") +
+                Error("ERROR", "26000", "unnamed prepared statement does not exist") + Ready('I'));
   EXPECT_EQ(second.wire.TakeClient(),
             Error("ERROR", "26000", "unnamed prepared statement does not exist") + Ready('I'));
 }
 
 TEST_P(ExchangeTest, YieldHoldsWhatStandsBehindARequest) {
   pair_.Join(backend_);
-  EXPECT_EQ(pair_.Client(Query("SELECT 1") + Query("SELECT 2"), true).status, TakeStatus::kAwaitReady);
+  EXPECT_EQ(pair_.Client(Query("SELECT 1") + Query("SELECT 2"), true).status,
+            TakeStatus::kAwaitReady);
   EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT 1"));
   pair_.Server(Complete("SELECT 1") + Ready('I'));
   EXPECT_TRUE(backend_.quiet());
@@ -291,7 +307,7 @@ TEST_P(ExchangeTest, CopyInWithSyncSentAhead) {
   pair_.Client(Parse("", "COPY t FROM STDIN") + Bind("") + Execute() + Sync());
   pair_.Server(Message('1', "") + Message('2', "") + Message('G', "xxx"));
   EXPECT_TRUE(backend_.copy_in());
-  EXPECT_EQ(backend_.requests_owed(), 0u);   // that Sync is eaten by the COPY
+  EXPECT_EQ(backend_.requests_owed(), 0u);  // that Sync is eaten by the COPY
   pair_.wire = {};
   pair_.Client(Message('d', "1\n") + Message('c', "") + Sync());
   EXPECT_EQ(pair_.wire.TakeServer(), Message('d', "1\n") + Message('c', "") + Sync());
@@ -302,8 +318,9 @@ TEST_P(ExchangeTest, CopyInWithSyncSentAhead) {
 TEST_P(ExchangeTest, NoticesAndParametersPassAtAnyMoment) {
   pair_.Join(backend_);
   pair_.Client(Query("SELECT 1"));
-  const std::string reply = Message('N', Z("SNOTICE") + '\0') + Message('S', Z("TimeZone") + Z("UTC")) +
-                            Message('A', "note") + Complete("SELECT 1") + Ready('T');
+  const std::string reply = Message('N', Z("SNOTICE") + '\0') +
+                            Message('S', Z("TimeZone") + Z("UTC")) + Message('A', "note") +
+                            Complete("SELECT 1") + Ready('T');
   EXPECT_EQ(pair_.Server(reply), ReplyStatus::kOk);
   EXPECT_EQ(pair_.wire.TakeClient(), reply);
   EXPECT_EQ(backend_.transaction_status(), TransactionStatus::kInTransaction);

@@ -58,7 +58,9 @@ class LoginTest : public testing::Test {
   }
   std::string ErrorCode() const {
     const size_t at = out_.find('E');
-    return at == std::string::npos ? "" : std::string(ErrorField(std::string_view(out_).substr(at + 5), 'C'));
+    return at == std::string::npos
+               ? ""
+               : std::string(ErrorField(std::string_view(out_).substr(at + 5), 'C'));
   }
 
   SeededEntropy entropy_;
@@ -68,12 +70,16 @@ class LoginTest : public testing::Test {
 TEST_F(LoginTest, ScramBothSidesInEverySplit) {
   protocol::ScramVerifier verifier;
   verifier.salt = "0123456789abcdef";
-  const protocol::ScramKeys keys = protocol::DeriveScramKeys("secret", verifier.salt, verifier.iterations);
+  const protocol::ScramKeys keys =
+      protocol::DeriveScramKeys("secret", verifier.salt, verifier.iterations);
   verifier.stored_key = keys.stored_key;
   verifier.server_key = keys.server_key;
   for (const size_t piece : {1, 2, 3, 7, 1000}) {
     PostgresClientLogin server(entropy_);
-    PostgresServerLogin client({.user = "app", .database = "db", .parameters = {{"application_name", "x"}}, .password = "secret",
+    PostgresServerLogin client({.user = "app",
+                                .database = "db",
+                                .parameters = {{"application_name", "x"}},
+                                .password = "secret",
                                 .init_query = ""},
                                entropy_);
     std::string to_server;
@@ -88,7 +94,8 @@ TEST_F(LoginTest, ScramBothSidesInEverySplit) {
       to_server.clear();
       std::string answer = std::exchange(out_, {});
       for (size_t at = 0; at < answer.size(); at += piece) {
-        const ServerNext next = client.OnBytes(engine::AsBytes(std::string_view(answer).substr(at, piece)), to_server);
+        const ServerNext next =
+            client.OnBytes(engine::AsBytes(std::string_view(answer).substr(at, piece)), to_server);
         ASSERT_NE(next, ServerNext::kFailed) << client.failure_text();
         if (next == ServerNext::kNeedKeys) {
           EXPECT_EQ(client.key_request().salt, verifier.salt);
@@ -141,12 +148,14 @@ TEST_F(LoginTest, AnUnknownUserGetsAsFarAsAWrongPassword) {
     ASSERT_TRUE(client.OnServerFirst(std::string_view(out_).substr(9)));
     EXPECT_EQ(client.iterations(), protocol::kScramIterations);
     message.clear();
-    writer.Begin('p').Raw(client.Final(protocol::DeriveScramKeys("guess", client.salt(), client.iterations())));
+    writer.Begin('p').Raw(
+        client.Final(protocol::DeriveScramKeys("guess", client.salt(), client.iterations())));
     writer.End();
     out_.clear();
     EXPECT_EQ(Feed(server, message), ClientNext::kFailed);
     EXPECT_EQ(ErrorCode(), "28P01");
-    EXPECT_NE(out_.find("The password that was provided for the role nobody is wrong."), std::string::npos);
+    EXPECT_NE(out_.find("The password that was provided for the role nobody is wrong."),
+              std::string::npos);
     out_.clear();
   }
 }
@@ -161,13 +170,15 @@ TEST_F(LoginTest, SslAndGssAreAnsweredOnceEach) {
 
 TEST_F(LoginTest, ClearTextBehindAnSslRequestIsRefused) {
   PostgresClientLogin login(entropy_);
-  EXPECT_EQ(Feed(login, Request(80877103) + Startup(3 << 16, {{"user", "app"}})), ClientNext::kFailed);
+  EXPECT_EQ(Feed(login, Request(80877103) + Startup(3 << 16, {{"user", "app"}})),
+            ClientNext::kFailed);
   EXPECT_EQ(ErrorCode(), "08P01");
 }
 
 TEST_F(LoginTest, NewerVersionsAreNegotiatedDown) {
   PostgresClientLogin login(entropy_);
-  EXPECT_EQ(Feed(login, Startup(3 << 16 | 2, {{"user", "app"}, {"_pq_.x", "1"}})), ClientNext::kNeedUser);
+  EXPECT_EQ(Feed(login, Startup(3 << 16 | 2, {{"user", "app"}, {"_pq_.x", "1"}})),
+            ClientNext::kNeedUser);
   EXPECT_EQ(out_[0], 'v');
   EXPECT_NE(out_.find("_pq_.x"), std::string::npos);
 }
@@ -222,8 +233,13 @@ class ServerLoginTest : public LoginTest {
     return out;
   }
   ServerNext Answer(const std::string& bytes, bool local = false) {
-    PostgresServerLogin login({.user = "app", .database = "db", .parameters = {}, .password = "secret",
-                               .allow_md5 = local, .allow_trust = local, .init_query = ""},
+    PostgresServerLogin login({.user = "app",
+                               .database = "db",
+                               .parameters = {},
+                               .password = "secret",
+                               .allow_md5 = local,
+                               .allow_trust = local,
+                               .init_query = ""},
                               entropy_);
     std::string out;
     login.Start(out);
@@ -263,13 +279,17 @@ TEST(ScramTest, TestVector) {
   };
   const protocol::ScramKeys keys =
       protocol::DeriveScramKeys("pencil", *protocol::FromBase64("W22ZaJ0SNY7soEsUEjb6gQ=="), 4096);
-  EXPECT_EQ(protocol::Base64(protocol::AsText(keys.stored_key)), "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=");
-  EXPECT_EQ(protocol::Base64(protocol::AsText(keys.server_key)), "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=");
+  EXPECT_EQ(protocol::Base64(protocol::AsText(keys.stored_key)),
+            "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=");
+  EXPECT_EQ(protocol::Base64(protocol::AsText(keys.server_key)),
+            "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=");
 }
 
 TEST(ScramTest, SaslPrep) {
   EXPECT_EQ(protocol::SaslPrep("plain"), "plain");
-  EXPECT_EQ(protocol::SaslPrep("a\xc2\xa0" "b"), "a b");
+  EXPECT_EQ(protocol::SaslPrep("a\xc2\xa0"
+                               "b"),
+            "a b");
   EXPECT_EQ(protocol::SaslPrep("\x07"), std::nullopt);
 }
 

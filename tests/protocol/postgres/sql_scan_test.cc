@@ -28,8 +28,11 @@ const Case kCases[] = {
     {"(select 1) union (select 2)", kNone, kReads},
     {"SELECT 1; SELECT 2", kNone},
     {"UPDATE pgbench_accounts SET abalance = abalance + -4 WHERE aid = 7;", kNone},
-    {"INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (1, 2, 3, 4, CURRENT_TIMESTAMP);", kNone, kWrites},
-    {"INSERT INTO s.t(a, b) SELECT x, lower(y) FROM z ON CONFLICT (a) DO UPDATE SET b = excluded.b", kNone, kWrites},
+    {"INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (1, 2, 3, 4, "
+     "CURRENT_TIMESTAMP);",
+     kNone, kWrites},
+    {"INSERT INTO s.t(a, b) SELECT x, lower(y) FROM z ON CONFLICT (a) DO UPDATE SET b = excluded.b",
+     kNone, kWrites},
     {"BEGIN", kNone},
     {"START TRANSACTION ISOLATION LEVEL SERIALIZABLE", kNone},
     {"END;", kNone},
@@ -78,7 +81,8 @@ const Case kCases[] = {
     {"SELECT x::numeric(10, 2), CAST(y AS varchar(10)) FROM t", kNone, kReads},
     {"WITH a (x) AS (SELECT 1), b(y) AS (SELECT 2) SELECT * FROM a, b", kNone, kReads},
     {"WITH a AS (SELECT 1) SELECT f(1) FROM a", kFunction},
-    {"WITH RECURSIVE t(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM t) SELECT sum(n) FROM t", kNone, kReads},
+    {"WITH RECURSIVE t(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM t) SELECT sum(n) FROM t",
+     kNone, kReads},
     {"WITH x AS (INSERT INTO t(a) VALUES (1) RETURNING a) SELECT a FROM x", kNone, kWrites},
     {"WITH x AS (DELETE FROM t RETURNING a) SELECT a FROM x", kNone},
     {"SELECT 1 FOR UPDATE", kNone},
@@ -90,14 +94,17 @@ const Case kCases[] = {
     {"CREATE OR REPLACE TEMP VIEW v AS SELECT 1", kTemporaryObject, kDdl},
     {"CREATE TABLE pg_temp.t (a int)", kTemporaryObject, kDdl},
     {"SELECT * FROM pg_temp_3.t", kTemporaryObject},
-    {"CREATE TABLE t (id serial primary key, x varchar(20) default now(), check (length(x) > 2))", kNone, kDdl},
+    {"CREATE TABLE t (id serial primary key, x varchar(20) default now(), check (length(x) > 2))",
+     kNone, kDdl},
     {"CREATE TABLE temp (a int)", kNone, kDdl},
     {"CREATE TABLE t AS SELECT f(1)", kFunction, kDdl},
     {"CREATE TABLE t AS EXECUTE x", kPreparedStatement, kDdl},
     {"CREATE INDEX i ON t (lower(a))", kNone, kDdl},
     {"ALTER TABLE t ADD COLUMN b int; DROP TABLE u", kNone, kDdl},
     {"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SET x = 1; SELECT 1 $$", kNone, kDdl},
-    {"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 2 END; END; SET a = 1", kSettings, kDdl},
+    {"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 2 END; "
+     "END; SET a = 1",
+     kSettings, kDdl},
     {"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 1", kNone, kDdl},
     {"PREPARE p AS SELECT 1", kPreparedStatement},
     {"EXECUTE p", kPreparedStatement},
@@ -173,7 +180,8 @@ TEST(SqlScanTest, EverySplitGivesTheSame) {
 
 TEST(SqlScanTest, WithoutStandardStringsABackslashEscapes) {
   EXPECT_EQ(Scan("SELECT '\\'; SET x = 1 --'", {.standard_conforming_strings = false}).pin, kNone);
-  EXPECT_EQ(Scan("SELECT 'a\\\\'; SET x = 1", {.standard_conforming_strings = false}).pin, kSettings);
+  EXPECT_EQ(Scan("SELECT 'a\\\\'; SET x = 1", {.standard_conforming_strings = false}).pin,
+            kSettings);
 }
 
 TEST(SqlScanTest, AnEncodingThatEndsInAsciiIsNotRead) {
@@ -183,7 +191,8 @@ TEST(SqlScanTest, AnEncodingThatEndsInAsciiIsNotRead) {
 
 TEST(SqlScanTest, Digests) {
   EXPECT_EQ(Digest("SET search_path TO a, 'b',c", {}), "set search_path to $1,$2,$3");
-  EXPECT_EQ(Digest("SELECT set_config('x', 'secret', false)", {}), "select set_config ($1,$2,false)");
+  EXPECT_EQ(Digest("SELECT set_config('x', 'secret', false)", {}),
+            "select set_config ($1,$2,false)");
   EXPECT_EQ(Digest("SELECT 1 WHERE a = 'x'", {}), "select $1 where a = $2");
   EXPECT_LE(Digest("SELECT " + std::string(100000, 'x'), {}).size(), 1100u);
 }

@@ -1,0 +1,185 @@
+// The pool on one and two shards, step by step.
+#include "pool/core/pool.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/pool/core/scripted.h"
+
+namespace weir::pool {
+namespace {
+
+using engine::kMillisecond;
+using engine::kSecond;
+
+constexpr ServerFacts kTen{10, 0, 0};
+
+class PoolTest : public testing::Test {
+ protected:
+  ScriptedWaiter& Wait(ScriptedShard& shard, const std::string& database,
+                       engine::Nanos timeout = 100 * kSecond) {
+    waiters_.push_back(std::make_unique<ScriptedWaiter>());
+    ScriptedWaiter& waiter = *waiters_.back();
+    waiter.shard = &shard;
+    waiter.route = shard.Route(database);
+    waiter.since = shard.Now();
+    waiter.deadline = shard.Now() + timeout;
+    waiter.backend = shard.pool.Borrow(waiter);
+    return waiter;
+  }
+  void GiveBack(ScriptedWaiter& waiter) {
+    Backend* backend = std::exchange(waiter.backend, nullptr);
+    waiter.shard->pool.Return(*backend);
+  }
+
+  std::vector<std::unique_ptr<ScriptedWaiter>> waiters_;
+};
+
+TEST_F(PoolTest, TheFirstBackendTellsTheBudget) {
+  ScriptedPools pools(1);
+  ScriptedWaiter& first = Wait(pools[0], "db");
+  ScriptedWaiter& second = Wait(pools[0], "db");
+  pools[0].Turn();
+  EXPECT_EQ(pools[0].pending.size(), 1u);  // one, until the server has said how many
+  pools[0].Complete(0, kTen);
+  EXPECT_NE(first.backend, nullptr);
+  EXPECT_EQ(pools[0].pool.counts(0).budget, 10u);
+  pools.Settle(kTen);
+  EXPECT_NE(second.backend, nullptr);
+  EXPECT_NE(second.backend, first.backend);
+}
+
+TEST_F(PoolTest, TheOldestWaiterIsServedFirst) {
+  ScriptedPools pools(1);
+  ScriptedWaiter& holder = Wait(pools[0], "db");
+  pools.Settle({1, 0, 0});
+  ScriptedWaiter& a = Wait(pools[0], "db");
+  ScriptedWaiter& b = Wait(pools[0], "db");
+  EXPECT_TRUE(pools[0].pool.OthersWait(0));
+  GiveBack(holder);
+  EXPECT_NE(a.backend, nullptr);
+  EXPECT_EQ(b.backend, nullptr);
+  GiveBack(a);
+  EXPECT_NE(b.backend, nullptr);
+  EXPECT_FALSE(pools[0].pool.OthersWait(0));
+}
+
+TEST_F(PoolTest, ADeadlineFailsOnlyItsWaiter) {
+  ScriptedPools pools(1);
+  ScriptedWaiter& holder = Wait(pools[0], "db");
+  pools.Settle({1, 0, 0});
+  ScriptedWaiter& late = Wait(pools[0], "db", 50 * kMillisecond);
+  ScriptedWaiter& patient = Wait(pools[0], "db");
+  pools.now += 60 * kMillisecond;
+  pools[0].Turn();
+  EXPECT_EQ(late.failed, 1);
+  EXPECT_EQ(late.failure, BorrowFailure::kTimedOut);
+  GiveBack(holder);
+  EXPECT_EQ(late.served, 0);
+  EXPECT_NE(patient.backend, nullptr);
+}
+
+TEST_F(PoolTest, ARefusedDatabaseIsToldAndRemembered) {
+  ScriptedPools pools(1);
+  ScriptedWaiter& good = Wait(pools[0], "db");
+  pools.Settle(kTen);
+  GiveBack(good);
+  ScriptedWaiter& bad = Wait(pools[0], "nowhere");
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 1u);
+  const LaunchFailure failure{LaunchFailure::Kind::kDatabase, "does not exist", {'E'}};
+  pools[0].Complete(0, kTen, &failure);
+  EXPECT_EQ(bad.failure, BorrowFailure::kRefused);
+  // Within a second nothing is tried; no warm backend was lost for it.
+  ScriptedWaiter& again = Wait(pools[0], "nowhere");
+  pools[0].Turn();
+  EXPECT_EQ(again.failure, BorrowFailure::kRefused);
+  EXPECT_TRUE(pools[0].pending.empty());
+  EXPECT_EQ(pools[0].pool.counts(0).idle, 1u);
+}
+
+TEST_F(PoolTest, WaitersAreHeldWhileTheServerIsDown) {
+  ScriptedPools pools(1);
+  ScriptedWaiter& waiter = Wait(pools[0], "db");
+  const LaunchFailure failure{LaunchFailure::Kind::kUnreachable, "refused", {}};
+  int attempts = 0;
+  for (int i = 0; i < 200; ++i) {
+    pools.now += 50 * kMillisecond;
+    pools[0].Turn();
+    if (!pools[0].pending.empty()) {
+      ++attempts;
+      pools[0].Complete(0, kTen, &failure);
+    }
+  }
+  EXPECT_EQ(waiter.failed, 0);
+  EXPECT_GE(attempts, 4);
+  EXPECT_LE(attempts, 15);  // it backs off
+  for (int i = 0; i < 100 && waiter.backend == nullptr; ++i) {
+    pools.now += 50 * kMillisecond;
+    pools[0].Turn();
+    if (!pools[0].pending.empty()) pools[0].Complete(0, kTen);
+  }
+  EXPECT_NE(waiter.backend, nullptr);
+}
+
+TEST_F(PoolTest, AnotherRouteGetsASlotWhenItHasWaited) {
+  ScriptedPools pools(1);
+  ScriptedWaiter& holder = Wait(pools[0], "a");
+  pools.Settle({1, 0, 0});
+  ScriptedWaiter& other = Wait(pools[0], "b");
+  pools.now += 60 * kMillisecond;
+  Wait(pools[0], "a");
+  GiveBack(holder);
+  pools.Settle({1, 0, 0});
+  EXPECT_NE(other.backend, nullptr);
+}
+
+TEST_F(PoolTest, ABackendGoesToTheOtherShard) {
+  ScriptedPools pools(2);
+  ScriptedWaiter& holder = Wait(pools[0], "db");
+  pools.Settle({1, 0, 0});
+  ScriptedWaiter& far = Wait(pools[1], "db");
+  pools.Settle({1, 0, 0});
+  EXPECT_EQ(far.backend, nullptr);
+  GiveBack(holder);
+  pools.Settle({1, 0, 0});
+  EXPECT_NE(far.backend, nullptr);
+  EXPECT_EQ(pools.open(), 1u);
+  EXPECT_EQ(pools.slices(), 1u);
+}
+
+TEST_F(PoolTest, TheBudgetShrinksAndGrows) {
+  ScriptedPools pools(2);
+  std::vector<ScriptedWaiter*> holders;
+  for (int i = 0; i < 8; ++i) holders.push_back(&Wait(pools[static_cast<size_t>(i % 2)], "db"));
+  pools.Settle(kTen);
+  EXPECT_EQ(pools.open(), 8u);
+  pools[0].pool.OnMessage([] {
+    engine::Message message;
+    message.kind = Pool::kMessages + 6;  // facts
+    message.words[1] = 4;
+    return message;
+  }());
+  pools.Settle({4, 0, 0});
+  for (ScriptedWaiter* holder : holders) {
+    if (holder->backend != nullptr) GiveBack(*holder);
+    pools.Settle({4, 0, 0});
+  }
+  EXPECT_EQ(pools.slices(), 4u);
+  EXPECT_LE(pools.open(), 4u);
+}
+
+TEST_F(PoolTest, LongIdleBackendsAreClosedBeyondTheirShare) {
+  ScriptedPools pools(1, {.max_idle_percent = 20, .idle_timeout = 5 * kSecond});
+  std::vector<ScriptedWaiter*> holders;
+  for (int i = 0; i < 8; ++i) holders.push_back(&Wait(pools[0], "db"));
+  pools.Settle(kTen);
+  for (ScriptedWaiter* holder : holders) GiveBack(*holder);
+  for (int i = 0; i < 10; ++i) {
+    pools.now += kSecond;
+    pools.Settle(kTen);
+  }
+  EXPECT_EQ(pools.open(), 2u);
+}
+
+}  // namespace
+}  // namespace weir::pool

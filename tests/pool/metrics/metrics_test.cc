@@ -1,0 +1,44 @@
+#include "pool/metrics/metrics.h"
+
+#include <gtest/gtest.h>
+
+#include "pool/metrics/statistics.h"
+
+namespace weir::pool {
+namespace {
+
+TEST(HistogramTest, PercentilesWithinABucket) {
+  Histogram histogram;
+  EXPECT_EQ(histogram.Percentile(0.5), 0);
+  for (int i = 1; i <= 1000; ++i) histogram.Record(i * engine::kMicrosecond);
+  EXPECT_EQ(histogram.count(), 1000u);
+  for (const double fraction : {0.01, 0.5, 0.9, 0.99}) {
+    const double exact = fraction * 1000 * engine::kMicrosecond;
+    EXPECT_NEAR(static_cast<double>(histogram.Percentile(fraction)), exact, exact * 0.07 + 1000);
+  }
+  Histogram earlier = histogram;
+  histogram.Record(engine::kSecond);
+  EXPECT_EQ(histogram.Since(earlier).count(), 1u);
+  histogram.Record(-5);
+  histogram.Record(engine::kForever);
+  earlier.Add(histogram);
+  EXPECT_EQ(earlier.count(), 2003u);
+}
+
+TEST(StatisticsTest, AShardEachAndAll) {
+  std::vector<ShardStatistics> before(2), after(2);
+  after[0].shard = 0;
+  after[1].shard = 1;
+  after[0].clients = 3;
+  after[1].clients = 4;
+  before[1].metrics.Add(Counter::kTransactions, 5);
+  after[1].metrics.Add(Counter::kTransactions, 12);
+  const std::vector<std::string> lines = StatisticsLines(before, after);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_NE(lines[1].find("event=statistics shard=1 clients=4"), std::string::npos);
+  EXPECT_NE(lines[2].find("shard=all clients=7"), std::string::npos);
+  EXPECT_NE(lines[2].find("transactions=7"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace weir::pool
