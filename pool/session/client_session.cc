@@ -86,7 +86,9 @@ void ClientSession::Backpressure() {
   if (state_ == ClientState::kClosing || state_ == ClientState::kMoving || !stream_.open()) return;
   const bool waits =
       state_ == ClientState::kWaiting || state_ == ClientState::kGreeting || awaiting_ready_;
-  const bool enough = waits && held_.size() >= std::max(kHeldMax, need_);
+  // When the shard's memory is used up, nobody who waits brings more of it.
+  const uint32_t most = services_.shard.chunks().exhausted() ? 1 : kHeldMax;
+  const bool enough = waits && held_.size() >= std::max(most, need_);
   const bool behind = backend_ != nullptr && backend_->stream().above_high_water();
   if (enough || behind) {
     stream_.StopReceiving();
@@ -238,7 +240,10 @@ void ClientSession::OnReplies(engine::Slice bytes) {
   input_ = {};
   switch (status) {
     case protocol::ReplyStatus::kOk:
-      if (stream_.above_high_water()) backend_->stream().StopReceiving();
+      if (stream_.above_high_water() || (services_.shard.chunks().exhausted() &&
+                                         stream_.queued_bytes() > engine::Stream::kLowWater)) {
+        backend_->stream().StopReceiving();
+      }
       OnRequestDone();
       return;
     case protocol::ReplyStatus::kMalformed: {
@@ -334,6 +339,13 @@ void ClientSession::InsertToClient(engine::Bytes bytes) { stream_.Queue(bytes); 
 
 void ClientSession::OnDrained() {
   if (backend_ != nullptr && !backend_->stream().receiving()) backend_->stream().ResumeReceiving();
+}
+
+// Once a second: what was stopped for want of memory goes on when there is some.
+void ClientSession::Unclog() {
+  if (services_.shard.chunks().exhausted()) return;
+  Backpressure();
+  if (backend_ != nullptr && stream_.queued_bytes() <= engine::Stream::kLowWater) OnDrained();
 }
 
 void ClientSession::OnBackendDrained() {
