@@ -88,11 +88,13 @@ def test_a_complete_request_of_a_client_that_closed_runs_to_its_end(start_weir, 
     wait_until(lambda: postgres.query("select count(*) from tagged where tag = 'ran on'") == [(1,)])
 
 
-def test_every_answer_carries_its_questions_tag(start_weir, postgres):
+@pytest.mark.parametrize("shards, borrow, mask", [(1, "off", ""), (2, "off", ""), (4, "rotate", ""), (2, "rotate", "tiny_rings,flood")])
+def test_every_answer_carries_its_questions_tag(start_weir, postgres, shards, borrow, mask):
     """Many clients, errors, cancels, disconnects, overload: nobody ever sees another's row."""
-    weir = start_weir(pool="max_connections_percent = 10\nconnection_borrow_timeout = 20")
+    weir = start_weir(pool=f'max_connections_percent = 10\nconnection_borrow_timeout = 20\ndebug_borrow = "{borrow}"',
+                      engine=f"shards = {shards}", mask=mask)
     wrong = []
-    stop = time.monotonic() + 12
+    stop = time.monotonic() + 7
     counts = {"rows": 0, "errors": 0, "connections": 0, "cancels": 0}
 
     def client(seed):
@@ -149,7 +151,7 @@ def test_every_answer_carries_its_questions_tag(start_weir, postgres):
     for each in threads:
         each.join()
     assert not wrong, wrong[:5]
-    assert counts["rows"] > 500 and counts["errors"] > 5 and counts["connections"] > 24, counts
+    assert counts["rows"] > 300 and counts["errors"] > 3 and counts["connections"] > 24, counts
     weir.signal(signal.SIGUSR1)
-    weir.wait_for_log("event=describe", count=2)
+    weir.wait_for_log("event=describe", count=shards)
     assert wait_until(lambda: postgres.backends("state like '%transaction%'") == 0)

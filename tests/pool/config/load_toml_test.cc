@@ -1,0 +1,128 @@
+// Loading: defaults, units, positions of errors, all errors at once, what a reload cannot change.
+#include "pool/config/load_toml.h"
+
+#include <gtest/gtest.h>
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "pool/config/describe.h"
+#include "pool/config/option_table.h"
+#include "pool/config/salt_key.h"
+
+namespace weir::pool {
+namespace {
+
+constexpr const char* kGood = R"([[endpoint]]
+listen = "127.0.0.1:6432"
+[[target]]
+host = "127.0.0.1"
+[[auth]]
+secret_file = "app.json"
+)";
+
+class LoadConfigTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/weir-config-XXXXXX";
+    folder_ = mkdtemp(name);
+    Write("app.json", R"({"username": "app", "password": "x", "engine": "postgres"})");
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void Write(const std::string& name, const std::string& text) { std::ofstream(folder_ + "/" + name) << text; }
+  absl::StatusOr<Config> Load(const std::string& text) {
+    Write("weir.toml", text);
+    return LoadConfig(folder_ + "/weir.toml");
+  }
+  std::string ErrorOf(const std::string& text) {
+    const absl::StatusOr<Config> config = Load(text);
+    return config.ok() ? "" : std::string(config.status().message());
+  }
+
+  std::string folder_;
+};
+
+TEST_F(LoadConfigTest, DefaultsAndUnits) {
+  const absl::StatusOr<Config> config = Load(std::string(kGood) + R"(
+[connection_pool]
+connection_borrow_timeout = 0.25
+max_connections_percent = 40
+statement_scan_limit = "64KiB"
+[engine]
+pin_threads = true
+)");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->proxy.name, "weir");
+  EXPECT_EQ(config->proxy.idle_client_timeout, 1800 * engine::kSecond);
+  EXPECT_EQ(config->connection_pool.connection_borrow_timeout, 250 * engine::kMillisecond);
+  EXPECT_EQ(config->connection_pool.max_idle_connections_percent, 20);
+  EXPECT_EQ(config->connection_pool.statement_scan_limit, 65536u);
+  EXPECT_EQ(config->connection_pool.route_switch_bound, 50 * engine::kMillisecond);
+  EXPECT_EQ(config->engine.pin_threads, "true");
+  EXPECT_EQ(config->engine.buffer_memory, 64u << 20);
+  EXPECT_EQ(config->targets[0].port, 5432);
+  EXPECT_EQ(config->auths[0].secret_file, folder_ + "/app.json");
+}
+
+TEST_F(LoadConfigTest, AllErrorsAreToldWithTheirPlaces) {
+  const std::string error = ErrorOf(std::string(kGood) + "nam = 1\n[proxy]\nclient_lifetime = -1\ndebug_logging = 1\n");
+  EXPECT_NE(error.find("weir.toml:7:1: unknown key \"nam\" in [auth]"), std::string::npos) << error;
+  EXPECT_NE(error.find("weir.toml:9:19: client_lifetime: must be 0 to 31536000 seconds"), std::string::npos) << error;
+  EXPECT_NE(error.find("weir.toml:10:17: debug_logging: expected true or false"), std::string::npos) << error;
+}
+
+TEST_F(LoadConfigTest, WhatComesLaterIsToldApartFromMistakes) {
+  EXPECT_NE(ErrorOf(std::string(kGood) + "rotation_grace = 5\n").find("not available in this version"), std::string::npos);
+  EXPECT_NE(ErrorOf(std::string(kGood) + "[client_tls]\n").find("not available in this version"), std::string::npos);
+  EXPECT_NE(ErrorOf(std::string(kGood) + "rotation = 5\n").find("unknown key"), std::string::npos);
+}
+
+TEST_F(LoadConfigTest, SecretsMustBeGood) {
+  for (const char* secret : {"", "[]", "{}", R"({"username": "app"})", R"({"username": 1, "password": "x"})"}) {
+    Write("app.json", secret);
+    const std::string error = ErrorOf(kGood);
+    EXPECT_NE(error.find("app.json"), std::string::npos) << secret;
+  }
+  Write("app.json", R"({"username": "app", "password": "hidden-value)");
+  EXPECT_EQ(ErrorOf(kGood).find("hidden-value"), std::string::npos);
+}
+
+TEST_F(LoadConfigTest, TwoSecretsOfOneUser) {
+  EXPECT_NE(ErrorOf(std::string(kGood) + "[[auth]]\nsecret_file = \"app.json\"\n").find("two [[auth]] entries"),
+            std::string::npos);
+}
+
+TEST_F(LoadConfigTest, WhatNeedsARestart) {
+  const absl::StatusOr<Config> before = Load(kGood);
+  const absl::StatusOr<Config> after =
+      Load(std::string(kGood) + "[proxy]\nname = 'b'\nidle_client_timeout = 5\n[engine]\nshards = 3\n");
+  ASSERT_TRUE(before.ok() && after.ok());
+  EXPECT_EQ(NeedRestart(*before, *after), (std::vector<std::string>{"proxy.name", "engine.shards"}));
+}
+
+TEST_F(LoadConfigTest, EveryOptionIsInTheHelp) {
+  const std::string help = OptionsHelp();
+  EXPECT_GT(AllOptions().size(), 45u);
+  for (const OptionInfo& info : AllOptions()) EXPECT_NE(help.find(info.name), std::string::npos) << info.name;
+}
+
+TEST_F(LoadConfigTest, TheSaltKeyIsMadeOnceAndStays) {
+  const absl::StatusOr<Config> config = Load(kGood);
+  ASSERT_TRUE(config.ok());
+  engine::SystemEntropy entropy;
+  const absl::StatusOr<std::string> first = LoadSaltKey(*config, entropy);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(*LoadSaltKey(*config, entropy), *first);
+  struct stat status {};
+  ASSERT_EQ(stat((folder_ + "/weir.toml.salt-key").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  Config named = *config;
+  named.proxy.salt_key_file = folder_ + "/short";
+  Write("short", "too short");
+  EXPECT_FALSE(LoadSaltKey(named, entropy).ok());
+}
+
+}  // namespace
+}  // namespace weir::pool
