@@ -62,6 +62,15 @@ int OpenClientSocket(const Address& address) {
   return fd;
 }
 
+std::string PeerHost(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  if (storage.ss_family == AF_UNIX) return "unix";
+  const std::string text = Address(reinterpret_cast<const sockaddr*>(&storage), length).ToString();
+  return text.substr(0, text.rfind(':'));
+}
+
 uint64_t RaiseDescriptorLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;

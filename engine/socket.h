@@ -2,6 +2,8 @@
 // EAGAIN.
 #pragma once
 
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "engine/address.h"
 
@@ -13,6 +15,9 @@ absl::StatusOr<int> OpenListener(const Address& address, int backlog);
 
 // A socket to connect with, or -errno.
 int OpenClientSocket(const Address& address);
+
+// The peer's address without its port; "unix" for a unix socket.
+std::string PeerHost(int fd);
 
 // The most descriptors this process may have, raised to the hard limit.
 uint64_t RaiseDescriptorLimit();

@@ -179,6 +179,8 @@ class ClientLogin {
   [[nodiscard]] virtual Next Resume(const ClientUser& user, std::string& out) = 0;
   virtual const ClientIdentity& identity() const = 0;
   virtual CancelKey cancel_key() const = 0;
+  // It failed because the proof was wrong (or the user does not exist): somebody may be guessing.
+  virtual bool wrong_proof() const = 0;
   // Why it failed, for the log; empty if the peer's bytes made no sense.
   virtual std::string_view failure() const = 0;
 };

@@ -183,6 +183,11 @@ void ClientSession::OnTimer() {
   const ProxyOptions& options = services_.config->proxy;
   switch (state_) {
     case ClientState::kLogin:
+      if (!delayed_answer_.empty()) {
+        stream_.Queue(engine::AsBytes(delayed_answer_));
+        FinishLogin(protocol::ClientLogin::Next::kFailed);
+        return;
+      }
       services_.metrics.Add(Counter::kClientConnectionsSetupFailedAuth);
       LogLoginFailure(services_, number(), endpoint_, login_->identity().user, kLoginTimeout.text);
       Kill(kLoginTimeout);

@@ -1,5 +1,6 @@
 // The part of a client's life before its first request: proof, placement, greeting.
 #include "engine/base/check.h"
+#include "engine/socket.h"
 #include "pool/core/placement.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/cancel.h"
@@ -47,6 +48,7 @@ void ClientSession::ContinueLogin(engine::Slice bytes) {
     size_t consumed = 0;
     std::string out;
     const Next next = login_->OnBytes(bytes.bytes(), consumed, out);
+    if (next == Next::kFailed && login_->wrong_proof() && DelayFailure(out)) return;
     if (!out.empty()) stream_.Queue(engine::AsBytes(out));
     const uint32_t taken = static_cast<uint32_t>(consumed);
     bytes = bytes.Sub(taken, bytes.length - taken);
@@ -58,6 +60,19 @@ void ClientSession::ContinueLogin(engine::Slice bytes) {
     }
     FinishLogin(next);
   }
+}
+
+// The answer to a wrong password may have to wait; true if it does.
+bool ClientSession::DelayFailure(const std::string& answer) {
+  const engine::Nanos now = services_.shard.now();
+  const engine::Nanos delay =
+      services_.login_delays.OnFailure(engine::PeerHost(stream_.fd()), login_->identity().user, now);
+  if (delay == 0) return false;
+  delayed_answer_ = answer;
+  held_.Clear();
+  stream_.StopReceiving();
+  services_.shard.timers().Arm(timer_, now + delay);
+  return true;
 }
 
 void ClientSession::FinishLogin(Next next) {
@@ -143,6 +158,9 @@ void ClientSession::ResumeLogin() {
 void ClientSession::OnLoggedIn() {
   const protocol::ClientIdentity& identity = login_->identity();
   user_ = identity.user;
+  if (services_.login_delays.size() > 0) {
+    services_.login_delays.OnSuccess(engine::PeerHost(stream_.fd()), user_);
+  }
   const absl::StatusOr<RouteId> found = services_.routes.Intern(
       {TargetRole::kReadWrite, identity.database, identity.user, ToCanonical(identity.parameters)});
   if (!found.ok()) {

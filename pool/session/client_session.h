@@ -94,6 +94,7 @@ class ClientSession final : public Waiter,
   bool SendGreeting();
   void BecomeReady();
   void FinishLogin(protocol::ClientLogin::Next next);
+  bool DelayFailure(const std::string& answer);
 
   void Pump(engine::Slice bytes);
   void PumpHeld();
@@ -140,6 +141,7 @@ class ClientSession final : public Waiter,
   std::unique_ptr<protocol::ClientLogin> login_;  // until logged in
   std::string user_;
   std::string refusal_;
+  std::string delayed_answer_;  // to a wrong password, when it is time
   uint64_t serial_ = 0;
   uint32_t cancel_secret_ = 0;
   uint32_t endpoint_;

@@ -11,6 +11,7 @@
 #include "pool/core/pool.h"
 #include "pool/metrics/metrics.h"
 #include "pool/session/greetings.h"
+#include "pool/session/login_delays.h"
 #include "pool/session/users.h"
 #include "protocol/dialect.h"
 
@@ -56,6 +57,7 @@ struct SessionServices {
   engine::Slab<CancelSender>& cancels;
   uint64_t client_serials = 0;  // last one given; the shard's number in the upper bits
   bool draining = false;
+  LoginDelays login_delays;
   // Lines that peers can cause.
   engine::LogLimit pin_log{50};
   engine::LogLimit login_log{10};

@@ -40,6 +40,7 @@ Next PostgresClientLogin::Fail(std::string_view sqlstate, std::string_view text,
 }
 
 Next PostgresClientLogin::FailProof(std::string& out) {
+  wrong_proof_ = true;
   const Next next = Fail(
       "28P01",
       engine::Cat("The password that was provided for the role ", identity_.user, " is wrong."),

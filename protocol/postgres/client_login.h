@@ -26,6 +26,7 @@ class PostgresClientLogin final : public protocol::ClientLogin {
   [[nodiscard]] Next Resume(const protocol::ClientUser& user, std::string& out) override;
   const protocol::ClientIdentity& identity() const override { return identity_; }
   protocol::CancelKey cancel_key() const override { return cancel_key_; }
+  bool wrong_proof() const override { return wrong_proof_; }
   std::string_view failure() const override { return failure_; }
 
  private:
@@ -44,6 +45,7 @@ class PostgresClientLogin final : public protocol::ClientLogin {
   bool asked_ssl_ = false;
   bool asked_gss_ = false;
   bool known_user_ = false;
+  bool wrong_proof_ = false;
   std::string partial_;  // of a packet that is not whole
   std::optional<protocol::ScramServer> scram_;
   protocol::ClientIdentity identity_;

@@ -103,6 +103,22 @@ def test_wrong_client_password_and_unknown_user(weir):
             weir.connect(**settings)
 
 
+def test_guessing_passwords_is_slow(weir):
+    weir.connect().close()
+    def failure():
+        wire = Wire(weir.port)
+        begin = time.monotonic()
+        assert wire.login(password="wrong")[0] == b"E"
+        wire.close()
+        return time.monotonic() - begin
+    times = [failure() for _ in range(10)]
+    assert sum(times[-2:]) > 0.2, times
+    # The right password is never held up, another user's wrong one starts anew.
+    begin = time.monotonic()
+    weir.connect().close()
+    assert time.monotonic() - begin < sum(times[-2:])
+
+
 def test_wrong_server_password(start_weir, postgres):
     weir = start_weir(password="wrong")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
