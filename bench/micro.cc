@@ -1,6 +1,7 @@
 // Micro benchmarks: scanner, exchange, borrow and return. Allocations are counted: none per transaction once warm.
 #include <benchmark/benchmark.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <string>

@@ -1,5 +1,6 @@
 #include "engine/chunk.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>

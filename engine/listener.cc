@@ -1,6 +1,7 @@
 #include "engine/listener.h"
 
 #include <cerrno>
+#include <cstdint>
 
 namespace weir::engine {
 namespace {

@@ -3,6 +3,8 @@
 // says so, and resumes by itself.
 #pragma once
 
+#include <cstdint>
+
 #include "engine/shard.h"
 
 namespace weir::engine {

@@ -1,5 +1,7 @@
 #include "engine/shard.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 namespace weir::engine {

@@ -5,6 +5,7 @@
 // one system call of a tick is Io::Tick.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 

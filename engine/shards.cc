@@ -5,6 +5,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cstdint>
+
 #include "engine/base/text.h"
 #include "engine/topology.h"
 

@@ -2,6 +2,7 @@
 // EAGAIN.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"

@@ -1,7 +1,9 @@
 #include "engine/stream.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 namespace weir::engine {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <cstdint>
+
 #include "engine/shards.h"
 
 namespace weir::engine {

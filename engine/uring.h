@@ -9,8 +9,10 @@
 
 #include <liburing.h>
 
+#include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -2,12 +2,15 @@
 // signals.
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "engine/base/log.h"
 #include "engine/base/text.h"

@@ -1,6 +1,9 @@
 #include "pool/proxy.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <string>
 
 #include "engine/base/check.h"
 #include "engine/base/log.h"
@@ -84,9 +87,11 @@ void ShardProxy::OnTickEnd() { pool_.OnTickEnd(); }
 // Why the next client is refused; empty if it is not.
 std::string ShardProxy::RefusalOf() {
   const ProxyOptions& options = config->proxy;
-  const uint64_t most = options.max_client_connections == 0
-                            ? shared_.clients_max
-                            : std::min<uint64_t>(shared_.clients_max, static_cast<uint64_t>(options.max_client_connections));
+  const uint64_t most =
+      options.max_client_connections == 0
+          ? shared_.clients_max
+          : std::min<uint64_t>(shared_.clients_max,
+                               static_cast<uint64_t>(options.max_client_connections));
   if (shared_.clients.load(std::memory_order_relaxed) >= most) {
     return Cat("The maximum number of client connections to the proxy exceeded ", most, ".");
   }
@@ -105,7 +110,8 @@ void ShardProxy::OnAccepted(uint32_t listener, int fd) {
   std::string refusal = RefusalOf();
   shared_.clients.fetch_add(1, std::memory_order_relaxed);
   shared_.pool.clients[shard.id()].fetch_add(1, std::memory_order_relaxed);
-  clients.Emplace(*this, listener).Accept(fd, shared_.local_listeners[listener], std::move(refusal));
+  clients.Emplace(*this, listener)
+      .Accept(fd, shared_.local_listeners[listener], std::move(refusal));
 }
 
 void ShardProxy::OnAcceptPaused(uint32_t listener, int error) {
@@ -156,7 +162,9 @@ void ShardProxy::OnClientClosed() {
   OnClientMoved();
 }
 
-void ShardProxy::OnClientMoved() { shared_.pool.clients[shard.id()].fetch_sub(1, std::memory_order_relaxed); }
+void ShardProxy::OnClientMoved() {
+  shared_.pool.clients[shard.id()].fetch_sub(1, std::memory_order_relaxed);
+}
 
 void ShardProxy::OnConnectionClosed() { StopIfEmpty(); }
 

@@ -1,6 +1,7 @@
 #include "pool/config/check_config.h"
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
 #include <map>

@@ -1,6 +1,8 @@
 // What can be done for those who wait: ask another shard, use a slot, close an idle backend of
 // another route.
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 
 #include "engine/base/check.h"
 #include "engine/base/text.h"

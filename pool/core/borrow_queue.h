@@ -5,6 +5,8 @@
 // by its own will.
 #pragma once
 
+#include <cstdint>
+
 #include "engine/base/bytes.h"
 #include "engine/base/intrusive_list.h"
 #include "engine/timer_wheel.h"

@@ -1,6 +1,8 @@
 // Once a second: idle backends beyond what may stay, backends past their life, warm ones that are
 // missing, the server's facts when they are a minute old.
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 
 #include "pool/core/pool.h"
 

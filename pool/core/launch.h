@@ -1,6 +1,7 @@
 // How the pool opens, closes and moves backends: a seam, scripted in tests.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

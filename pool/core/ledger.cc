@@ -1,5 +1,6 @@
 // The budget of a target and who holds its slots. Only the steward changes the sum of all slices.
 #include <algorithm>
+#include <cstdint>
 
 #include "engine/base/check.h"
 #include "engine/base/text.h"

@@ -1,5 +1,7 @@
 // Backends and slots between shards: asked for by message, offered to needs on the board.
 #include <algorithm>
+#include <cstdint>
+#include <memory>
 
 #include "engine/base/check.h"
 #include "pool/core/pool.h"

@@ -1,6 +1,8 @@
 #include "pool/core/pool.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 
 #include "engine/base/check.h"
 #include "engine/base/text.h"

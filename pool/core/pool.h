@@ -13,6 +13,8 @@
 // shards. ledger.cc: the budget. janitor.cc: idle backends and their age.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

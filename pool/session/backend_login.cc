@@ -1,4 +1,9 @@
 // A backend's way to ready: connect, log in, learn the server's limits, run init_query.
+#include <cerrno>
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include "engine/address.h"
 #include "engine/base/check.h"
 #include "engine/base/text.h"

@@ -13,6 +13,7 @@
 // Whoever ends it, the pool hears once: returned, lost, detached or closed.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 

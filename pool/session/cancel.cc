@@ -1,5 +1,7 @@
 #include "pool/session/cancel.h"
 
+#include <cstdint>
+
 #include "engine/base/check.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/client_session.h"

@@ -6,6 +6,7 @@
 // of its own; the backend is not lent on before the server has closed it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "engine/connector.h"

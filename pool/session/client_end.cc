@@ -1,4 +1,8 @@
 // The ends of a client: its own, its backend's, cancel, time, shutdown.
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
 #include "engine/base/check.h"
 #include "engine/base/text.h"
 #include "pool/session/backend_session.h"

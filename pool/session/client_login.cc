@@ -1,4 +1,8 @@
 // The part of a client's life before its first request: proof, placement, greeting.
+#include <cstdint>
+#include <memory>
+#include <string>
+
 #include "engine/base/check.h"
 #include "engine/socket.h"
 #include "pool/core/placement.h"
@@ -65,8 +69,8 @@ void ClientSession::ContinueLogin(engine::Slice bytes) {
 // The answer to a wrong password may have to wait; true if it does.
 bool ClientSession::DelayFailure(const std::string& answer) {
   const engine::Nanos now = services_.shard.now();
-  const engine::Nanos delay =
-      services_.login_delays.OnFailure(engine::PeerHost(stream_.fd()), login_->identity().user, now);
+  const engine::Nanos delay = services_.login_delays.OnFailure(engine::PeerHost(stream_.fd()),
+                                                               login_->identity().user, now);
   if (delay == 0) return false;
   delayed_answer_ = answer;
   held_.Clear();

@@ -3,6 +3,7 @@
 #include "pool/session/client_session.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "engine/base/check.h"
 #include "pool/session/backend_session.h"

@@ -13,6 +13,7 @@
 // A client that has closed in good order is served to the end of what it asked for.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -44,7 +45,8 @@ class ClientSession final : public Waiter,
   ClientSession(SessionServices& services, uint32_t endpoint);
   ~ClientSession() override;
 
-  // `refusal`: not empty if it is one too many; it is told so when it has named itself, as a driver expects.
+  // `refusal`: not empty if it is one too many; it is told so when it has named itself, as a driver
+  // expects.
   void Accept(int fd, bool local, std::string refusal);
   void Place(PlacedClient& placed);
 
@@ -64,8 +66,8 @@ class ClientSession final : public Waiter,
   void Cancel(uint32_t secret);
   void CheckUnfinished(engine::Nanos now);  // once a second while linked
   void Unclog();
-  void Drain();                             // shutdown: goes as soon as nothing is under way
-  void Kill(const Refusal& refusal);        // a fatal error, then close
+  void Drain();                       // shutdown: goes as soon as nothing is under way
+  void Kill(const Refusal& refusal);  // a fatal error, then close
   void Describe(std::string& out) const;
 
   // Waiter

@@ -1,5 +1,6 @@
-// Failed logins answer later and later, per address and user: guessing passwords is slow. Others from the same address, and
-// the same user with the right password, are never held up. Bounded memory; single shard.
+// Failed logins answer later and later, per address and user: guessing passwords is slow. Others
+// from the same address, and the same user with the right password, are never held up. Bounded
+// memory; single shard.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ class LoginDelays {
   static constexpr engine::Nanos kForgottenAfter = 60 * engine::kSecond;
   static constexpr size_t kEntriesMax = 4096;
 
-  // A login has failed: how long its answer is to wait. Nothing for the first, then 50 ms, doubling up to 2 s.
+  // A login has failed: how long its answer is to wait. Nothing for the first, then 50 ms, doubling
+  // up to 2 s.
   engine::Nanos OnFailure(std::string_view address, std::string_view user, engine::Nanos now);
   void OnSuccess(std::string_view address, std::string_view user);
   size_t size() const { return entries_.size(); }

@@ -2,6 +2,8 @@
 // up.
 #pragma once
 
+#include <cstdint>
+
 #include "pool/session/services.h"
 #include "protocol/dialect.h"
 

@@ -1,5 +1,8 @@
 #include "pool/session/session_log.h"
 
+#include <cstdint>
+#include <string>
+
 #include "engine/base/log.h"
 #include "engine/base/text.h"
 #include "pool/session/backend_session.h"

@@ -1,6 +1,7 @@
 // The log lines of sessions, in the form that operators of the managed proxy search for.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "pool/core/launch.h"

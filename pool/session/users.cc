@@ -1,5 +1,8 @@
 #include "pool/session/users.h"
 
+#include <cstdint>
+#include <utility>
+
 #include "engine/address.h"
 #include "engine/base/check.h"
 #include "engine/base/text.h"

@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <stringprep.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <vector>

@@ -1,6 +1,7 @@
 #include "protocol/postgres/client_login.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 #include <vector>
 

@@ -9,6 +9,7 @@
 // Authentication".)
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 

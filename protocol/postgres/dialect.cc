@@ -1,5 +1,9 @@
 #include "protocol/postgres/dialect.h"
 
+#include <cstdint>
+#include <memory>
+#include <string>
+
 #include "protocol/postgres/client_login.h"
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"

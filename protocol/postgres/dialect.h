@@ -1,6 +1,10 @@
 // PostgreSQL as pool/ sees it.
 #pragma once
 
+#include <cstdint>
+#include <memory>
+#include <string>
+
 #include "engine/base/prng.h"
 #include "protocol/dialect.h"
 #include "protocol/postgres/requests.h"

@@ -1,5 +1,8 @@
 #include "protocol/postgres/encode.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "protocol/postgres/format.h"
 #include "protocol/wire/writer.h"
 

@@ -1,4 +1,6 @@
 // The ends of an exchange: the server is gone, the client is gone; and statements of weir's own.
+#include <cstdint>
+
 #include "engine/base/check.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/own_messages.h"

@@ -1,5 +1,11 @@
 // Prepared statements in the client's half: names, preparing ahead, the unnamed statement, what is
 // undone.
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
 #include "engine/base/check.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/request_cursor.h"

@@ -1,6 +1,7 @@
 #include "protocol/postgres/server_login.h"
 
 #include <charconv>
+#include <cstdint>
 #include <utility>
 
 #include "engine/base/check.h"

@@ -7,6 +7,7 @@
 // a wrong signature are failed logins. (PostgreSQL protocol 3.0, "Start-up"; RFC 5802.)
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 

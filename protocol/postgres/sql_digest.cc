@@ -1,4 +1,6 @@
 // Digests of statements for the log, and the name in a DEALLOCATE.
+#include <string>
+
 #include "protocol/postgres/sql_scan.h"
 
 namespace weir::postgres {

@@ -1,5 +1,8 @@
 #include "engine/address.h"
 
+#include <string>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 namespace weir::engine {

@@ -1,6 +1,7 @@
 // The containers that everything else stands on.
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -7,6 +7,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "pool/config/describe.h"
 #include "pool/config/option_table.h"

@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "pool/core/board.h"
+
+#include <atomic>
+#include <cstdint>
 #include "pool/core/budget.h"
 #include "pool/core/placement.h"
 #include "pool/core/routes.h"

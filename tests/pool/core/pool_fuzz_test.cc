@@ -5,6 +5,11 @@
 
 #include "tests/pool/core/scripted.h"
 
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
 namespace weir::pool {
 namespace {
 

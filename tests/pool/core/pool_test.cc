@@ -1,6 +1,11 @@
 // The pool on one and two shards, step by step.
 #include "pool/core/pool.h"
 
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "tests/pool/core/scripted.h"

@@ -1,5 +1,8 @@
 #include "pool/metrics/metrics.h"
 
+#include <string>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "pool/metrics/statistics.h"

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/text.h"
+
+#include <string>
 #include "pool/session/cancel.h"
 #include "pool/session/login_delays.h"
 #include "pool/session/startup_parameters.h"

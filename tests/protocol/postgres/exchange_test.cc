@@ -2,8 +2,11 @@
 // every split.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "protocol/postgres/replies.h"

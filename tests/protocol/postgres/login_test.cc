@@ -2,6 +2,11 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/text.h"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
 #include "protocol/postgres/client_login.h"
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/server_login.h"
