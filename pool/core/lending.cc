@@ -70,8 +70,13 @@ void Pool::Publish(TargetId id, bool refusing) {
   const BoardState state = StateForBoard(id);
   const BoardState& old = target.published;
   if (shared_.shards == 1) return;
+  // Wants that others have claimed and that are still there: their grants were used by somebody
+  // else.
+  const uint32_t on_board = board(id).lines[host_.shard_id()].wanted();
+  const bool lost = state.wanted > on_board && host_.Now() - target.published_at > kClaimLasts;
+  // What a refusal is based on must stand on the board, so that any plenty after it is a change.
   const bool changed =
-      (state.wanted == 0) != (old.wanted == 0) || state.wanted > old.wanted ||
+      refusing || lost || (state.wanted == 0) != (old.wanted == 0) || state.wanted > old.wanted ||
       state.oldest_since != old.oldest_since || state.oldest_route != old.oldest_route ||
       (state.idle == 0) != (old.idle == 0) || state.free != old.free || state.slice != old.slice;
   if (!changed) return;
