@@ -48,6 +48,7 @@ bool Allowed(BackendPhase from, BackendPhase to) {
 }  // namespace
 
 void BackendSession::Move(BackendPhase to) {
+  services_.trace->Record("backend becomes", process_id(), static_cast<uint64_t>(to));
   CHECK(Allowed(phase_, to));
   phase_ = to;
   CHECK(client_ == nullptr || phase_ == BackendPhase::kReady);
@@ -56,6 +57,7 @@ void BackendSession::Move(BackendPhase to) {
 void BackendSession::Join(ClientSession& client, protocol::Requests& requests) {
   CHECK(client_ == nullptr && phase_ == BackendPhase::kReady && replies_->quiet());
   client_ = &client;
+  services_.trace->Record("backend joins client", process_id(), client.number());
   replies_->Join(requests);
 }
 

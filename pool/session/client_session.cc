@@ -45,6 +45,8 @@ bool Allowed(ClientState from, ClientState to) {
 }  // namespace
 
 void ClientSession::Move(ClientState to) {
+  services_.trace->Record("client becomes", services_.clients.HandleOf(*this).seat,
+                          static_cast<uint64_t>(to));
   CHECK(Allowed(state_, to));
   state_ = to;
   CHECK((state_ == ClientState::kLinked) == (backend_ != nullptr));

@@ -7,6 +7,7 @@
 #include "engine/base/log.h"
 #include "engine/base/slab.h"
 #include "engine/shard.h"
+#include "engine/trace.h"
 #include "pool/config/config.h"
 #include "pool/core/pool.h"
 #include "pool/metrics/metrics.h"
@@ -55,7 +56,8 @@ struct SessionServices {
   engine::Slab<ClientSession>& clients;
   engine::Slab<BackendSession>& backends;
   engine::Slab<CancelSender>& cancels;
-  uint64_t client_serials = 0;  // last one given; the shard's number in the upper bits
+  uint64_t client_serials = 0;     // last one given; the shard's number in the upper bits
+  engine::Trace* trace = nullptr;  // the shard's last transitions, for a crash
   bool draining = false;
   LoginDelays login_delays;
   // Lines that peers can cause.
