@@ -9,28 +9,22 @@
 namespace weir::postgres {
 namespace {
 
-// Words that a parenthesis follows without being called: keywords, and types with a length.
+// Words that can never be the name of a function without quotes: reserved words, and those that
+// name types or constructs ("SQL Key Words": reserved, and "cannot be function or type").
 constexpr std::string_view kNotCalled[] = {
-    "all",        "and",       "any",          "array",       "as",       "asc",
-    "bernoulli",  "between",   "bit",          "by",          "case",     "cast",
-    "char",       "character", "check",        "collate",     "conflict", "constraint",
-    "copy",       "cross",     "cube",         "cycle",       "dec",      "decimal",
-    "default",    "desc",      "distinct",     "do",          "else",     "end",
-    "except",     "exclude",   "exists",       "explain",     "fetch",    "filter",
-    "float",      "for",       "foreign",      "from",        "full",     "generated",
-    "group",      "groups",    "having",       "ilike",       "in",       "include",
-    "inner",      "insert",    "intersect",    "interval",    "into",     "is",
-    "isnull",     "join",      "key",          "language",    "lateral",  "left",
-    "like",       "limit",     "materialized", "national",    "natural",  "nchar",
-    "not",        "notnull",   "null",         "numeric",     "offset",   "on",
-    "only",       "options",   "or",           "order",       "outer",    "over",
-    "overlaps",   "partition", "precision",    "primary",     "range",    "recursive",
-    "references", "returning", "returns",      "right",       "rollup",   "row",
-    "rows",       "select",    "set",          "sets",        "similar",  "some",
-    "symmetric",  "system",    "table",        "tablesample", "then",     "time",
-    "timestamp",  "to",        "union",        "unique",      "update",   "using",
-    "values",     "varbit",    "varchar",      "varying",     "when",     "where",
-    "window",     "with",      "within",       "without"};
+    "all",       "analyse",    "analyze",  "and",        "any",     "array",      "as",
+    "asc",       "asymmetric", "between",  "bit",        "both",    "case",       "cast",
+    "char",      "character",  "check",    "collate",    "column",  "constraint", "create",
+    "dec",       "decimal",    "default",  "deferrable", "desc",    "distinct",   "do",
+    "else",      "end",        "except",   "false",      "fetch",   "float",      "for",
+    "foreign",   "from",       "grant",    "group",      "having",  "in",         "initially",
+    "intersect", "interval",   "into",     "lateral",    "leading", "limit",      "national",
+    "nchar",     "not",        "null",     "numeric",    "offset",  "on",         "only",
+    "or",        "order",      "placing",  "precision",  "primary", "references", "returning",
+    "row",       "select",     "some",     "symmetric",  "table",   "then",       "time",
+    "timestamp", "to",         "trailing", "true",       "union",   "unique",     "user",
+    "using",     "values",     "varchar",  "variadic",   "when",    "where",      "window",
+    "with"};
 static_assert(std::is_sorted(std::begin(kNotCalled), std::end(kNotCalled)));
 
 // Statements that change nothing in the session, whatever follows the leading word.
@@ -80,6 +74,7 @@ void SqlScanner::EndStatement() {
   words_ = tokens_ = 0;
   depth_ = 0;
   with_ = 0;
+  last_open_ = false;
   explain_ = name_list_ = call_checks_ = into_ = atomic_ = after_begin_ = from_ = false;
   last_word_ = qualified_ = dot_ = false;
   before_ = last_is_ = Before::kNothing;
@@ -87,6 +82,11 @@ void SqlScanner::EndStatement() {
 }
 
 void SqlScanner::OnToken(const Token& token) {
+  TakeToken(token);
+  last_open_ = token.kind == Token::Kind::kSymbol && token.symbol == '(';
+}
+
+void SqlScanner::TakeToken(const Token& token) {
   if (set_config_depth_ > 0) OnSetConfigToken(token);
   if (token.kind == Token::Kind::kWord) {
     OnWord(token);
@@ -141,6 +141,8 @@ void SqlScanner::OnWord(const Token& token) {
   } else {
     ++words_;
     if (keyword) OnQueryWord(word);
+    // OPERATOR(schema.+): what follows the parenthesis is an operand.
+    if (keyword && word == "operator" && call_checks_) Pin(PinReason::kFunction);
     // Whatever it is used for, the temporary schema is the session's.
     if (word.size() >= 7 && word.substr(0, 7) == "pg_temp") Pin(PinReason::kTemporaryObject);
   }
@@ -297,7 +299,9 @@ void SqlScanner::OnLeadingWord(std::string_view word) {
                      (verdict_.flags & Verdict::kWritesSequence) != 0;
         if (!name_list_) verdict_.flags |= Verdict::kDdl;
       } else if (word == "with") {
-        with_ |= here;
+        // Only where a query begins: WITH ORDINALITY, WITH TIME ZONE and the like are something
+        // else.
+        if (last_open_ || (explain_ && words_ == 2)) with_ |= here;
       } else if (word == "hold" && first == "declare") {
         if (last() == "with") Pin(PinReason::kHoldCursor);
       }
@@ -341,6 +345,28 @@ void SqlScanner::OnOpen() {
   ++tokens_;
 }
 
+// A word that may also name a function, in the one place where a parenthesis behind it means
+// something else.
+bool SqlScanner::IsConstruct(std::string_view name) const {
+  const bool behind_word = before_ == Before::kWord;
+  const std::string_view word = behind_word ? before() : std::string_view();
+  // Behind an operand: a value, or a word that is not reserved.
+  const bool behind_operand = before_ == Before::kValue || (behind_word && !In(kNotCalled, word));
+  if (name == "by") return word == "group" || word == "order" || word == "partition";
+  if (name == "filter" || name == "over") return before_ == Before::kValue;
+  if (name == "join" || name == "like" || name == "ilike") return behind_operand;
+  if (name == "set") return behind_operand && std::string_view(first_, first_length_) != "select";
+  if (name == "conflict") return word == "on";
+  if (name == "sets") return word == "grouping";
+  if (name == "rollup" || name == "cube") return word == "by";
+  if (name == "system" || name == "bernoulli") return word == "tablesample";
+  if (name == "materialized") return word == "as" || word == "not";
+  if (name == "first" || name == "next") return word == "fetch";
+  if (name == "zone") return word == "time";
+  if (name == "explain") return words_ == 1;
+  return false;
+}
+
 // A name, then a parenthesis: a call, unless it is a column list.
 void SqlScanner::OnCall() {
   const std::string_view name = last();
@@ -348,13 +374,12 @@ void SqlScanner::OnCall() {
     name_list_ = false;
     return;
   }
-  if (!last_quoted_ && !qualified_ && In(kNotCalled, name)) return;
+  if (!last_quoted_ && !qualified_ && (In(kNotCalled, name) || IsConstruct(name))) return;
   const uint64_t here = uint64_t{1} << std::min(depth_, kDepthMax);
-  // The columns of a WITH query, or of an alias behind a value.
-  const bool behind_value =
-      before_ == Before::kValue ||
-      (before_ == Before::kWord && (before() == "as" || !In(kNotCalled, before())));
-  if (!qualified_ && ((with_ & here) != 0 || behind_value)) return;
+  // The columns of a WITH query, or of an alias. An alias without AS cannot be told from a call
+  // with certainty: it is taken for one, which can only pin too much.
+  const bool alias = before_ == Before::kWord && before() == "as";
+  if (!qualified_ && ((with_ & here) != 0 || alias)) return;
   const bool built_in =
       !qualified_ || std::string_view(qualifier_, qualifier_length_) == "pg_catalog";
   const FunctionFamily family = built_in ? FamilyOf(name) : FunctionFamily::kUnknown;

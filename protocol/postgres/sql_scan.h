@@ -64,6 +64,8 @@ class SqlScanner {
   void OnQueryWord(std::string_view word);
   void OnOpen();
   void OnCall();
+  bool IsConstruct(std::string_view name) const;
+  void TakeToken(const Token& token);
   void OnClose();
   void OnSetConfigToken(const Token& token);
   void Pin(PinReason reason);
@@ -76,7 +78,8 @@ class SqlScanner {
   char first_[16];  // the leading word
   size_t first_length_ = 0;
   int depth_ = 0;
-  uint64_t with_ = 0;  // a bit for each depth at which a WITH list is being read
+  uint64_t with_ = 0;       // a bit for each depth at which a WITH list is being read
+  bool last_open_ = false;  // the last token is an opening parenthesis
   bool explain_ = false;
   bool reads_only_ = false;
   bool name_list_ = false;  // a column list may follow the next name
