@@ -61,12 +61,16 @@ void BackendSession::Join(ClientSession& client, protocol::Requests& requests) {
   replies_->Join(requests);
 }
 
-void BackendSession::Part() {
+void BackendSession::Part(bool discard) {
   CHECK(client_ != nullptr && replies_->quiet());
   CHECK(replies_->transaction_status() == TransactionStatus::kIdle && !pinned);
   client_ = nullptr;
   replies_->Part();
   if (!stream_.receiving()) stream_.ResumeReceiving();
+  if (discard) {
+    services_.pool.Discard(*this);
+    return;
+  }
   if (cancels_ > 0) {
     Move(BackendPhase::kCancelling);
     services_.shard.timers().Arm(timer_, services_.shard.now() + kCleanTimeout);

@@ -64,8 +64,8 @@ class BackendSession final : public Backend,
 
   // From the client it is joined with.
   void Join(ClientSession& client, protocol::Requests& requests);
-  void Part();      // clean: back to the pool
-  void PartLost();  // the connection is gone or will be
+  void Part(bool discard);  // clean: back to the pool, or closed
+  void PartLost();          // the connection is gone or will be
   void Abandon(bool mid_message, bool pinned, bool reset);
   void Fail(std::string_view reason);  // after PartLost: cannot be used any more
   void SendCancel();

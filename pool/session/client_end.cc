@@ -129,7 +129,7 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
   const bool open = replies.FailOwed(engine::AsBytes(error), *this);
   requests_->OnBackendLost(open);
   if (!had_requests && in_transaction) requests_->Refuse(engine::AsBytes(error));
-  awaiting_ready_ = keeps_link_ = false;
+  awaiting_ready_ = keeps_link_ = reset_backend_ = false;
   requests_->ClearMarks();
   backend_ = nullptr;
   Move(ClientState::kIdle);

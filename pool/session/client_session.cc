@@ -3,6 +3,7 @@
 #include "pool/session/client_session.h"
 
 #include <algorithm>
+#include <utility>
 #include <cstdint>
 
 #include "engine/base/check.h"
@@ -316,6 +317,9 @@ void ClientSession::CheckPin() {
     if (marks.writes_sequence && backend_->SequencesAreRead()) keeps_link_ = true;
     if (backend_->replies().sequence_owner() == serial_) preferred = backend_->number;
   }
+  // A reset has undone init_query: this backend is not what the next client expects.
+  reset_backend_ =
+      reset_backend_ || (marks.resets && !services_.config->connection_pool.init_query.empty());
   requests_->ClearMarks();
 }
 
@@ -324,7 +328,7 @@ void ClientSession::Unlink() {
   backend_ = nullptr;
   Move(ClientState::kIdle);
   need_ = 1;
-  backend.Part();
+  backend.Part(std::exchange(reset_backend_, false));
   if (!stream_.receiving() && stream_.open()) stream_.ResumeReceiving();
 }
 

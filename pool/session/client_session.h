@@ -128,6 +128,7 @@ class ClientSession final : public Waiter,
   bool end_of_stream_ = false;      // it has closed its sending side, or said Terminate
   bool awaiting_ready_ = false;     // held bytes go on when the backend has answered
   bool server_error_next_ = false;  // its backend died while it was idle in a transaction
+  bool reset_backend_ = false;      // the transaction has undone init_query
   bool keeps_link_ = false;         // a sequence value stays readable until its next transaction
   engine::Stream stream_;
   engine::HeldBytes held_;

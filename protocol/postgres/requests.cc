@@ -286,6 +286,7 @@ void PostgresRequests::MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t fla
     marks_.digest = Digest(text, cursor.backend->lex_mode());
     marks_.statement = std::string(text.substr(0, kStatementLogged));
   }
+  if ((flags & Verdict::kResets) != 0) marks_.resets = true;
   if ((flags & (Verdict::kReadsSequence | Verdict::kWritesSequence)) == 0) return;
   if ((flags & Verdict::kReadsSequence) != 0) {
     marks_.reads_sequence = true;
@@ -309,7 +310,7 @@ void PostgresRequests::DiscardSequences(Cursor& cursor) {
 
 void PostgresRequests::ClearMarks() {
   if (marks_.pin_reason != 0) marks_ = {};
-  marks_.reads_sequence = marks_.writes_sequence = false;
+  marks_.reads_sequence = marks_.writes_sequence = marks_.resets = false;
 }
 
 void PostgresRequests::Trim() {

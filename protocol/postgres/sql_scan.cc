@@ -205,6 +205,7 @@ void SqlScanner::BeginStatement(std::string_view word) {
   } else if (word != "prepare" && !In(kHarmlessStatements, word)) {
     Pin(PinReason::kUnknownStatement);
   }
+  if (word == "reset") verdict_.flags |= Verdict::kResets;
   if (word == "reindex" || word == "refresh" || word == "import" || word == "reassign")
     verdict_.flags |= Verdict::kDdl;
 }
@@ -273,7 +274,9 @@ void SqlScanner::OnQueryWord(std::string_view word) {
       verdict_.flags |= Verdict::kDeallocate;
     }
   } else if (first == "discard") {
-    if (word == "all") verdict_.flags |= Verdict::kDropsStatements | Verdict::kDropsSequences;
+    if (word == "all") {
+      verdict_.flags |= Verdict::kDropsStatements | Verdict::kDropsSequences | Verdict::kResets;
+    }
     if (word == "sequences") verdict_.flags |= Verdict::kDropsSequences;
   }
 }

@@ -237,6 +237,10 @@ def test_init_query(start_weir):
     with weir.connect() as connection:
         assert connection.execute("show work_mem").fetchone() == ("7MB",)
         assert connection.execute("show search_path").fetchone() == ("pg_catalog",)
+        # A reset undoes it on that backend, which nobody gets after that.
+        for reset in ("reset all", "discard all", "reset work_mem"):
+            connection.execute(reset)
+            assert connection.execute("show work_mem").fetchone() == ("7MB",)
 
 
 def test_idle_clients_hold_no_backend(weir, postgres):

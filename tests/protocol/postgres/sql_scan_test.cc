@@ -53,7 +53,7 @@ const Case kCases[] = {
     {"SET LOCAL standard_conforming_strings = off", kUnreadable},
     {"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", kNone},
     {"SET CONSTRAINTS ALL DEFERRED", kNone},
-    {"RESET ALL", kNone},
+    {"RESET ALL", kNone, Verdict::kResets},
     {"SELECT set_config('search_path', 'x', false)", kSettings},
     {"SELECT set_config('search_path', 'x', true)", kNone},
     {"SELECT pg_catalog.set_config('search_path', '', true)", kNone},
@@ -139,7 +139,7 @@ const Case kCases[] = {
     {"EXPLAIN ANALYZE INSERT INTO t(a) VALUES (1)", kNone, kWrites},
     {"DEALLOCATE p", kNone, Verdict::kDeallocate},
     {"DEALLOCATE ALL", kNone, Verdict::kDropsStatements},
-    {"DISCARD ALL", kNone, Verdict::kDropsStatements | Verdict::kDropsSequences},
+    {"DISCARD ALL", kNone, Verdict::kDropsStatements | Verdict::kDropsSequences | Verdict::kResets},
     {"DISCARD SEQUENCES", kNone, Verdict::kDropsSequences},
     {"DECLARE c CURSOR FOR SELECT 1", kNone},
     {"DECLARE c CURSOR WITH HOLD FOR SELECT 1", kHoldCursor},
@@ -179,7 +179,7 @@ const Case kCases[] = {
     {"select version()", kNone, kReads},
     {"SELECT current_schema(), pg_backend_pid()", kNone, kReads},
     {"SELECT t.oid, typarray FROM pg_type t WHERE typname = ANY($1) ORDER BY t.oid", kNone, kReads},
-    {"SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", kNone},
+    {"SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", kNone, Verdict::kResets},
 };
 
 void ExpectSame(const Case& each, const Verdict& verdict, const std::string& how) {
