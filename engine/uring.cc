@@ -71,10 +71,12 @@ absl::StatusOr<UringMask> UringMask::Parse(std::string_view names) {
       mask.tiny_rings = true;
     } else if (name == "flood") {
       mask.flood = true;
+    } else if (name == "burst") {
+      mask.burst = true;
     } else {
       return absl::InvalidArgumentError(
           Cat("WEIR_MASK: \"", name,
-              "\" is none of no_fast_wake, one_shot_receive, tiny_rings, flood"));
+              "\" is none of no_fast_wake, one_shot_receive, tiny_rings, flood, burst"));
     }
   }
   return mask;
@@ -144,6 +146,7 @@ absl::Status Uring::SetUp(const Options& options, int event_fd) {
     }
   }
   if (mask_.flood) batch_max_ = 8;
+  if (mask_.burst) batch_max_ = kCompletions;
   batch_.reserve(batch_max_);
   fast_wake_ = !mask_.no_fast_wake && KernelAtLeast(6, 11);
   event_fd_ = event_fd;
@@ -272,6 +275,7 @@ void Uring::Wake(uint32_t shard) {
 void Uring::Tick(Nanos deadline, bool may_sleep) {
   for (BufferRing& buffers : buffers_) buffers.Publish();
   Enter(deadline, may_sleep && !leftover_);
+  if (mask_.burst) Collect();
   now_ = MonotonicNow();
   vectors_used_ = 0;
   Harvest();
@@ -291,6 +295,14 @@ void Uring::Enter(Nanos deadline, bool may_sleep) {
   const Nanos left = deadline - now;
   __kernel_timespec timeout{left / kSecond, left % kSecond};
   io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+}
+
+// Until the kernel has no more, or its queue is full.
+void Uring::Collect() {
+  for (unsigned ready = 0; io_uring_cq_ready(&ring_) > ready && ready < kCompletions;) {
+    ready = io_uring_cq_ready(&ring_);
+    io_uring_get_events(&ring_);
+  }
 }
 
 void Uring::Harvest() {

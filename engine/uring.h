@@ -29,6 +29,7 @@ struct UringMask {
   bool one_shot_receive = false;  // a receive ends after every completion
   bool tiny_rings = false;        // 8 receive buffers a group
   bool flood = false;             // a tiny completion queue and batch: it overflows all the time
+  bool burst = false;             // up to 8,192 completions are collected before the first is handled
 
   // Names separated by commas; anything else is an error that lists the names.
   static absl::StatusOr<UringMask> Parse(std::string_view names);
@@ -85,6 +86,7 @@ class Uring final : public Io {
   io_uring_sqe* Begin(Operation& operation, uint8_t kind);
   void ArmEvent();
   void Enter(Nanos deadline, bool may_sleep);
+  void Collect();
   void Harvest();
 
   struct Event {

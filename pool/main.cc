@@ -270,6 +270,11 @@ class Program {
     }
     while (done.load(std::memory_order_acquire) < shards.count()) std::this_thread::yield();
     for (const std::string& line : StatisticsLines(statistics_, now)) Log(LogLevel::kInfo, line);
+    if (const uint64_t dropped = engine::DroppedLogLines(); dropped > dropped_told_) {
+      Log(LogLevel::kWarn, Cat("event=log_lines_dropped: ", dropped - dropped_told_,
+                               " lines were lost: the log's reader is too slow"));
+      dropped_told_ = dropped;
+    }
     statistics_ = std::move(now);
   }
 
@@ -281,6 +286,7 @@ class Program {
   std::unique_ptr<ProxyShared> shared_;
   std::vector<std::string> socket_files_;
   std::vector<ShardStatistics> statistics_;
+  uint64_t dropped_told_ = 0;  // log lines lost, as far as the log says so
 };
 
 }  // namespace

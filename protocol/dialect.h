@@ -270,6 +270,7 @@ class Dialect {
   virtual std::string_view RollbackStatement() = 0;
   virtual PinWords Pin(uint8_t reason) = 0;
   virtual uint8_t ReplicationPin() = 0;
+  virtual uint8_t SequencePin() = 0;
 };
 
 }  // namespace weir::protocol

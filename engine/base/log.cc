@@ -82,6 +82,10 @@ void StopLog() {
   loggers.pool.reset();
 }
 
+uint64_t DroppedLogLines() {
+  return Ours().pool == nullptr ? 0 : Ours().pool->overrun_counter();
+}
+
 void Log(LogLevel level, std::string_view line) {
   Loggers& loggers = Ours();
   if (loggers.asynchronous != nullptr) {

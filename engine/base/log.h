@@ -18,6 +18,8 @@ enum class LogLevel : uint8_t { kDebug, kInfo, kWarn, kError };
 // Before StartLog and after StopLog lines are written at once.
 void StartLog();
 void StopLog();
+// Lines that a full queue has cost so far.
+uint64_t DroppedLogLines();
 // "<ISO time> [WARN] line".
 void Log(LogLevel level, std::string_view line);
 

@@ -68,11 +68,16 @@ void ClientSession::Goodbye() {
 void ClientSession::AbandonBackend(bool reset) {
   BackendSession& backend = *backend_;
   const bool mid_message = requests_->mid_message();
-  if (pinned_) {
-    LogPinEnd(services_, *this, backend, pinned_at_, pin_reason_);
-  }
+  LogUnpinned();
   backend_ = nullptr;
   backend.Abandon(mid_message, pinned_, reset);
+}
+
+// It loses its backend. If it was its own, that is told.
+void ClientSession::LogUnpinned() {
+  if (!pinned_ && !keeps_link_) return;
+  const uint8_t reason = pinned_ ? pin_reason_ : services_.dialect.SequencePin();
+  LogPinEnd(services_, *this, *backend_, pinned_at_, reason);
 }
 
 void ClientSession::Close() {
@@ -116,7 +121,7 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
       server_error.empty()
           ? services_.dialect.EncodeError(fatal, kConnectionLost.sqlstate, kConnectionLost.text)
           : services_.dialect.ReencodeError(server_error, fatal);
-  if (pinned_) LogPinEnd(services_, *this, backend, pinned_at_, pin_reason_);
+  LogUnpinned();
   if (fatal) {
     if (replies.at_boundary()) stream_.Queue(engine::AsBytes(error));
     backend_ = nullptr;

@@ -304,18 +304,27 @@ void ClientSession::EndTransaction() {
 // After a transaction: has it left something behind that no other client may see?
 void ClientSession::CheckPin() {
   const protocol::SessionMarks& marks = requests_->marks();
-  keeps_link_ = false;
-  if (marks.pin_reason != 0 && !pinned_) {
+  const bool kept = std::exchange(keeps_link_, false);
+  if (pin_reason_ == 0) pin_reason_ = marks.pin_reason;
+  if (pin_reason_ != 0 && !pinned_) {
     pinned_ = true;
     pinned_at_ = services_.shard.now();
-    pin_reason_ = marks.pin_reason;
     backend_->set_pinned(true);
-    LogPin(services_, *this, *backend_, marks);
+    LogPin(services_, *this, *backend_, pin_reason_, marks);
   }
   if (marks.writes_sequence || marks.reads_sequence) {
     if (marks.reads_sequence) backend_->NoteSequenceRead();
     if (marks.writes_sequence && backend_->SequencesAreRead()) keeps_link_ = true;
     if (backend_->replies().sequence_owner() == serial_) preferred = backend_->number;
+  }
+  if (!pinned_ && kept != keeps_link_) {
+    const uint8_t reason = services_.dialect.SequencePin();
+    if (kept) {
+      LogPinEnd(services_, *this, *backend_, pinned_at_, reason);
+    } else {
+      pinned_at_ = services_.shard.now();
+      LogPin(services_, *this, *backend_, reason, marks);
+    }
   }
   // A reset has undone init_query: this backend is not what the next client expects.
   reset_backend_ =

@@ -110,6 +110,7 @@ class ClientSession final : public Waiter,
   void Unlink();
   void AbandonBackend(bool reset);
   void CheckPin();
+  void LogUnpinned();
   void RefuseRequest(std::string_view sqlstate, std::string_view text);
   void Goodbye();  // nothing more will be asked
   void Close();
@@ -139,7 +140,7 @@ class ClientSession final : public Waiter,
   uint64_t taken_bytes_ = 0;
   uint64_t unfinished_bytes_ = 0;
   engine::Nanos pinned_at_ = 0;
-  uint8_t pin_reason_ = 0;
+  uint8_t pin_reason_ = 0;  // why it is pinned, or will be at its first transaction's end
 
   std::unique_ptr<protocol::ClientLogin> login_;  // until logged in
   std::string user_;

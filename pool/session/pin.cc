@@ -22,17 +22,17 @@ std::string Head(SessionServices& services, const ClientSession& client) {
 }  // namespace
 
 void LogPin(SessionServices& services, const ClientSession& client, const BackendSession& backend,
-            const protocol::SessionMarks& marks) {
+            uint8_t reason, const protocol::SessionMarks& marks) {
   services.metrics.Add(Counter::kSessionsPinned);
   uint64_t left_out = 0;
   if (!services.pin_log.Allow(services.shard.now(), left_out)) return;
-  const protocol::PinWords words = services.dialect.Pin(marks.pin_reason);
+  const protocol::PinWords words = services.dialect.Pin(reason);
   std::string line = Head(services, client);
   engine::Append(line, "was pinned to the database connection [dbConnection=", backend.process_id(),
                  "] until ", words.ends_by,
-                 ". The proxy can't reuse this connection until then. Reason: ", words.reason,
-                 " Digest: \"", marks.digest, "\".");
-  if (services.config->proxy.debug_logging)
+                 ". The proxy can't reuse this connection until then. Reason: ", words.reason);
+  if (!marks.digest.empty()) engine::Append(line, " Digest: \"", marks.digest, "\".");
+  if (services.config->proxy.debug_logging && !marks.statement.empty())
     engine::Append(line, " Statement: \"", marks.statement, "\".");
   if (left_out > 0) engine::Append(line, " (", left_out, " such lines left out)");
   engine::Log(engine::LogLevel::kWarn, line);

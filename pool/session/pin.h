@@ -9,8 +9,9 @@
 
 namespace weir::pool {
 
+// `reason`: of the dialect's; `marks` may name the statement.
 void LogPin(SessionServices& services, const ClientSession& client, const BackendSession& backend,
-            const protocol::SessionMarks& marks);
+            uint8_t reason, const protocol::SessionMarks& marks);
 void LogPinEnd(SessionServices& services, const ClientSession& client,
                const BackendSession& backend, engine::Nanos pinned_at, uint8_t reason);
 

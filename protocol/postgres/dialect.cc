@@ -84,5 +84,6 @@ protocol::PinWords PostgresDialect::Pin(uint8_t reason) {
 }
 
 uint8_t PostgresDialect::ReplicationPin() { return static_cast<uint8_t>(PinReason::kReplication); }
+uint8_t PostgresDialect::SequencePin() { return static_cast<uint8_t>(PinReason::kSequence); }
 
 }  // namespace weir::postgres

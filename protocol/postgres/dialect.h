@@ -32,6 +32,7 @@ class PostgresDialect final : public protocol::Dialect {
   std::string_view RollbackStatement() override { return "ROLLBACK"; }
   protocol::PinWords Pin(uint8_t reason) override;
   uint8_t ReplicationPin() override;
+  uint8_t SequencePin() override;
 
  private:
   RequestsContext context_;

@@ -315,6 +315,60 @@ def test_an_endless_pipeliner_holds_nobody_up(start_weir):
         each.join()
 
 
+def test_what_is_pipelined_behind_a_commit_waits_while_others_do(start_weir):
+    weir = start_weir(pool=ONE, engine="shards = 1")
+    wire = Wire(weir.port)
+    wire.login()
+    wire.send(query("begin"))
+    wire.ready()
+    other = Wire(weir.port)
+    other.login()
+    other.send(query("select 'served'"))
+    weir.signal(signal.SIGUSR1)
+    weir.wait_for_log("event=describe .* waiting=1")
+    count = 200
+    wire.send(query("commit") + query("select pg_sleep(0.02)") * count)
+    assert any(b"served" in body for _, body in other.ready())
+    # Had all gone at once to the only backend, they would all have been answered by now.
+    wire.send(query("select 'last'"))
+    answers = 0
+    wire.socket.setblocking(False)
+    try:
+        while data := wire.socket.recv(1 << 20):
+            answers += data.count(b"SELECT 1")
+    except BlockingIOError:
+        pass
+    assert answers < count / 2, f"{answers} answers came before the other client's"
+    wire.reset()
+    other.close()
+
+
+def test_two_thousand_wait_for_one_backend_behind_stalled_readers(start_weir):
+    """With 8 receive buffers a group: back-pressure, never an error, and everyone gets its own row."""
+    weir = start_weir(pool="max_connections_percent = 3\nconnection_borrow_timeout = 60", engine="shards = 1",
+                      mask="tiny_rings", proxy="client_write_timeout = 1", auth='client_password_auth_type = "TRUST"')
+    stalled = []
+    for _ in range(8):
+        wire = Wire(weir.port)
+        wire.login()
+        stalled.append(wire)
+    clients = []
+    for number in range(2000):
+        wire = Wire(weir.port, timeout=60)
+        wire.login()
+        clients.append(wire)
+    for wire in stalled:
+        wire.send(query("select repeat('x', 1000) from generate_series(1, 20000)"))
+    for number, wire in enumerate(clients):
+        wire.send(query(f"select 'row of {number}', '{'y' * (number % 50) * 100}'"))
+    for number, wire in enumerate(clients):
+        rows = [body for kind, body in wire.ready() if kind == b"D"]
+        assert len(rows) == 1 and f"row of {number}".encode() in rows[0], (number, rows)
+        wire.close()
+    for wire in stalled:
+        wire.close()
+
+
 def test_a_byte_by_byte_uploader_holds_nobody_up(start_weir):
     weir = start_weir(pool=ONE)
     wire = Wire(weir.port)

@@ -33,7 +33,7 @@ def pgbench_tables(postgres):
     run("pgbench", postgres.port, "-i", "-q", "-s", "1", "postgres")
 
 
-@pytest.mark.parametrize("mask", ["", "no_fast_wake", "one_shot_receive", "tiny_rings", "flood"])
+@pytest.mark.parametrize("mask", ["", "no_fast_wake", "one_shot_receive", "tiny_rings", "flood", "burst"])
 @pytest.mark.parametrize("mode", ["simple", "extended", "prepared"])
 def test_pgbench(start_weir, pgbench_tables, mode, mask):
     weir = start_weir(pool=BACKENDS, mask=mask)

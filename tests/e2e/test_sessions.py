@@ -65,6 +65,19 @@ def test_sequence_values_are_never_anothers(start_weir):
     assert not weir.find("was pinned")
 
 
+def test_where_sequences_are_read_a_write_keeps_the_backend_until_the_next_transaction(start_weir):
+    weir = start_weir(pool=ONE)
+    with weir.connect() as one, weir.connect() as two:
+        one.execute("select nextval('numbers')")
+        one.execute("select currval('numbers')")
+        mine = one.execute("select nextval('numbers')").fetchone()
+        weir.wait_for_log("was pinned .* until the client's next transaction ends.* Reason: A sequence value")
+        assert not weir.find("released the database connection")
+        assert one.execute("select lastval()").fetchone() == mine
+        weir.wait_for_log("released the database connection .* Reason: A sequence value")
+        assert two.execute("select 1").fetchone() == (1,)
+
+
 def test_what_a_gone_client_left_is_rolled_back(start_weir, postgres):
     weir = start_weir(pool=ONE)
     for how in ("close", "reset"):

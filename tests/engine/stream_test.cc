@@ -93,7 +93,7 @@ class StreamTest : public testing::TestWithParam<const char*> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Masks, StreamTest,
-                         testing::Values("", "one_shot_receive", "tiny_rings", "flood"),
+                         testing::Values("", "one_shot_receive", "tiny_rings", "flood", "burst"),
                          [](const auto& each) {
                            return std::string(*each.param == '\0' ? "none" : each.param);
                          });
