@@ -82,9 +82,7 @@ void StopLog() {
   loggers.pool.reset();
 }
 
-uint64_t DroppedLogLines() {
-  return Ours().pool == nullptr ? 0 : Ours().pool->overrun_counter();
-}
+uint64_t DroppedLogLines() { return Ours().pool == nullptr ? 0 : Ours().pool->overrun_counter(); }
 
 void Log(LogLevel level, std::string_view line) {
   Loggers& loggers = Ours();
