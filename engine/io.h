@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "engine/address.h"
@@ -95,6 +96,8 @@ class Io {
   // It completes all the same, with what it had or with -ECANCELED. Harmless if it is not in
   // flight.
   virtual void Cancel(Operation& operation) = 0;
+  // The host at the other end, without its port; "unix" for a unix socket.
+  virtual std::string PeerHost(int fd) = 0;
   // Our side sends no more.
   virtual void Shutdown(int fd) = 0;
   virtual void Close(int fd) = 0;

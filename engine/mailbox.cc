@@ -35,7 +35,7 @@ bool Mailbox::Push(Message& message) {
 bool Mailbox::ClaimWake() {
   // The push above must be seen before the flag is read, as the consumer sets the flag before it
   // looks at the queue.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  FullFence();
   return sleeping_.load(std::memory_order_relaxed) &&
          sleeping_.exchange(false, std::memory_order_relaxed);
 }
@@ -56,7 +56,7 @@ bool Mailbox::Pop(Message& message) {
 
 bool Mailbox::PrepareSleep() {
   sleeping_.store(true, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  FullFence();
   if (empty()) return true;
   Awake();
   return false;

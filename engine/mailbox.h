@@ -6,9 +6,10 @@
 // waits here: a full queue is the producer's to deal with.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
+
+#include "engine/base/shared.h"
 
 namespace weir::engine {
 
@@ -47,15 +48,15 @@ class Mailbox {
 
  private:
   struct Cell {
-    std::atomic<uint64_t> sequence{0};
+    Shared<uint64_t> sequence{0};
     Message message;
   };
 
   const uint64_t mask_;
   std::unique_ptr<Cell[]> cells_;
-  alignas(64) std::atomic<uint64_t> tail_{0};  // producers
-  alignas(64) uint64_t head_ = 0;              // the consumer
-  alignas(64) std::atomic<bool> sleeping_{false};
+  alignas(64) Shared<uint64_t> tail_{0};  // producers
+  alignas(64) uint64_t head_ = 0;         // the consumer
+  alignas(64) Shared<bool> sleeping_{false};
 };
 
 }  // namespace weir::engine

@@ -255,6 +255,8 @@ void Uring::Cancel(Operation& operation) {
   io_uring_sqe_set_data64(sqe, kIgnored);
 }
 
+std::string Uring::PeerHost(int fd) { return engine::PeerHost(fd); }
+
 void Uring::Shutdown(int fd) { shutdown(fd, SHUT_WR); }
 
 void Uring::Close(int fd) { close(fd); }

@@ -29,7 +29,7 @@ struct UringMask {
   bool one_shot_receive = false;  // a receive ends after every completion
   bool tiny_rings = false;        // 8 receive buffers a group
   bool flood = false;             // a tiny completion queue and batch: it overflows all the time
-  bool burst = false;             // up to 8,192 completions are collected before the first is handled
+  bool burst = false;  // up to 8,192 completions are collected before the first is handled
 
   // Names separated by commas; anything else is an error that lists the names.
   static absl::StatusOr<UringMask> Parse(std::string_view names);
@@ -66,6 +66,7 @@ class Uring final : public Io {
   void Send(int fd, std::span<const Slice> slices, Operation& operation) override;
   void PollHangup(int fd, Operation& operation) override;
   void Cancel(Operation& operation) override;
+  std::string PeerHost(int fd) override;
   void Shutdown(int fd) override;
   void Close(int fd) override;
   void Wake(uint32_t shard) override;

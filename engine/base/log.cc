@@ -20,6 +20,7 @@ struct Loggers {
   std::shared_ptr<spdlog::details::thread_pool> pool;
   std::shared_ptr<spdlog::logger> asynchronous;
   std::shared_ptr<spdlog::logger> direct;
+  LogSink sink = nullptr;
 };
 
 Loggers& Ours() {
@@ -84,8 +85,14 @@ void StopLog() {
 
 uint64_t DroppedLogLines() { return Ours().pool == nullptr ? 0 : Ours().pool->overrun_counter(); }
 
+void SetLogSink(LogSink sink) { Ours().sink = sink; }
+
 void Log(LogLevel level, std::string_view line) {
   Loggers& loggers = Ours();
+  if (loggers.sink != nullptr) {
+    loggers.sink(level, line);
+    return;
+  }
   if (loggers.asynchronous != nullptr) {
     loggers.asynchronous->log(LevelOf(level), line);
     return;

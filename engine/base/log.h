@@ -20,6 +20,9 @@ void StartLog();
 void StopLog();
 // Lines that a full queue has cost so far.
 uint64_t DroppedLogLines();
+// Lines go to `sink` instead; nullptr: as ever. For programs of one thread.
+using LogSink = void (*)(LogLevel level, std::string_view line);
+void SetLogSink(LogSink sink);
 // "<ISO time> [WARN] line".
 void Log(LogLevel level, std::string_view line);
 

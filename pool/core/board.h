@@ -6,12 +6,12 @@
 // shards that publish at the same moment at least one sees the other.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "engine/base/clock.h"
+#include "engine/base/shared.h"
 #include "pool/core/routes.h"
 
 namespace weir::pool {
@@ -41,14 +41,14 @@ class BoardLine {
   bool Claim();
 
  private:
-  alignas(64) std::atomic<uint32_t> epoch_{0};
-  std::atomic<uint32_t> wanted_{0};
-  std::atomic<uint32_t> oldest_route_{0};
-  std::atomic<uint32_t> idle_{0};
-  std::atomic<uint32_t> free_{0};
-  std::atomic<uint32_t> slice_{0};
-  std::atomic<uint32_t> open_{0};
-  std::atomic<engine::Nanos> oldest_since_{0};
+  alignas(64) engine::Shared<uint32_t> epoch_{0};
+  engine::Shared<uint32_t> wanted_{0};
+  engine::Shared<uint32_t> oldest_route_{0};
+  engine::Shared<uint32_t> idle_{0};
+  engine::Shared<uint32_t> free_{0};
+  engine::Shared<uint32_t> slice_{0};
+  engine::Shared<uint32_t> open_{0};
+  engine::Shared<engine::Nanos> oldest_since_{0};
 };
 
 // What all shards know of a target beside its lines.
@@ -56,17 +56,17 @@ struct TargetBoard {
   explicit TargetBoard(uint32_t shards) : lines(std::make_unique<BoardLine[]>(shards)) {}
 
   std::unique_ptr<BoardLine[]> lines;
-  alignas(64) std::atomic<uint32_t> budget{1};  // in force
-  std::atomic<uint32_t> launching{0};           // logins in progress, on all shards
-  std::atomic<uint32_t> failures{0};            // in a row; 0: the target is up
-  std::atomic<engine::Nanos> retry_at{0};       // while it is down: not before
-  std::atomic<engine::Nanos> facts_at{0};       // when its facts were asked last
-  std::atomic<engine::Nanos> new_route_at{
-      0};                          // when a route never seen last took a slot from others
-  std::atomic<bool> known{false};  // its max_connections was answered
+  alignas(64) engine::Shared<uint32_t> budget{1};  // in force
+  engine::Shared<uint32_t> launching{0};           // logins in progress, on all shards
+  engine::Shared<uint32_t> failures{0};            // in a row; 0: the target is up
+  engine::Shared<engine::Nanos> retry_at{0};       // while it is down: not before
+  engine::Shared<engine::Nanos> facts_at{0};       // when its facts were asked last
+  engine::Shared<engine::Nanos> new_route_at{
+      0};                             // when a route never seen last took a slot from others
+  engine::Shared<bool> known{false};  // its max_connections was answered
 };
 
 // A full fence between publishing and looking.
-inline void BoardFence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+inline void BoardFence() { engine::FullFence(); }
 
 }  // namespace weir::pool

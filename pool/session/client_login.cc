@@ -4,7 +4,6 @@
 #include <string>
 
 #include "engine/base/check.h"
-#include "engine/socket.h"
 #include "pool/core/placement.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/cancel.h"
@@ -69,7 +68,7 @@ void ClientSession::ContinueLogin(engine::Slice bytes) {
 // The answer to a wrong password may have to wait; true if it does.
 bool ClientSession::DelayFailure(const std::string& answer) {
   const engine::Nanos now = services_.shard.now();
-  const engine::Nanos delay = services_.login_delays.OnFailure(engine::PeerHost(stream_.fd()),
+  const engine::Nanos delay = services_.login_delays.OnFailure(services_.shard.io().PeerHost(stream_.fd()),
                                                                login_->identity().user, now);
   if (delay == 0) return false;
   delayed_answer_ = answer;
@@ -163,7 +162,7 @@ void ClientSession::OnLoggedIn() {
   const protocol::ClientIdentity& identity = login_->identity();
   user_ = identity.user;
   if (services_.login_delays.size() > 0) {
-    services_.login_delays.OnSuccess(engine::PeerHost(stream_.fd()), user_);
+    services_.login_delays.OnSuccess(services_.shard.io().PeerHost(stream_.fd()), user_);
   }
   const absl::StatusOr<RouteId> found = services_.routes.Intern(
       {TargetRole::kReadWrite, identity.database, identity.user, ToCanonical(identity.parameters)});
