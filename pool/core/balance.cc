@@ -1,7 +1,6 @@
 // What can be done for those who wait: ask another shard, use a slot, close an idle backend of
 // another route.
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 
 #include "engine/base/check.h"
@@ -121,7 +120,7 @@ bool Pool::MayEvict(TargetId id, const RouteState& route) {
 
 bool Pool::MayEvictForNew(TargetId id) {
   const Nanos now = host_.Now();
-  std::atomic<Nanos>& last = board(id).new_route_at;
+  engine::Shared<Nanos>& last = board(id).new_route_at;
   Nanos seen = last.load(std::memory_order_relaxed);
   if (seen != 0 && now - seen < kNewRoutePeriod) return false;
   return last.compare_exchange_strong(seen, now);

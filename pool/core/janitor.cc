@@ -1,7 +1,6 @@
 // Once a second: idle backends beyond what may stay, backends past their life, warm ones that are
 // missing, the server's facts when they are a minute old.
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 
 #include "pool/core/pool.h"
@@ -81,7 +80,7 @@ void Pool::KeepWarm(TargetId id) {
 }
 
 void Pool::AskFactsIfDue(TargetId id, Nanos now) {
-  std::atomic<Nanos>& asked = board(id).facts_at;
+  engine::Shared<Nanos>& asked = board(id).facts_at;
   Nanos last = asked.load(std::memory_order_relaxed);
   if (last == 0 || now - last < kFactsPeriod) return;
   Backend* idle = targets_[id].backends[static_cast<int>(BackendState::kIdle)].Back();
