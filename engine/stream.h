@@ -77,6 +77,11 @@ class Stream {
   void Queue(Bytes bytes);  // copies
   size_t queued_bytes() const { return queued_bytes_; }
   bool above_high_water() const { return queued_bytes_ > kHighWater; }
+  // OnDrained comes as if the high-water mark had been passed. Only above the low-water mark.
+  void TellWhenDrained() {
+    CHECK(queued_bytes_ > kLowWater);
+    was_high_ = true;
+  }
 
   void StopReceiving();
   void ResumeReceiving();

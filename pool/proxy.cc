@@ -228,12 +228,6 @@ void ShardProxy::OnSweep() {
   backends.ForEach([now](BackendSession& backend) {
     if (ClientSession* client = backend.client(); client != nullptr) client->CheckUnfinished(now);
   });
-  // A sweep over all clients only after memory was short.
-  const bool short_of_memory = shard.chunks().exhausted();
-  if (was_short_of_memory_ && !short_of_memory) {
-    clients.ForEach([](ClientSession& client) { client.Unclog(); });
-  }
-  was_short_of_memory_ = short_of_memory;
 }
 
 void ShardProxy::FillStatistics(ShardStatistics& out) {

@@ -128,7 +128,6 @@ class ShardProxy final : public engine::ShardApplication,
   uint32_t accept_second_count_ = 0;
   engine::Nanos accept_second_ = 0;
   bool stop_when_empty_ = false;
-  bool was_short_of_memory_ = false;  // at the last sweep
 };
 
 }  // namespace weir::pool

@@ -87,6 +87,9 @@ class Requests {
   virtual bool unfinished_message() const = 0;
   virtual const SessionMarks& marks() const = 0;
   virtual void ClearMarks() = 0;
+  // Sequence values of the session are read on this route: those of others go before the client
+  // makes its own.
+  virtual void KeepSequencesApart() = 0;
   // Gives back memory that an idle client does not need.
   virtual void Trim() = 0;
 };

@@ -51,7 +51,7 @@ void Pool::Balance(TargetId id) {
       continue;
     }
     const bool free = free_slots(target) > target.debt;
-    if (Ask(id, *route, free, false)) continue;
+    if (Ask(id, *route, free ? Wish::kIdle : Wish::kIdleOrSlot)) continue;
     if (free) {
       Nanos launch_at = engine::kForever;
       if (MayLaunch(id, *route, &launch_at)) {
@@ -70,7 +70,7 @@ void Pool::Balance(TargetId id) {
       CloseBackend(*victim);
       continue;
     }
-    if (Ask(id, *route, false, true)) continue;
+    if (Ask(id, *route, Wish::kEviction)) continue;
     // A route that may not take a slot yet is looked at again.
     if (!Proven(route->id)) retry_at = std::min(retry_at, now + options_.route_switch_bound);
     route->skipped_in = pass;

@@ -10,6 +10,7 @@ void BoardLine::Publish(const BoardState& state) {
   free_.store(state.free, kRelaxed);
   slice_.store(state.slice, kRelaxed);
   open_.store(state.open, kRelaxed);
+  waiting_.store(state.waiting, kRelaxed);
   wanted_.store(state.wanted, kRelaxed);
   epoch_.store(epoch_.load(kRelaxed) + 1, std::memory_order_release);
 }
@@ -24,6 +25,7 @@ BoardState BoardLine::Read() const {
   state.free = free_.load(kRelaxed);
   state.slice = slice_.load(kRelaxed);
   state.open = open_.load(kRelaxed);
+  state.waiting = waiting_.load(kRelaxed);
   return state;
 }
 

@@ -24,7 +24,8 @@ struct BoardState {
   uint32_t idle = 0;
   uint32_t free = 0;  // slots without a backend
   uint32_t slice = 0;
-  uint32_t open = 0;  // backends, opening and closing ones too
+  uint32_t open = 0;     // backends, opening and closing ones too
+  bool waiting = false;  // somebody waits here, promised a backend or not: nothing is lent
   bool operator==(const BoardState&) const = default;
 };
 
@@ -39,6 +40,8 @@ class BoardLine {
   uint32_t epoch() const { return epoch_.load(std::memory_order_acquire); }
   // Takes one from `wanted`; false if there is none.
   bool Claim();
+  // The owner, before Publish: what is left of `wanted`. Nobody claims until then.
+  uint32_t TakeWanted() { return wanted_.exchange(0, std::memory_order_acq_rel); }
 
  private:
   alignas(64) engine::Shared<uint32_t> epoch_{0};
@@ -48,6 +51,7 @@ class BoardLine {
   engine::Shared<uint32_t> free_{0};
   engine::Shared<uint32_t> slice_{0};
   engine::Shared<uint32_t> open_{0};
+  engine::Shared<bool> waiting_{false};
   engine::Shared<engine::Nanos> oldest_since_{0};
 };
 

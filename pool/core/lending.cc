@@ -18,14 +18,13 @@ enum Kind : uint32_t {
   kGrantBackendAnswer,
   kGrantSlot,  // target, count
   kGrantSlotAnswer,
-  kRefuse,     // target, epoch
+  kRefuse,     // target, epoch, with the top bit for eviction
   kFacts,      // to the steward: target, max_connections, reserved
   kCut,        // to the steward: a 53300
   kRecall,     // from the steward: target, count
   kSlotsBack,  // to the steward: target, count
+  kLook,       // target: something is to be had here that the board does not name
 };
-// A grant is on its way for no longer than this.
-constexpr Nanos kClaimLasts = 2 * engine::kMillisecond;
 constexpr uint64_t kEvict = uint64_t{1} << 63;
 
 }  // namespace
@@ -49,6 +48,7 @@ BoardState Pool::StateForBoard(TargetId id) {
   state.idle = static_cast<uint32_t>(CountOf(target, BackendState::kIdle));
   state.slice = target.slice;
   state.open = target.open;
+  state.waiting = !target.active.empty();
   // Nobody can be helped while the target is down.
   if (board(id).failures.load(std::memory_order_relaxed) > 0) return state;
   for (RouteState* route = target.active.Front(); route != nullptr;
@@ -65,28 +65,38 @@ BoardState Pool::StateForBoard(TargetId id) {
   return state;
 }
 
-void Pool::Publish(TargetId id, bool refusing) {
+// Returns whether there was news for the board.
+bool Pool::Publish(TargetId id, bool refusing) {
   Target& target = targets_[id];
-  const BoardState state = StateForBoard(id);
+  if (shared_.shards == 1) return false;
+  BoardLine& line = board(id).lines[host_.shard_id()];
+  BoardState state = StateForBoard(id);
   const BoardState& old = target.published;
-  if (shared_.shards == 1) return;
-  // Wants that others have claimed and that are still there: their grants were used by somebody
-  // else.
-  const uint32_t on_board = board(id).lines[host_.shard_id()].wanted();
-  const bool lost = state.wanted > on_board && host_.Now() - target.published_at > kClaimLasts;
+  const auto unpromised = [&](uint32_t on_board) {
+    const int64_t claimed = target.claimed + int64_t{old.wanted} - on_board;
+    return static_cast<uint32_t>(
+        std::max<int64_t>(0, state.wanted - std::max<int64_t>(0, claimed)));
+  };
+  const uint32_t on_board = line.wanted();
+  const uint32_t wanted = unpromised(on_board);
   // What a refusal is based on must stand on the board, so that any plenty after it is a change.
-  const bool changed =
-      refusing || lost || (state.wanted == 0) != (old.wanted == 0) || state.wanted > old.wanted ||
-      state.oldest_since != old.oldest_since || state.oldest_route != old.oldest_route ||
-      (state.idle == 0) != (old.idle == 0) || state.free != old.free || state.slice != old.slice;
-  if (!changed) return;
+  const bool changed = refusing || (wanted == 0) != (on_board == 0) || wanted > on_board ||
+                       state.oldest_since != old.oldest_since ||
+                       state.oldest_route != old.oldest_route || state.waiting != old.waiting ||
+                       (state.idle == 0) != (old.idle == 0) || state.free != old.free ||
+                       state.slice != old.slice;
+  if (!changed) return false;
+  const uint32_t left = line.TakeWanted();
+  state.wanted = unpromised(left);
+  target.claimed += static_cast<int32_t>(old.wanted - left);
   target.published = state;
-  target.published_at = host_.Now();
-  board(id).lines[host_.shard_id()].Publish(state);
+  line.Publish(state);
+  return true;
 }
 
-// Plenty here, need there: they do not have to ask.
-void Pool::OfferPlenty(TargetId id) {
+// Plenty here, need there: they do not have to ask. What they need may not be what the board names:
+// then they are told to look, once for each change here.
+void Pool::OfferPlenty(TargetId id, bool fresh) {
   Target& target = targets_[id];
   if (!target.active.empty() || shared_.shards == 1 || draining_) return;
   for (uint32_t step = 1; step < shared_.shards; ++step) {
@@ -96,7 +106,10 @@ void Pool::OfferPlenty(TargetId id) {
       const BoardState state = line.Read();
       RouteState* route = state.oldest_route != 0 ? &StateOf(state.oldest_route) : nullptr;
       const bool idle = route != nullptr && !route->idle.empty();
-      if (!idle && free_slots(target) <= target.debt) break;
+      if (!idle && free_slots(target) <= target.debt) {
+        if (fresh && CountOf(target, BackendState::kIdle) > 0) SendTo(shard, kLook, id, 0, 0);
+        break;
+      }
       if (!line.Claim()) break;
       if (idle) {
         Lend(*route->idle.Front(), shard);
@@ -107,17 +120,20 @@ void Pool::OfferPlenty(TargetId id) {
   }
 }
 
-// Asks one shard that has something for the route; false if there is none to ask.
-bool Pool::Ask(TargetId id, RouteState& route, bool idle_only, bool evict) {
+// Asks one shard that may fulfil the wish; false if there is none to ask.
+bool Pool::Ask(TargetId id, RouteState& route, Wish wish) {
   Target& target = targets_[id];
+  const bool evict = wish == Wish::kEviction;
+  std::vector<uint32_t>& refused_at = route.refused_at[evict ? 1 : 0];
   for (uint32_t step = 1; step < shared_.shards; ++step) {
     const uint32_t shard = (host_.shard_id() + step) % shared_.shards;
     if (target.outstanding[shard]) continue;
     const BoardLine& line = board(id).lines[shard];
     const uint32_t epoch = line.epoch();
     const BoardState state = line.Read();
-    if (state.wanted > 0 || epoch == target.refused_at[shard]) continue;
-    if (state.idle == 0 && (idle_only || state.free == 0)) continue;
+    if (state.waiting || (!refused_at.empty() && epoch == refused_at[shard])) continue;
+    if (state.idle == 0 && (wish != Wish::kIdleOrSlot || state.free == 0)) continue;
+    if (evict && !MayEvict(id, route)) return false;
     target.outstanding[shard] = true;
     target.asked_for[shard] = route.id;
     ++route.asked;
@@ -185,7 +201,8 @@ void Pool::OnRequest(const engine::Message& message) {
     }
   }
   Publish(id, /*refusing=*/true);
-  SendTo(message.from, kRefuse, id, board(id).lines[host_.shard_id()].epoch(), 0);
+  SendTo(message.from, kRefuse, id,
+         board(id).lines[host_.shard_id()].epoch() | (message.words[2] & kEvict), 0);
 }
 
 void Pool::OnAnswer(TargetId id, uint32_t shard) {
@@ -198,6 +215,16 @@ void Pool::OnAnswer(TargetId id, uint32_t shard) {
   target.dirty = true;
 }
 
+// What another shard gives: as an answer, or because it has claimed one of our wants.
+void Pool::OnGrant(TargetId id, const engine::Message& message) {
+  if (message.kind == kGrantBackendAnswer || message.kind == kGrantSlotAnswer) {
+    OnAnswer(id, message.from);
+  } else {
+    --targets_[id].claimed;
+    targets_[id].dirty = true;
+  }
+}
+
 void Pool::OnMessage(engine::Message&& message) {
   const TargetId id = static_cast<TargetId>(message.words[0]);
   CHECK(id < target_count_);
@@ -207,9 +234,8 @@ void Pool::OnMessage(engine::Message&& message) {
       OnRequest(message);
       return;
     case kGrantBackendAnswer:
-      OnAnswer(id, message.from);
-      [[fallthrough]];
     case kGrantBackend: {
+      OnGrant(id, message);
       ++target.slice;
       Backend& backend =
           driver_.Attach(static_cast<RouteId>(message.words[1]), id, std::move(message.body));
@@ -219,15 +245,21 @@ void Pool::OnMessage(engine::Message&& message) {
       return;
     }
     case kGrantSlotAnswer:
-      OnAnswer(id, message.from);
-      [[fallthrough]];
     case kGrantSlot:
+      OnGrant(id, message);
       target.slice += static_cast<uint32_t>(message.words[1]);
       target.dirty = true;
       return;
-    case kRefuse:
+    case kRefuse: {
+      RouteState& route = StateOf(target.asked_for[message.from]);
+      std::vector<uint32_t>& refused_at = route.refused_at[(message.words[1] & kEvict) != 0];
+      if (refused_at.empty()) refused_at.assign(shared_.shards, 0);
+      refused_at[message.from] = static_cast<uint32_t>(message.words[1]);
       OnAnswer(id, message.from);
-      target.refused_at[message.from] = static_cast<uint32_t>(message.words[1]);
+      return;
+    }
+    case kLook:
+      target.dirty = true;
       return;
     case kFacts:
       Learn(id,

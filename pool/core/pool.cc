@@ -58,7 +58,6 @@ Pool::Pool(PoolHost& host, BackendDriver& driver, PoolShared& shared, RouteCache
     target.retry.Bind(engine::Callback::To<&Target::OnRetry>(target));
     target.outstanding.assign(shared.shards, false);
     target.asked_for.assign(shared.shards, 0);
-    target.refused_at.assign(shared.shards, UINT32_MAX);
     // Until a server has said how many it grants, there is one slot, the steward's.
     if (steward(id)) target.slice = target.issued = 1;
     target.dirty = true;
@@ -366,17 +365,17 @@ void Pool::OnTickEnd() {
         target.wanted_elsewhere = true;
     }
     if (!target.dirty && !target.wanted_elsewhere) continue;
+    bool published = false;
     for (int round = 0; round < 2; ++round) {
       target.dirty = false;
       PayDebt(id);
       Balance(id);
-      const BoardState before = target.published;
-      Publish(id);
-      if (target.published == before) break;
+      if (!Publish(id)) break;
+      published = true;
       // Whoever publishes need or plenty looks again, or two shards could miss each other for ever.
       BoardFence();
     }
-    OfferPlenty(id);
+    OfferPlenty(id, published);
   }
 }
 
@@ -421,10 +420,21 @@ bool Pool::empty() const {
 }
 
 void Pool::Describe(std::string& out) const {
+  for (TargetId id = 0; id < target_count_; ++id) {
+    const Target& target = targets_[id];
+    engine::Append(out, "target=", id, " slice=", target.slice, " open=", target.open,
+                   " debt=", target.debt, " waiting=", target.waiting);
+    for (uint32_t shard = 0; shard < shared_.shards; ++shard) {
+      if (target.outstanding[shard])
+        engine::Append(out, " asked_shard=", shard, " for_route=", target.asked_for[shard]);
+    }
+    out.push_back('\n');
+  }
   for (const auto& route : route_states_) {
     if (route == nullptr) continue;
     engine::Append(out, "route=", route->id, " waiters=", route->waiters.size(),
-                   " idle=", route->idle.size(), " opening=", route->opening, "\n");
+                   " idle=", route->idle.size(), " opening=", route->opening,
+                   " asked=", route->asked, "\n");
   }
 }
 

@@ -129,6 +129,9 @@ class Pool {
     engine::Nanos refused_until = 0;
     std::vector<uint8_t> refusal;  // the server's error
     engine::Nanos used_at = 0;
+    // Epochs of the other shards' board lines at which they refused to lend for this route, and to
+    // close a backend of another one for it. Empty: none has.
+    std::vector<uint32_t> refused_at[2];
     uint64_t skipped_in = 0;  // the pass of Balance that can do no more for it
   };
   struct Target {
@@ -144,10 +147,11 @@ class Pool {
     Pool* pool = nullptr;
     void OnRetry();
     BoardState published;
-    engine::Nanos published_at = 0;
-    std::vector<bool> outstanding;     // a request to that shard is not yet answered
-    std::vector<RouteId> asked_for;    // ... for that route
-    std::vector<uint32_t> refused_at;  // epoch of its board line when it refused
+    // Wants that others have claimed and whose grants are still to come. Below 0 while a grant is
+    // here whose claim has not been looked at.
+    int32_t claimed = 0;
+    std::vector<bool> outstanding;   // a request to that shard is not yet answered
+    std::vector<RouteId> asked_for;  // ... for that route
     // The steward's.
     uint32_t issued = 0;          // the sum of all slices, and slots in messages
     uint32_t recalled = 0;        // debts not yet paid
@@ -155,6 +159,10 @@ class Pool {
     engine::Nanos cut_until = 0;  // after a 53300
     uint32_t cut_budget = 0;
   };
+
+  // What another shard is asked for: an idle backend of the route; that or a free slot; or that it
+  // closes an idle backend of another route.
+  enum class Wish : uint8_t { kIdle, kIdleOrSlot, kEviction };
 
   RouteState& StateOf(RouteId route);
   Target& TargetOf(const Backend& backend) { return targets_[backend.target()]; }
@@ -193,14 +201,15 @@ class Pool {
   void OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& failure);
 
   // lending.cc
-  void Publish(TargetId id, bool refusing = false);
+  bool Publish(TargetId id, bool refusing = false);
   BoardState StateForBoard(TargetId id);
-  void OfferPlenty(TargetId id);
-  bool Ask(TargetId id, RouteState& route, bool idle_only, bool evict);
+  void OfferPlenty(TargetId id, bool fresh);
+  bool Ask(TargetId id, RouteState& route, Wish wish);
   void Lend(Backend& backend, uint32_t shard);
   void GrantSlots(TargetId id, uint32_t shard, uint32_t count, bool answer);
   void OnRequest(const engine::Message& message);
   void OnAnswer(TargetId id, uint32_t shard);
+  void OnGrant(TargetId id, const engine::Message& message);
   void SendTo(uint32_t shard, uint32_t kind, uint64_t a, uint64_t b, uint64_t c,
               std::unique_ptr<engine::MessageBody> body = nullptr);
 

@@ -110,6 +110,8 @@ void BackendSession::Abandon(bool mid_message, bool was_pinned, bool reset) {
 }
 
 void BackendSession::Clean() {
+  // It has asked for data since.
+  if (replies_->copy_in() && !replies_->FinishAbandoned(false, *this)) UNREACHABLE();
   if (!replies_->quiet()) return;
   if (phase_ == BackendPhase::kCleaning && replies_->own_statement_failed()) {
     services_.pool.Discard(*this);

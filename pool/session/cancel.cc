@@ -48,9 +48,11 @@ void StartCancel(SessionServices& services, BackendSession& backend) {
 
 CancelSender::CancelSender(SessionServices& services, engine::Handle<BackendSession> backend,
                            std::string message)
-    : services_(services), backend_(backend), message_(std::move(message)) {}
+    : services_(services), backend_(backend), message_(std::move(message)) {
+  timer_.Bind(engine::Callback::To<&CancelSender::OnTimer>(*this));
+}
 
-CancelSender::~CancelSender() = default;
+CancelSender::~CancelSender() { services_.shard.timers().Cancel(timer_); }
 
 void CancelSender::Start(const TargetOptions& target) {
   connector_.Start(services_.shard, target.host, target.port,
@@ -60,6 +62,12 @@ void CancelSender::Start(const TargetOptions& target) {
 void CancelSender::OnConnected(int fd) {
   stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kBackends, *this);
   stream_.Queue(engine::AsBytes(message_));
+  services_.shard.timers().Arm(timer_, services_.shard.now() + kCancelTimeout);
+}
+
+void CancelSender::OnTimer() {
+  unanswered_ = true;
+  stream_.Close();
 }
 
 void CancelSender::OnConnectFailed(int, std::string_view) { Finish(); }
@@ -71,7 +79,7 @@ void CancelSender::OnClosed() { Finish(); }
 
 void CancelSender::Finish() {
   SessionServices& services = services_;
-  BackendSession* backend = services.backends.Find(backend_);
+  BackendSession* backend = unanswered_ ? nullptr : services.backends.Find(backend_);
   services.cancels.Erase(*this);
   if (backend != nullptr) backend->OnCancelAnswered();
   services.OnConnectionClosed();

@@ -3,7 +3,8 @@
 //
 // The process id that a client was given names its shard and seat, the secret is the generation. A
 // request for another shard goes there by mailbox. On the server's side each cancel is a connection
-// of its own; the backend is not lent on before the server has closed it.
+// of its own; the backend is not lent on before the server has closed it. One that the server does
+// not close in time may still act: its backend is never lent again.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +47,7 @@ class CancelSender final : public engine::StreamEvents, public engine::Connector
   void OnCancelled() override;
 
  private:
+  void OnTimer();
   void Finish();
 
   SessionServices& services_;
@@ -53,6 +55,8 @@ class CancelSender final : public engine::StreamEvents, public engine::Connector
   std::string message_;
   engine::Connector connector_;
   engine::Stream stream_;
+  engine::Timer timer_;
+  bool unanswered_ = false;  // the server may still act on it
 };
 
 }  // namespace weir::pool

@@ -180,6 +180,7 @@ void ClientSession::Link(BackendSession& backend) {
   preferred = 0;
   Move(ClientState::kLinked);
   backend.Join(*this, *requests_);
+  if (backend.SequencesAreRead()) requests_->KeepSequencesApart();
   services_.metrics.RecordBorrow(services_.shard.now() - since);
   transaction_began_ = services_.shard.now();
 }
@@ -246,6 +247,7 @@ void ClientSession::OnReplies(engine::Slice bytes) {
     case protocol::ReplyStatus::kOk:
       if (stream_.above_high_water() || (services_.shard.chunks().exhausted() &&
                                          stream_.queued_bytes() > engine::Stream::kLowWater)) {
+        stream_.TellWhenDrained();
         backend_->stream().StopReceiving();
       }
       OnRequestDone();
@@ -277,7 +279,7 @@ void ClientSession::OnRequestDone() {
     EndTransaction();
     return;
   }
-  if (awaiting_ready_ && replies.requests_owed() == 0) {
+  if (awaiting_ready_ && (replies.requests_owed() == 0 || replies.copy_in())) {
     awaiting_ready_ = false;
     PumpHeld();
     return;
@@ -355,13 +357,6 @@ void ClientSession::InsertToClient(engine::Bytes bytes) { stream_.Queue(bytes); 
 
 void ClientSession::OnDrained() {
   if (backend_ != nullptr && !backend_->stream().receiving()) backend_->stream().ResumeReceiving();
-}
-
-// Once a second: what was stopped for want of memory goes on when there is some.
-void ClientSession::Unclog() {
-  if (services_.shard.chunks().exhausted()) return;
-  Backpressure();
-  if (backend_ != nullptr && stream_.queued_bytes() <= engine::Stream::kLowWater) OnDrained();
 }
 
 void ClientSession::OnBackendDrained() {

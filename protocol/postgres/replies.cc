@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "protocol/postgres/format.h"
@@ -23,6 +24,11 @@ uint32_t ReadLength(const uint8_t* header) {
 }
 
 bool IsFake(OwedKind kind) { return kind == OwedKind::kFakeParse || kind == OwedKind::kFakeClose; }
+
+// It may prepare statements, close or drop them.
+bool ChangesPrepared(const Owed& owed) {
+  return owed.kind == OwedKind::kParse || owed.kind == OwedKind::kClose || owed.drops_statements;
+}
 
 // The messages whose bodies are read.
 bool ReadWhole(uint8_t type) {
@@ -273,23 +279,29 @@ bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewrit
         own_statement_failed_ || (!owed_.empty() && owed_.Front().owner == OwedTo::kWeir);
     return false;
   }
-  if (message.find(kServerNamePrefix) != std::string_view::npos) RewriteNames(message, rewritten);
+  if (message.find(kReservedPrefix) != std::string_view::npos) RewriteNames(message, rewritten);
   return listener_ != nullptr;
 }
 
+// Names that only the server and weir know become the client's.
 void PostgresReplies::RewriteNames(std::string_view message, std::string& rewritten) const {
+  const std::string* told = owed_.empty() ? nullptr : owed_.Front().name.get();
   rewritten.reserve(message.size());
   while (!message.empty()) {
-    const size_t found = message.find(kServerNamePrefix);
+    const size_t found = message.find(kReservedPrefix);
     rewritten.append(message.substr(0, found));
     if (found == std::string_view::npos) break;
     message.remove_prefix(found);
-    size_t end = kServerNamePrefix.size();
-    while (end < message.size() && message[end] >= '0' && message[end] <= '9') ++end;
-    const std::string_view name = listener_ == nullptr
-                                      ? std::string_view()
-                                      : listener_->NameOf(IdOfServerName(message.substr(0, end)));
-    rewritten.append(name.empty() ? message.substr(0, end) : name);
+    const auto in_name = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    };
+    size_t end = 0;
+    while (end < message.size() && in_name(message[end])) ++end;
+    const std::string_view server_name = message.substr(0, end);
+    std::string_view name = told == nullptr ? std::string_view() : std::string_view(*told);
+    if (told == nullptr && listener_ != nullptr)
+      name = listener_->NameOf(IdOfServerName(server_name));
+    rewritten.append(name.empty() ? server_name : name);
     message.remove_prefix(end);
   }
   PutLength(rewritten);
@@ -363,18 +375,30 @@ bool PostgresReplies::CompletePart(Owed& head) {
   }
 }
 
-// While it waits for the client's data the server ignores Sync: those sent right behind the Execute
-// get no answer.
+// While it waits for the client's data the server ignores Sync: those sent behind the Execute and
+// before the end of the data get no answer. The end may have been sent already.
 void PostgresReplies::OnCopyIn() {
-  copy_in_ = true;
-  if (owed_.Front().kind != OwedKind::kExecute) return;
-  while (owed_.size() > 1 && owed_[1].kind == OwedKind::kSync) {
-    const Owed head = owed_.PopFront();
-    CHECK(requests_owed_ > 0);
-    --requests_owed_;
-    owed_.Front() = head;
+  copy_in_ = owed_.Front().copy_ends == 0;
+  if (owed_.Front().kind == OwedKind::kExecute) {
+    while (copy_in_ && owed_.size() > 1 && owed_[1].kind == OwedKind::kSync) {
+      Owed head = owed_.PopFront();
+      CHECK(requests_owed_ > 0);
+      --requests_owed_;
+      head.copy_ends = owed_.Front().copy_ends;
+      copy_in_ = head.copy_ends == 0;
+      owed_.Front() = std::move(head);
+    }
+    if (owed_.size() == 1) open_batch_ = true;
   }
-  if (owed_.size() == 1) open_batch_ = true;
+  if (!copy_in_) --owed_.Front().copy_ends;
+}
+
+void PostgresReplies::EndCopyIn() {
+  if (copy_in_) {
+    copy_in_ = false;
+  } else if (!owed_.empty() && owed_.Back().copy_ends < UINT16_MAX) {
+    ++owed_.Back().copy_ends;
+  }
 }
 
 bool PostgresReplies::OnReadyForQuery() {
@@ -420,8 +444,11 @@ void PostgresReplies::SkipToSync() {
     if (owed.kind == OwedKind::kClose && owed.statement != 0 && skipped > 0) close_first_ = true;
     if (owed.unnamed_parse) {
       unnamed_tag_ = 0;
-      if (listener_ != nullptr) listener_->OnUnnamedFailed(owed.tag, skipped > 0);
+      // What weir parsed again stays the client's.
+      if (listener_ != nullptr && owed.owner == OwedTo::kClient)
+        listener_->OnUnnamedFailed(owed.tag, skipped > 0);
     }
+    if (ChangesPrepared(owed)) --changes_owed_;
     if (EndsRequest(owed.kind)) {
       CHECK(requests_owed_ > 0);
       --requests_owed_;
@@ -435,6 +462,7 @@ void PostgresReplies::SkipToSync() {
 
 void PostgresReplies::PopFront() {
   const Owed owed = owed_.PopFront();
+  if (ChangesPrepared(owed)) --changes_owed_;
   if (EndsRequest(owed.kind)) {
     CHECK(requests_owed_ > 0);
     --requests_owed_;
@@ -444,10 +472,23 @@ void PostgresReplies::PopFront() {
   if (owed.unnamed_parse) listener_->OnUnnamedParsed(owed.tag);
   if (owed.failed) return;
   if (owed.drops_statements) listener_->OnStatementsDropped();
-  if (owed.deallocates != 0) listener_->OnDeallocated(owed.deallocates);
+  if (owed.deallocates) listener_->OnDeallocated(*owed.name);
 }
 
-void PostgresReplies::Push(const Owed& owed) {
+bool PostgresReplies::StatementInFlight(StatementId statement) const {
+  if (changes_owed_ == 0 || requests_owed_ == 0) return false;
+  size_t ends = owed_.size();
+  while (!EndsRequest(owed_[ends - 1].kind)) --ends;
+  for (size_t i = 0; i < ends; ++i) {
+    const Owed& owed = owed_[i];
+    if (!ChangesPrepared(owed)) continue;
+    if (statement == 0 ? owed.unnamed_parse : owed.drops_statements || owed.statement == statement)
+      return true;
+  }
+  return false;
+}
+
+void PostgresReplies::Push(Owed owed) {
   CHECK(!skipping_ || owed.kind == OwedKind::kSync);
   if (EndsRequest(owed.kind)) {
     ++requests_owed_;
@@ -455,7 +496,8 @@ void PostgresReplies::Push(const Owed& owed) {
   } else {
     open_batch_ = true;
   }
-  owed_.PushBack(owed);
+  if (ChangesPrepared(owed)) ++changes_owed_;
+  owed_.PushBack(std::move(owed));
 }
 
 void PostgresReplies::set_parameter(std::string_view name, std::string_view value) {

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -54,10 +55,13 @@ struct Owed {
   bool name_change = false;       // the client's oldest unconfirmed change of a name belongs to it
   bool unnamed_parse = false;     // a Parse of the unnamed statement, tagged `tag`
   bool drops_statements = false;  // DEALLOCATE ALL, DISCARD ALL
+  bool deallocates = false;       // a client's own DEALLOCATE of `name`
   bool failed = false;            // its error has come
+  uint16_t copy_ends = 0;         // CopyDone or CopyFail sent behind it, before it was their turn
   StatementId statement = 0;      // prepared by this Parse, or closed by this Close, on the server
-  StatementId deallocates = 0;    // a client's own DEALLOCATE of a shared statement
   uint64_t tag = 0;
+  // The client's name for the statement, where its id alone does not tell.
+  std::unique_ptr<std::string> name = nullptr;
 };
 
 // How the client's half hears what became of the changes it made in advance.
@@ -67,10 +71,10 @@ class OwedListener {
   virtual void OnNameConfirmed() = 0;            // the oldest change stands
   virtual void OnNamesUndone(size_t count) = 0;  // the oldest `count` changes never were
   virtual void OnUnnamedParsed(uint64_t tag) = 0;
-  virtual void OnUnnamedFailed(uint64_t tag,
-                               bool skipped) = 0;  // skipped: the server has not even seen it
+  // skipped: the server has not even seen it.
+  virtual void OnUnnamedFailed(uint64_t tag, bool skipped) = 0;
   virtual void OnStatementsDropped() = 0;
-  virtual void OnDeallocated(StatementId statement) = 0;
+  virtual void OnDeallocated(std::string_view name) = 0;
   virtual std::string_view NameOf(
       StatementId statement) const = 0;  // the client's, for error texts
 };
@@ -102,11 +106,15 @@ class PostgresReplies final : public protocol::Replies {
   uint64_t sequence_owner() const override { return sequence_owner_; }
 
   // For the client's half.
-  void Push(const Owed& owed);
+  void Push(Owed owed);
   void PushOwnStatement(bool sync);  // what OwnStatementMessages will be answered with
   bool full() const { return owed_.size() >= kOwedMax; }
+  // An earlier request that prepares the statement, closes it or drops them all is not answered
+  // yet: whether it will be there is not known. `statement` 0: the unnamed one.
+  bool StatementInFlight(StatementId statement) const;
   bool skipping() const { return skipping_; }  // the server ignores all but Sync
-  void EndCopyIn() { copy_in_ = false; }
+  // A CopyDone or CopyFail has been sent. It may be ahead of the server's CopyInResponse.
+  void EndCopyIn();
   LexMode lex_mode() const { return lex_mode_; }
   void set_parameter(std::string_view name,
                      std::string_view value);  // at login, then by ParameterStatus
@@ -166,6 +174,7 @@ class PostgresReplies final : public protocol::Replies {
   protocol::TransactionStatus status_ = protocol::TransactionStatus::kIdle;
   LexMode lex_mode_;
   size_t requests_owed_ = 0;
+  size_t changes_owed_ = 0;  // of those that change what is prepared
   uint64_t unnamed_tag_ = 0;
   uint64_t sequence_owner_ = 0;
 

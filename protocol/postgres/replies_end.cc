@@ -28,7 +28,7 @@ bool PostgresReplies::FailOwed(Bytes error, ExchangeSink& sink) {
     sink.InsertToClient(kReady);
     told = false;
   }
-  requests_owed_ = 0;
+  requests_owed_ = changes_owed_ = 0;
   if (names_to_undo && listener_ != nullptr) listener_->OnNamesUndone(names);
   const bool open = open_batch_;
   if (open && !told) sink.InsertToClient(error);

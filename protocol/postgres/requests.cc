@@ -16,6 +16,8 @@ using protocol::TakeStatus;
 using protocol::TransactionStatus;
 
 constexpr uint32_t kStatementLogged = 4096;
+// Values of more than one client are readable; no client's serial.
+constexpr uint64_t kSeveralOwners = UINT64_MAX;
 
 uint32_t ReadLength(const uint8_t* header) {
   return uint32_t{header[1]} << 24 | uint32_t{header[2]} << 16 | uint32_t{header[3]} << 8 |
@@ -107,6 +109,12 @@ PostgresRequests::Step PostgresRequests::Malformed(Cursor& cursor, const char* e
   return Step::kStop;
 }
 
+// Until what is under way has been answered.
+PostgresRequests::Step PostgresRequests::Await(Cursor& cursor) {
+  cursor.result.status = TakeStatus::kAwaitReady;
+  return Step::kStop;
+}
+
 PostgresRequests::Step PostgresRequests::Drop(Cursor& cursor) {
   cursor.Skip(kHeader);
   body_left_ = cursor.whole - kHeader;
@@ -193,10 +201,8 @@ PostgresRequests::Step PostgresRequests::TakeLinked(Cursor& cursor) {
   }
   if (IsCopy(cursor.type)) return TakeCopy(cursor);
   if (backend.skipping() && cursor.type != frontend::kSync) return Drop(cursor);
-  if (backend.full() || (cursor.yield && backend.requests_owed() > 0 && !backend.copy_in())) {
-    cursor.result.status = TakeStatus::kAwaitReady;
-    return Step::kStop;
-  }
+  if (backend.full() || (cursor.yield && backend.requests_owed() > 0 && !backend.copy_in()))
+    return Await(cursor);
   switch (cursor.type) {
     case frontend::kQuery:
       return TakeQuery(cursor);
@@ -295,7 +301,10 @@ void PostgresRequests::MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t fla
   }
   if ((flags & Verdict::kWritesSequence) != 0) {
     marks_.writes_sequence = true;
-    cursor.backend->set_sequence_owner(serial_);
+    const uint64_t owner = cursor.backend->sequence_owner();
+    const bool others = owner != 0 && owner != serial_;
+    if (others && keep_sequences_apart_) DiscardSequences(cursor);
+    cursor.backend->set_sequence_owner(others && !keep_sequences_apart_ ? kSeveralOwners : serial_);
   }
 }
 

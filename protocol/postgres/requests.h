@@ -54,6 +54,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool unfinished_message() const override { return body_left_ > 0; }
   const protocol::SessionMarks& marks() const override { return marks_; }
   void ClearMarks() override;
+  void KeepSequencesApart() override { keep_sequences_apart_ = true; }
   void Trim() override;
 
   // OwedListener
@@ -62,7 +63,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void OnUnnamedParsed(uint64_t tag) override;
   void OnUnnamedFailed(uint64_t tag, bool skipped) override;
   void OnStatementsDropped() override;
-  void OnDeallocated(StatementId statement) override;
+  void OnDeallocated(std::string_view name) override;
   std::string_view NameOf(StatementId statement) const override;
 
  private:
@@ -75,8 +76,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     uint64_t tag = 0;  // 0: none
     uint8_t pin_reason = 0;
     uint16_t flags = 0;
-    StatementId deallocates =
-        0;  // its text is a DEALLOCATE of this statement, under the server's name
+    std::unique_ptr<std::string> deallocates;  // its text was a DEALLOCATE of this name
     std::string parse_tail;
   };
   enum class Step : uint8_t { kTaken, kStop };
@@ -100,7 +100,11 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   Step Drop(Cursor& cursor);
   Step Need(Cursor& cursor, uint32_t bytes);
   Step Malformed(Cursor& cursor, const char* error);
+  Step Await(Cursor& cursor);
 
+  std::unique_ptr<std::string> NameToTell(std::string_view name) const;
+  void ParsePassing(Cursor& cursor, std::string_view tail, Owed owed);
+  void PassEmpty(Cursor& cursor);
   void Prepare(Cursor& cursor, const Statement& statement, OwedTo owner, bool name_change);
   void CloseOnServer(Cursor& cursor, StatementId id);
   void EnsureUnnamed(Cursor& cursor);
@@ -116,8 +120,10 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool dropping_ = false;
   bool skip_to_sync_ = false;              // of a request that has got its error from weir
   std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams
-  StatementId bound_deallocate_ = 0;       // what the portal bound last will do when executed
-  bool bound_drops_ = false;
+  bool bound_drops_ = false;               // what the portal bound last will do when executed
+  bool aliases_ = false;                   // two names of the client's were one statement
+  bool keep_sequences_apart_ = false;      // currval or lastval was seen on the route
+  std::unique_ptr<std::string> bound_deallocate_;  // ... and the name that it takes away
   Unnamed unnamed_;
   StatementNames names_;
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/text.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/request_cursor.h"
 #include "protocol/postgres/requests.h"
@@ -32,19 +33,44 @@ void BuildMessage(std::string& out, uint8_t type, std::string_view kind, std::st
 
 }  // namespace
 
-// DEALLOCATE of a name that the client prepared through the protocol: some drivers do that.
-bool PostgresRequests::RewriteDeallocate(Cursor& cursor, std::string_view text) {
-  const Statement* statement = names_.Find(DeallocatedName(text, cursor.backend->lex_mode()));
-  if (statement == nullptr) return false;
-  if (!cursor.backend->prepared().Contains(statement->id)) {
-    Prepare(cursor, *statement, OwedTo::kWeir, false);
-  }
-  cursor.Skip(cursor.whole);
-  BuildMessage(context_.scratch, frontend::kQuery, "DEALLOCATE ", ServerName(statement->id));
+// The client's name of a statement, if an error text may have to tell it: its id says no name for
+// certain while changes of names are under way, or after two names were one statement.
+std::unique_ptr<std::string> PostgresRequests::NameToTell(std::string_view name) const {
+  if (!aliases_ && (changes_ == nullptr || changes_->empty())) return nullptr;
+  return std::make_unique<std::string>(name);
+}
+
+// A Parse whose statement nobody keeps: only its reply is wanted.
+void PostgresRequests::ParsePassing(Cursor& cursor, std::string_view tail, Owed owed) {
+  BuildMessage(context_.scratch, frontend::kParse, "", kPassingName);
+  context_.scratch.append(tail);
+  PutLength(context_.scratch, 0);
   cursor.Insert(context_.scratch);
-  cursor.backend->prepared().Remove(statement->id);
-  cursor.backend->set_close_first();
-  cursor.backend->Push({.kind = OwedKind::kQuery, .deallocates = statement->id});
+  cursor.backend->Push(std::move(owed));
+}
+
+// The passing name stands for an empty statement from now on. Neither message can fail, in a failed
+// transaction neither.
+void PostgresRequests::PassEmpty(Cursor& cursor) {
+  BuildMessage(context_.scratch, frontend::kClose, "S", kPassingName);
+  cursor.Insert(context_.scratch);
+  cursor.backend->Push({.kind = OwedKind::kClose, .owner = OwedTo::kWeir});
+  ParsePassing(cursor, std::string_view("\0\0\0", 3),
+               {.kind = OwedKind::kParse, .owner = OwedTo::kWeir});
+}
+
+// DEALLOCATE of a name that the client prepared through the protocol: some drivers do that. The
+// statement is shared, so that only the name goes; what the server takes away is an empty one.
+bool PostgresRequests::RewriteDeallocate(Cursor& cursor, std::string_view text) {
+  const std::string name = DeallocatedName(text, cursor.backend->lex_mode());
+  if (names_.Find(name) == nullptr) return false;
+  cursor.Skip(cursor.whole);
+  PassEmpty(cursor);
+  BuildMessage(context_.scratch, frontend::kQuery, "DEALLOCATE ", kPassingName);
+  cursor.Insert(context_.scratch);
+  cursor.backend->Push({.kind = OwedKind::kQuery,
+                        .deallocates = true,
+                        .name = std::make_unique<std::string>(name)});
   return true;
 }
 
@@ -70,16 +96,16 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
   unnamed_.tag = ++context_.unnamed_tags;
   unnamed_.pin_reason = static_cast<uint8_t>(verdict.pin);
   unnamed_.flags = verdict.flags;
-  unnamed_.deallocates = 0;
+  unnamed_.deallocates.reset();
   unnamed_.parse_tail.assign(tail);
   cursor.backend->set_unnamed_tag(unnamed_.tag);
   cursor.backend->Push({.kind = OwedKind::kParse, .unnamed_parse = true, .tag = unnamed_.tag});
   if ((verdict.flags & Verdict::kDeallocate) != 0) {
-    const Statement* statement = names_.Find(DeallocatedName(text, cursor.backend->lex_mode()));
-    if (statement != nullptr) {
-      // As with a Query: the server knows it by another name.
-      unnamed_.deallocates = statement->id;
-      unnamed_.parse_tail = "DEALLOCATE " + ServerName(statement->id) + std::string(3, '\0');
+    std::string deallocated = DeallocatedName(text, cursor.backend->lex_mode());
+    if (names_.Find(deallocated) != nullptr) {
+      // As with a Query.
+      unnamed_.deallocates = std::make_unique<std::string>(std::move(deallocated));
+      unnamed_.parse_tail = engine::Cat("DEALLOCATE ", kPassingName, std::string_view("\0\0\0", 3));
       cursor.Skip(cursor.whole);
       BuildMessage(context_.scratch, frontend::kParse, "", "");
       context_.scratch.append(unnamed_.parse_tail);
@@ -96,37 +122,36 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
 PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::string_view name,
                                                         std::string_view tail) {
   PostgresReplies& backend = *cursor.backend;
-  if (name.starts_with(kServerNamePrefix))
-    return Malformed(cursor, "statement names starting with __weir_s are reserved");
+  if (name.starts_with(kReservedPrefix))
+    return Malformed(cursor, "statement names starting with __weir_ are reserved");
   const Statement* statement = context_.statements.Find(tail);
   if (statement == nullptr) {
     const Verdict verdict = Scan(tail.substr(0, tail.find('\0')), backend.lex_mode());
     statement = context_.statements.Intern(tail, static_cast<uint8_t>(verdict.pin), verdict.flags);
     if (statement == nullptr) return Malformed(cursor, "too many different prepared statements");
   }
-  if (const Statement* old = names_.Find(name); old != nullptr) {
-    // The server's own error, 42P05, under the name that it knows.
-    if (!backend.prepared().Contains(old->id)) Prepare(cursor, *old, OwedTo::kWeir, false);
-    cursor.Skip(cursor.whole);
-    BuildMessage(context_.scratch, frontend::kParse, "", ServerName(old->id));
-    context_.scratch.append(tail);
-    PutLength(context_.scratch, 0);
-    cursor.Insert(context_.scratch);
-    backend.Push({.kind = OwedKind::kParse});
+  if (backend.StatementInFlight(statement->id)) return Await(cursor);
+  const bool taken = names_.Find(name) != nullptr;
+  const bool known = backend.prepared().Contains(statement->id);
+  if ((taken || known) && backend.requests_owed() > 0 && !backend.copy_in()) return Await(cursor);
+  cursor.Skip(cursor.whole);
+  if (taken) {
+    // The server's own error, 42P05 if nothing else is wrong.
+    PassEmpty(cursor);
+    ParsePassing(cursor, tail,
+                 {.kind = OwedKind::kParse, .name = std::make_unique<std::string>(name)});
     return Step::kTaken;
   }
-  cursor.Skip(cursor.whole);
-  const bool known = backend.prepared().Contains(statement->id);
-  if (known && backend.requests_owed() == 0 &&
-      backend.transaction_status() != TransactionStatus::kFailed) {
+  if (known && backend.transaction_status() != TransactionStatus::kFailed) {
     backend.prepared().Touch(statement->id);
     backend.Push({.kind = OwedKind::kFakeParse, .name_change = true});
+  } else if (known) {
+    // In a transaction that has failed only the server knows the answer.
+    BuildMessage(context_.scratch, frontend::kClose, "S", kPassingName);
+    cursor.Insert(context_.scratch);
+    backend.Push({.kind = OwedKind::kClose, .owner = OwedTo::kWeir});
+    ParsePassing(cursor, tail, {.kind = OwedKind::kParse, .name_change = true});
   } else {
-    // In a transaction that has failed, or may have, only the server knows the answer.
-    if (known) {
-      CloseOnServer(cursor, statement->id);
-      backend.prepared().Remove(statement->id);
-    }
     Prepare(cursor, *statement, OwedTo::kClient, true);
   }
   ChangeName(name, statement);
@@ -195,19 +220,21 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (name_end == std::string_view::npos) return Malformed(cursor, "invalid Bind message");
   const std::string_view portal = body.substr(0, portal_end);
   const std::string_view name = body.substr(portal_end + 1, name_end - portal_end - 1);
-  if (name.starts_with(kServerNamePrefix))
-    return Malformed(cursor, "statement names starting with __weir_s are reserved");
+  if (name.starts_with(kReservedPrefix))
+    return Malformed(cursor, "statement names starting with __weir_ are reserved");
   const Statement* statement = name.empty() ? nullptr : names_.Find(name);
+  if (cursor.backend->StatementInFlight(statement == nullptr ? 0 : statement->id) &&
+      (name.empty() || statement != nullptr))
+    return Await(cursor);
+  bound_deallocate_.reset();
   if (name.empty()) {
     MarkText(cursor, unnamed_.pin_reason, unnamed_.flags, unnamed_.parse_tail.c_str());
     EnsureUnnamed(cursor);
     bound_drops_ = (unnamed_.flags & Verdict::kDropsStatements) != 0;
-    bound_deallocate_ = unnamed_.tag == 0 ? 0 : unnamed_.deallocates;
-    const Statement* dropped = bound_deallocate_ == 0 ? nullptr : names_.FindId(bound_deallocate_);
-    if (dropped == nullptr) {
-      bound_deallocate_ = 0;
-    } else if (!cursor.backend->prepared().Contains(dropped->id)) {
-      Prepare(cursor, *dropped, OwedTo::kWeir, false);
+    if (unnamed_.tag != 0 && unnamed_.deallocates != nullptr &&
+        names_.Find(*unnamed_.deallocates) != nullptr) {
+      bound_deallocate_ = std::make_unique<std::string>(*unnamed_.deallocates);
+      PassEmpty(cursor);
     }
   }
   // An unknown name goes to the server as it is: the error is the server's own.
@@ -220,31 +247,25 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
     Prepare(cursor, *statement, OwedTo::kWeir, false);
   }
   bound_drops_ = (statement->flags & Verdict::kDropsStatements) != 0;
-  bound_deallocate_ = 0;
   const uint32_t replaced = kHeader + static_cast<uint32_t>(name_end) + 1;
   BuildMessage(context_.scratch, frontend::kBind, portal, "");
   context_.scratch.append(ServerName(statement->id)).push_back('\0');
   PutLength(context_.scratch, cursor.whole - replaced);
   cursor.Skip(replaced);
   cursor.Insert(context_.scratch);
-  cursor.backend->Push({.kind = OwedKind::kBind});
+  cursor.backend->Push({.kind = OwedKind::kBind, .name = NameToTell(name)});
   body_left_ = cursor.whole - replaced;
   return Step::kTaken;
 }
 
 PostgresRequests::Step PostgresRequests::TakeExecute(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
-  Owed owed{.kind = OwedKind::kExecute,
-            .drops_statements = bound_drops_,
-            .deallocates = bound_deallocate_};
   if (bound_drops_) backend.ForgetPrepared();
-  if (bound_deallocate_ != 0) {
-    backend.prepared().Remove(bound_deallocate_);
-    backend.set_close_first();
-  }
-  bound_drops_ = false;
-  bound_deallocate_ = 0;
-  backend.Push(owed);
+  const bool deallocates = bound_deallocate_ != nullptr;
+  backend.Push({.kind = OwedKind::kExecute,
+                .drops_statements = std::exchange(bound_drops_, false),
+                .deallocates = deallocates,
+                .name = std::move(bound_deallocate_)});
   cursor.Extend(kHeader);
   body_left_ = cursor.whole - kHeader;
   return Step::kTaken;
@@ -261,19 +282,21 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
   const OwedKind kind = close ? OwedKind::kClose : OwedKind::kDescribe;
   const std::string_view name = body.substr(1, body.find('\0', 1) - 1);
   if (body[0] != 'S') return Forward(cursor, kind);
-  if (name.starts_with(kServerNamePrefix))
-    return Malformed(cursor, "statement names starting with __weir_s are reserved");
+  if (name.starts_with(kReservedPrefix))
+    return Malformed(cursor, "statement names starting with __weir_ are reserved");
   if (name.empty()) {
     if (close) {
       unnamed_.tag = 0;
       cursor.backend->set_unnamed_tag(0);
     } else {
+      if (cursor.backend->StatementInFlight(0)) return Await(cursor);
       EnsureUnnamed(cursor);
     }
     return Forward(cursor, kind);
   }
   const Statement* statement = names_.Find(name);
   if (statement == nullptr) return Forward(cursor, kind);
+  if (cursor.backend->StatementInFlight(statement->id)) return Await(cursor);
   if (close) {
     // The server's statement is shared: only the name goes. A Close never fails.
     ChangeName(name, nullptr);
@@ -286,11 +309,12 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
   cursor.Skip(cursor.whole);
   BuildMessage(context_.scratch, frontend::kDescribe, "S", ServerName(statement->id));
   cursor.Insert(context_.scratch);
-  cursor.backend->Push({.kind = OwedKind::kDescribe});
+  cursor.backend->Push({.kind = OwedKind::kDescribe, .name = NameToTell(name)});
   return Step::kTaken;
 }
 
 void PostgresRequests::ChangeName(std::string_view name, const Statement* statement) {
+  if (statement != nullptr && names_.FindId(statement->id) != nullptr) aliases_ = true;
   if (changes_ == nullptr) changes_ = std::make_unique<engine::RingQueue<NameChange>>();
   changes_->PushBack({std::string(name), names_.Find(name)});
   names_.Set(name, statement);
@@ -331,15 +355,18 @@ void PostgresRequests::OnUnnamedFailed(uint64_t tag, bool skipped) {
   previous_unnamed_.reset();
 }
 
-void PostgresRequests::OnStatementsDropped() { names_.Clear(); }
-
-void PostgresRequests::OnDeallocated(StatementId statement) {
-  while (true) {
-    const std::string name(names_.NameOf(statement));
-    if (name.empty()) return;
-    names_.Set(name, nullptr);
+// What the client has named since it sent that stays: changes that are not confirmed yet.
+void PostgresRequests::OnStatementsDropped() {
+  StatementNames kept;
+  for (size_t i = 0; changes_ != nullptr && i < changes_->size(); ++i) {
+    NameChange& change = (*changes_)[i];
+    if (kept.Find(change.name) == nullptr) change.previous = nullptr;
+    kept.Set(change.name, names_.Find(change.name));
   }
+  names_ = std::move(kept);
 }
+
+void PostgresRequests::OnDeallocated(std::string_view name) { names_.Set(name, nullptr); }
 
 std::string_view PostgresRequests::NameOf(StatementId statement) const {
   return names_.NameOf(statement);

@@ -32,8 +32,11 @@ struct Statement {
   uint16_t flags = 0;
 };
 
-// The reserved prefix of names on the server, and the name of an id.
+// Statement names that clients may not use, and what of them means what on the server: a shared
+// statement by its id, and one that comes and goes where only the server knows the answer.
+inline constexpr std::string_view kReservedPrefix = "__weir_";
 inline constexpr std::string_view kServerNamePrefix = "__weir_s";
+inline constexpr std::string_view kPassingName = "__weir_passing";
 std::string ServerName(StatementId id);
 // The id behind a name of ours; 0 if it is not one.
 StatementId IdOfServerName(std::string_view name);

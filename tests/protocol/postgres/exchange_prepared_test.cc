@@ -1,0 +1,298 @@
+// Prepared statements and sequence values between clients that share backends.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/protocol/postgres/exchange_pair.h"
+
+namespace weir::postgres {
+namespace {
+
+class PreparedTest : public ExchangeTest {};
+INSTANTIATE_TEST_SUITE_P(Splits, PreparedTest, testing::ValuesIn(kSplits));
+
+TEST_P(PreparedTest, NamedStatementsGetNamesOfTheServer) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "SELECT $1") + Bind("a") + Describe("a") + Execute() + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Parse("__weir_s1", "SELECT $1") + Bind("__weir_s1") +
+                                         Describe("__weir_s1") + Execute() + Sync());
+  const std::string reply = Message('1', "") + Message('2', "") + Message('t', "x") +
+                            Message('T', "y") + Row("1") + Complete("SELECT 1") + Ready('I');
+  EXPECT_EQ(pair_.Server(reply), ReplyStatus::kOk);
+  EXPECT_EQ(pair_.wire.TakeClient(), reply);
+  EXPECT_TRUE(backend_.quiet());
+}
+
+TEST_P(PreparedTest, AStatementIsPreparedAheadOnAnotherBackend) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "SELECT $1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Part();
+  pair_.wire = {};
+  PostgresReplies other;
+  pair_.Join(other);
+  pair_.Client(Bind("a") + Execute() + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(),
+            Parse("__weir_s1", "SELECT $1") + Bind("__weir_s1") + Execute() + Sync());
+  pair_.Server(Message('1', "") + Message('2', "") + Complete("SELECT 0") + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(), Message('2', "") + Complete("SELECT 0") + Ready('I'));
+}
+
+TEST_P(PreparedTest, AParseThatTheBackendHasIsAnsweredByWeir) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "SELECT $1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Part();
+  Pair second(context_, GetParam(), 2);
+  second.Join(backend_);
+  second.Client(Parse("b", "SELECT $1") + Bind("b") + Execute() + Sync());
+  EXPECT_EQ(second.wire.TakeServer(), Bind("__weir_s1") + Execute() + Sync());
+  second.Server(Message('2', "") + Complete("SELECT 0") + Ready('I'));
+  EXPECT_EQ(second.wire.TakeClient(),
+            Message('1', "") + Message('2', "") + Complete("SELECT 0") + Ready('I'));
+}
+
+TEST_P(PreparedTest, AFailedParseIsForgotten) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "SELEC") + Bind("a") + Execute() + Sync());
+  pair_.wire.TakeServer();
+  pair_.Server(Error("ERROR", "42601", "syntax error") + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(), Error("ERROR", "42601", "syntax error") + Ready('I'));
+  EXPECT_TRUE(backend_.quiet());
+  EXPECT_FALSE(backend_.prepared().Contains(1));
+  // The name is free: the server itself says that it does not exist.
+  pair_.Client(Bind("a") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Bind("a") + Sync());
+}
+
+TEST_P(PreparedTest, WhatTheServerSkipsIsUndone) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "SELECT 1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.wire = {};
+  // The Close and the Parse behind the failing Bind never happen: "a" stays, "b" never is.
+  pair_.Client(Bind("a") + Close("a") + Parse("b", "SELECT 2") + Sync());
+  pair_.Server(Error("ERROR", "22P02", "bad") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Bind("a") + Bind("b") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Bind("__weir_s1") + Bind("b") + Sync());
+}
+
+// Two clients that alternate a split unnamed Parse | Bind over one backend.
+TEST_P(PreparedTest, TheUnnamedStatementIsParsedAgain) {
+  Pair second(context_, GetParam(), 2);
+  pair_.Join(backend_);
+  pair_.Client(Parse("", "SELECT 'one'") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Part();
+  second.Join(backend_);
+  second.Client(Parse("", "SELECT 'two'") + Sync());
+  second.Server(Message('1', "") + Ready('I'));
+  second.Part();
+  pair_.wire = {};
+  pair_.Join(backend_);
+  pair_.Client(Bind("") + Execute() + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Parse("", "SELECT 'one'") + Bind("") + Execute() + Sync());
+  pair_.Server(Message('1', "") + Message('2', "") + Complete("SELECT 1") + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(), Message('2', "") + Complete("SELECT 1") + Ready('I'));
+}
+
+TEST_P(PreparedTest, AClientWithoutAnUnnamedStatementNeverRunsAnothers) {
+  Pair second(context_, GetParam(), 2);
+  pair_.Join(backend_);
+  pair_.Client(Parse("", "SELECT 'one'") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Part();
+  second.Join(backend_);
+  second.Client(Bind("") + Execute() + Sync());
+  EXPECT_EQ(second.wire.TakeServer(), Close("") + Bind("") + Execute() + Sync());
+  second.Server(Message('3', "") +
+                Error("ERROR", "26000", "unnamed prepared statement does not exist") + Ready('I'));
+  EXPECT_EQ(second.wire.TakeClient(),
+            Error("ERROR", "26000", "unnamed prepared statement does not exist") + Ready('I'));
+}
+
+TEST_P(PreparedTest, ALimitOnPreparedStatementsMakesTheOldestGiveWay) {
+  context_.prepared_max = 2;
+  pair_.Join(backend_);
+  for (const char* name : {"a", "b", "c"}) {
+    pair_.Client(Parse(name, std::string("SELECT '") + name + "'") + Sync());
+    if (name[0] == 'c') pair_.Server(Message('3', ""));
+    pair_.Server(Message('1', "") + Ready('I'));
+  }
+  EXPECT_EQ(backend_.prepared().size(), 2u);
+  EXPECT_TRUE(backend_.prepared().Contains(3));
+  EXPECT_TRUE(backend_.quiet());
+}
+
+// The server's own error, under the client's name; what would have been prepared never is.
+TEST_P(PreparedTest, ASecondParseOfANameGetsTheServersError) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("mine", "SELECT 1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Parse("mine", "SELECT 2") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Close("__weir_passing") + Parse("__weir_passing", "") +
+                                         Parse("__weir_passing", "SELECT 2") + Sync());
+  pair_.Server(Message('3', "") + Message('1', "") +
+               Error("ERROR", "42P05", "prepared statement \"__weir_passing\" already exists") +
+               Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(),
+            Error("ERROR", "42P05", "prepared statement \"mine\" already exists") + Ready('I'));
+}
+
+TEST_P(PreparedTest, OfTwoNamesForOneStatementTheErrorTellsTheRightOne) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("b", "SELECT $1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Client(Parse("a", "SELECT $1") + Sync());
+  pair_.Server(Ready('I'));
+  for (const std::string& name : {std::string("b"), std::string("a")}) {
+    pair_.wire = {};
+    pair_.Client(Bind(name) + Execute() + Sync());
+    pair_.Server(Error("ERROR", "08P01", "prepared statement \"__weir_s1\" requires 1") +
+                 Ready('I'));
+    EXPECT_EQ(
+        pair_.wire.TakeClient(),
+        Error("ERROR", "08P01", "prepared statement \"" + name + "\" requires 1") + Ready('I'));
+  }
+}
+
+// In a failed transaction the server alone knows what a Parse is answered with. The statement that
+// others share stays.
+TEST_P(PreparedTest, AParseInAFailedTransactionLeavesTheSharedStatement) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("one", "SELECT 1") + Sync() + Query("BEGIN") + Query("SELECT 1/0"));
+  pair_.Server(Message('1', "") + Ready('I') + Complete("BEGIN") + Ready('T') +
+               Error("ERROR", "22012", "division by zero") + Ready('E'));
+  pair_.wire = {};
+  pair_.Client(Parse("two", "SELECT 1") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(),
+            Close("__weir_passing") + Parse("__weir_passing", "SELECT 1") + Sync());
+  const std::string error = Error("ERROR", "25P02", "current transaction is aborted");
+  pair_.Server(Message('3', "") + error + Ready('E'));
+  EXPECT_EQ(pair_.wire.TakeClient(), error + Ready('E'));
+  EXPECT_TRUE(backend_.prepared().Contains(1));
+  pair_.Client(Bind("one") + Execute() + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Bind("__weir_s1") + Execute() + Sync());
+}
+
+// What an earlier request prepares, or may fail to, is waited for.
+TEST_P(PreparedTest, AStatementWhoseParseIsOnItsWayIsWaitedFor) {
+  pair_.Join(backend_);
+  const std::string first = Parse("one", "SELECT 1") + Sync();
+  EXPECT_EQ(pair_.Client(first + Bind("one") + Execute() + Sync()).status, TakeStatus::kAwaitReady);
+  EXPECT_EQ(pair_.wire.TakeServer(), Parse("__weir_s1", "SELECT 1") + Sync());
+  pair_.Server(Error("ERROR", "25P02", "current transaction is aborted") + Ready('I'));
+  pair_.wire = {};
+  pair_.Pump();
+  EXPECT_EQ(pair_.wire.TakeServer(), Bind("one") + Execute() + Sync());
+}
+
+TEST_P(PreparedTest, WithinOneRequestNothingIsWaitedFor) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("one", "SELECT 1") + Bind("one") + Execute() + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(),
+            Parse("__weir_s1", "SELECT 1") + Bind("__weir_s1") + Execute() + Sync());
+}
+
+// What weir parses again and the server refuses is still the client's.
+TEST_P(PreparedTest, AnUnnamedStatementSurvivesAFailedTransactionElsewhere) {
+  PostgresReplies other;
+  pair_.Join(backend_);
+  pair_.Client(Parse("", "SELECT 1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Part();
+  pair_.Join(other);
+  pair_.Client(Bind("") + Execute() + Sync());
+  pair_.Server(Error("ERROR", "25P02", "current transaction is aborted") + Ready('E'));
+  pair_.wire = {};
+  pair_.Client(Bind("") + Execute() + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Parse("", "SELECT 1") + Bind("") + Execute() + Sync());
+}
+
+// DEALLOCATE of a name of the protocol takes the name; the statement is others' too. What the
+// server takes away is an empty statement, which it can in every state.
+TEST_P(PreparedTest, DeallocateTakesTheNameAlone) {
+  PostgresReplies other;
+  pair_.Join(backend_);
+  pair_.Client(Parse("one", "SELECT 1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Part();
+  pair_.Join(other);
+  pair_.wire = {};
+  pair_.Client(Query("DEALLOCATE one"));
+  EXPECT_EQ(pair_.wire.TakeServer(), Close("__weir_passing") + Parse("__weir_passing", "") +
+                                         Query("DEALLOCATE __weir_passing"));
+  const std::string error = Error("ERROR", "25P02", "current transaction is aborted");
+  pair_.Server(Message('3', "") + Message('1', "") + error + Ready('E'));
+  EXPECT_EQ(pair_.wire.TakeClient(), error + Ready('E'));
+  EXPECT_TRUE(other.quiet());
+  pair_.Client(Query("DEALLOCATE one"));
+  pair_.Server(Message('3', "") + Message('1', "") + Complete("DEALLOCATE") + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(), Complete("DEALLOCATE") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Bind("one") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Bind("one") + Sync());
+}
+
+TEST_P(PreparedTest, DeallocateThroughTheExtendedProtocol) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("one", "SELECT 1") + Parse("two", "SELECT 1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Parse("", "DEALLOCATE one") + Bind("") + Execute() + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Parse("", "DEALLOCATE __weir_passing") +
+                                         Close("__weir_passing") + Parse("__weir_passing", "") +
+                                         Bind("") + Execute() + Sync());
+  pair_.Server(Message('1', "") + Message('3', "") + Message('1', "") + Message('2', "") +
+               Complete("DEALLOCATE") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Bind("one") + Bind("two") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Bind("one") + Bind("__weir_s1") + Sync());
+}
+
+TEST_P(PreparedTest, ReservedNamesAreRefused) {
+  for (const std::string& message : {Parse("__weir_own", "SELECT 1"), Bind("__weir_passing"),
+                                     Describe("__weir_s1"), Close("__weir_x")}) {
+    Pair pair(context_, GetParam());
+    PostgresReplies backend;
+    pair.Join(backend);
+    EXPECT_EQ(pair.Client(message).status, TakeStatus::kMalformed);
+  }
+}
+
+// Another client's sequence value must not be read: a write over another's mark does not make it
+// one's own.
+TEST_P(PreparedTest, SequenceValuesOfOthersAreDiscardedBeforeARead) {
+  Pair second(context_, GetParam(), 2);
+  pair_.Join(backend_);
+  pair_.Client(Query("SELECT nextval('s')"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  pair_.Part();
+  second.Join(backend_);
+  second.Client(Query("INSERT INTO t VALUES (1)"));
+  EXPECT_EQ(second.wire.TakeServer(), Query("INSERT INTO t VALUES (1)"));
+  second.Server(Complete("INSERT 0 1") + Ready('I'));
+  second.Client(Query("SELECT lastval()"));
+  EXPECT_NE(second.wire.TakeServer().find("DISCARD SEQUENCES"), std::string::npos);
+}
+
+// Where they are known to be read, they go before the client makes its own.
+TEST_P(PreparedTest, SequenceValuesOfOthersAreDiscardedBeforeAWriteWhereTheyAreRead) {
+  Pair second(context_, GetParam(), 2);
+  pair_.Join(backend_);
+  pair_.Client(Query("INSERT INTO t VALUES (1)"));
+  pair_.Server(Complete("INSERT 0 1") + Ready('I'));
+  pair_.Part();
+  second.Join(backend_);
+  second.requests.KeepSequencesApart();
+  second.Client(Query("INSERT INTO t VALUES (2)"));
+  EXPECT_NE(second.wire.TakeServer().find("DISCARD SEQUENCES"), std::string::npos);
+  second.Server(Own() + Ready('I') + Complete("INSERT 0 1") + Ready('I'));
+  second.Client(Query("SELECT lastval()"));
+  EXPECT_EQ(second.wire.TakeServer(), Query("SELECT lastval()"));
+}
+
+}  // namespace
+}  // namespace weir::postgres
