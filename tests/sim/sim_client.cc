@@ -1,0 +1,717 @@
+#include "tests/sim/sim_client.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "pool/session/refusal.h"
+#include "tests/sim/pg_server.h"
+
+namespace weir::sim {
+namespace {
+
+uint32_t ReadU32(std::string_view bytes) {
+  uint32_t value = 0;
+  for (int i = 0; i < 4; ++i)
+    value = value << 8 | static_cast<uint8_t>(bytes[static_cast<size_t>(i)]);
+  return value;
+}
+
+std::string U32(uint32_t value) {
+  std::string out(4, '\0');
+  for (int i = 0; i < 4; ++i)
+    out[static_cast<size_t>(i)] = static_cast<char>(value >> (24 - 8 * i));
+  return out;
+}
+
+std::string Z(std::string_view text) { return std::string(text) + std::string(1, '\0'); }
+
+PgMessage Parse(const std::string& name, const std::string& sql) {
+  return {'P', Z(name) + Z(sql) + std::string(2, '\0')};
+}
+PgMessage Bind(const std::string& name, const std::string& parameter, bool takes) {
+  std::string body = Z("") + Z(name) + std::string(2, '\0');
+  if (takes) {
+    body += std::string("\0\1", 2) + U32(static_cast<uint32_t>(parameter.size())) + parameter;
+  } else {
+    body += std::string(2, '\0');
+  }
+  return {'B', body + std::string(2, '\0')};
+}
+PgMessage Execute(uint32_t rows = 0) { return {'E', Z("") + U32(rows)}; }
+PgMessage Describe(char kind, const std::string& name) { return {'D', kind + Z(name)}; }
+PgMessage CloseStatement(const std::string& name) { return {'C', "S" + Z(name)}; }
+const PgMessage kSync{'S', {}};
+const PgMessage kFlush{'H', {}};
+
+// PBKDF2 takes milliseconds: once for each salt.
+const protocol::ScramKeys& KeysFor(const std::string& salt, uint32_t iterations) {
+  static std::map<std::string, protocol::ScramKeys> known;
+  const auto found = known.find(salt);
+  if (found != known.end()) return found->second;
+  return known.emplace(salt, protocol::DeriveScramKeys(PgServer::kPassword, salt, iterations))
+      .first->second;
+}
+
+// A second connection that carries a CancelRequest.
+class Canceller final : public Party {
+ public:
+  Canceller(Net& net, std::string bytes) : net_(net), bytes_(std::move(bytes)) {}
+  void OnChange(End& end) override {
+    if (end.refused != 0 || end.reset || end.fin) {
+      net_.Close(end);
+      return;
+    }
+    if (end.connected && !bytes_.empty()) bytes_.erase(0, net_.Write(end, bytes_));
+  }
+
+ private:
+  Net& net_;
+  std::string bytes_;
+};
+
+}  // namespace
+
+SimClient::SimClient(Net& net, engine::Entropy& entropy, Verdicts& verdicts, uint64_t seed,
+                     int number, const ClientOptions& options)
+    : net_(net),
+      entropy_(entropy),
+      verdicts_(verdicts),
+      prng_(seed),
+      number_(number),
+      options_(options) {}
+
+void SimClient::Start() { Later(net_.Between(0, 20 * engine::kMillisecond)); }
+
+std::string SimClient::Situation() const {
+  std::string out = "client " + Number(number_) + " state " + Number(static_cast<int>(state_)) +
+                    " life " + Number(lives_) + " in flight " +
+                    Number(static_cast<int64_t>(requests_.size()));
+  if (!requests_.empty()) {
+    const Request& head = requests_.front();
+    out += " since " + Number(head.sent_at) + " seen " + Number(static_cast<int64_t>(head.seen)) +
+           " of " + Number(static_cast<int64_t>(head.expected.size())) + ":";
+    for (const PgMessage& each : head.messages) out += " " + Readable(each, 60);
+  }
+  return out;
+}
+
+void SimClient::Wrong(const std::string& what, const PgMessage& message) {
+  std::string text = what + ": got " + Readable(message, 200);
+  if (requests_.empty() || requests_.front().seen >= requests_.front().expected.size()) {
+    text += " and expected nothing";
+  } else {
+    const Request& head = requests_.front();
+    text += " instead of " + Readable(head.expected[head.seen], 200);
+  }
+  verdicts_.Violation(text + "\n" + Situation());
+  std::abort();
+}
+
+void SimClient::Later(Nanos delay) {
+  if (acting_) return;
+  acting_ = true;
+  net_.At(net_.now() + delay, [this] {
+    acting_ = false;
+    Act();
+  });
+}
+
+void SimClient::Act() {
+  switch (state_) {
+    case State::kAway:
+      Begin();
+      return;
+    case State::kServing:
+      Read();
+      if (state_ == State::kServing) Ask();
+      Flush();
+      return;
+    case State::kLeaving:
+      Read();
+      Flush();
+      return;
+    case State::kConnecting:
+    case State::kLogin:
+      Flush();
+      return;
+    case State::kDone:
+      return;
+  }
+}
+
+void SimClient::Begin() {
+  ++lives_;
+  ++life_;
+  state_ = State::kConnecting;
+  input_.clear();
+  output_.clear();
+  requests_.clear();
+  names_.clear();
+  block_inserts_.clear();
+  in_block_ = pinned_ = half_closed_ = loses_life_ = terminated_ = unnamed_certain_ = holding_ =
+      false;
+  last_number_.reset();
+  asked_ = cancels_sent_ = 0;
+  life_requests_ = static_cast<int>(Some(options_.requests));
+  model_ = PgSession();
+  std::string body = U32(3u << 16) + Z("user") + Z("app") + Z("database") + Z(options_.database);
+  if (!options_.application.empty()) {
+    body += Z("app.base") + Z(options_.application);
+    model_.set_startup("app.base", options_.application);
+  }
+  output_ = Encode({0, body + std::string(1, '\0')});
+  end_ = &net_.Connect(options_.weir_address, *this);
+}
+
+void SimClient::OnChange(End& end) {
+  if (&end != end_) return;
+  if (state_ == State::kConnecting) {
+    if (end.refused != 0) {
+      Gone();
+      return;
+    }
+    if (!end.connected) return;
+    state_ = State::kLogin;
+  }
+  if (options_.slow_reader > 0 && state_ == State::kServing && net_.now() >= stalled_until_ &&
+      Roll() < options_.slow_reader) {
+    stalled_until_ = net_.now() + net_.Between(0, 200 * engine::kMillisecond);
+  }
+  Flush();
+  if (stalled_until_ > net_.now()) {
+    Later(stalled_until_ - net_.now());
+    return;
+  }
+  Read();
+}
+
+void SimClient::Flush() {
+  while (end_ != nullptr && !output_.empty()) {
+    const uint32_t written = net_.Write(*end_, output_);
+    if (written == 0) return;
+    output_.erase(0, written);
+  }
+  if (end_ == nullptr || !output_.empty()) return;
+  if (half_closed_ && !end_->shut) net_.Shutdown(*end_);
+}
+
+void SimClient::Read() {
+  while (end_ != nullptr && !end_->inbox.empty()) {
+    input_ += net_.Read(*end_, SIZE_MAX);
+    PgMessage message;
+    while (end_ != nullptr && Decode(input_, message)) {
+      if (state_ == State::kLogin) {
+        OnLogin(message);
+      } else if (state_ == State::kServing || state_ == State::kLeaving) {
+        OnReply(message);
+      }
+    }
+  }
+  if (end_ != nullptr && (end_->reset || end_->fin) && end_->inbox.empty()) OnEnd();
+}
+
+// The far side has closed.
+void SimClient::OnEnd() {
+  if (!input_.empty() && !end_->reset && !options_.may_lose)
+    Wrong("the connection ended within a message", {});
+  const bool good = state_ == State::kLeaving && requests_.empty();
+  if (!good && !loses_life_ && !terminated_ && !options_.may_lose) {
+    Wrong(end_->reset ? "the connection was reset" : "the connection was closed", {});
+  }
+  Gone();
+}
+
+void SimClient::Gone() {
+  if (end_ != nullptr) net_.Close(*end_);
+  end_ = nullptr;
+  // What was under way is not known; rows of it may be there.
+  state_ = lives_ < options_.lives ? State::kAway : State::kDone;
+  if (state_ == State::kAway) Later(net_.Between(0, 5 * engine::kMillisecond));
+}
+
+void SimClient::OnLogin(const PgMessage& message) {
+  switch (message.type) {
+    case 'R': {
+      const uint32_t code = ReadU32(message.body);
+      if (code == 10) {
+        scram_.emplace(entropy_);
+        const std::string first = scram_->First();
+        output_ +=
+            Encode({'p', Z("SCRAM-SHA-256") + U32(static_cast<uint32_t>(first.size())) + first});
+      } else if (code == 11) {
+        CHECK(scram_->OnServerFirst(std::string_view(message.body).substr(4)));
+        output_ += Encode({'p', scram_->Final(KeysFor(scram_->salt(), scram_->iterations()))});
+      } else if (code == 12) {
+        if (!scram_->OnServerFinal(std::string_view(message.body).substr(4)))
+          Wrong("weir's signature is wrong", message);
+      }
+      Flush();
+      return;
+    }
+    case 'S':
+    case 'N':
+      return;
+    case 'K':
+      process_id_ = ReadU32(message.body);
+      secret_ = ReadU32(std::string_view(message.body).substr(4));
+      return;
+    case 'E': {
+      const std::string code = ErrorFieldOf(message, 'C');
+      const bool good = options_.database == "none"
+                            ? code == "3D000" || (code == "08000" && options_.may_wait)
+                            : options_.may_lose || (code == "08000" && options_.may_wait);
+      if (!good) Wrong("the login failed", message);
+      loses_life_ = true;
+      return;
+    }
+    case 'Z':
+      if (options_.database == "none") Wrong("a login to a database that does not exist", message);
+      state_ = State::kServing;
+      Later(net_.Between(0, options_.think_max));
+      return;
+    default:
+      Wrong("an unexpected message in the login", message);
+  }
+}
+
+// Sends more, or leaves.
+void SimClient::Ask() {
+  CheckPatience();
+  if (net_.now() < stalled_until_ || !output_.empty() || holding_) {
+    Later(std::max<Nanos>(stalled_until_ - net_.now(), engine::kMillisecond));
+    return;
+  }
+  const bool room = static_cast<int>(requests_.size()) < options_.depth;
+  if (asked_ < life_requests_ || in_block_) {
+    if (room) {
+      ++asked_;
+      Send(Next());
+    }
+  } else if (requests_.empty() || options_.rude) {
+    Leave();
+    return;
+  }
+  if (options_.cancels && !requests_.empty() && requests_.front().sleeps && Roll() < 0.3)
+    SendCancel();
+  if (options_.rude && Roll() < 0.01) {
+    asked_ = life_requests_;
+    in_block_ = false;
+  }
+  Later(net_.Between(0, options_.think_max));
+}
+
+void SimClient::CheckPatience() {
+  if (requests_.empty() || net_.now() - requests_.front().sent_at < options_.patience) return;
+  verdicts_.Violation("no answer within " + Number(options_.patience / engine::kMillisecond) +
+                      " ms\n" + Situation());
+}
+
+void SimClient::SendCancel() {
+  ++cancels_sent_;
+  auto canceller = std::make_shared<Canceller>(
+      net_, Encode({0, U32(80877102) + U32(process_id_) + U32(secret_)}));
+  net_.Connect(options_.weir_address, *canceller);
+  net_.At(net_.now() + 1000 * engine::kSecond, [canceller] {});
+}
+
+void SimClient::Leave() {
+  const double how = Roll();
+  state_ = State::kLeaving;
+  if (options_.rude && how < 0.25) {
+    // It vanishes.
+    net_.Reset(*end_);
+    end_ = nullptr;
+    Gone();
+    return;
+  }
+  if (how < 0.5) {
+    // It says no more, and reads on to the end.
+    half_closed_ = true;
+  } else {
+    output_ += Encode({'X', {}});
+    terminated_ = true;
+    half_closed_ = true;
+  }
+  Flush();
+  Later(net_.Between(0, 10 * engine::kMillisecond));
+}
+
+void SimClient::Send(Request request) {
+  request.before = model_;
+  request.pinned = pinned_;
+  pinned_ = pinned_ || request.pins;
+  for (const PgMessage& message : request.messages) {
+    net_.Note("client " + Number(number_) + " says " + Readable(message, 60));
+    output_ += Encode(message);
+    model_.Take(message, false, request.expected);
+    if (message.type == 'Q') unnamed_certain_ = false;
+  }
+  request.sent_at = net_.now();
+  if (!request.inserts.empty()) verdicts_.inserted.insert(request.inserts);
+  requests_.push_back(std::move(request));
+  // Some send their bytes in pieces.
+  if (output_.size() > 1 && Roll() < 0.1) {
+    const std::string rest = output_.substr(1 + prng_.Below(output_.size() - 1));
+    output_.resize(output_.size() - rest.size());
+    Flush();
+    net_.At(net_.now() + net_.Between(0, 3 * engine::kMillisecond), [this, rest, life = life_] {
+      if (life != life_ || end_ == nullptr) return;
+      output_ += rest;
+      holding_ = false;
+      Flush();
+    });
+    holding_ = true;
+  }
+  Flush();
+}
+
+void SimClient::OnReply(const PgMessage& message) {
+  net_.Note("client " + Number(number_) + " gets " + Readable(message, 60));
+  if (message.type == 'N' || message.type == 'S' || message.type == 'A') return;
+  if (requests_.empty()) {
+    // It may be told that it must go.
+    if (message.type == 'E' && ErrorFieldOf(message, 'S') == "FATAL" && options_.may_lose) {
+      loses_life_ = true;
+      return;
+    }
+    Wrong("a reply that nobody asked for", message);
+  }
+  Request& head = requests_.front();
+  if (head.seen < head.expected.size() && Matches(head.expected[head.seen], message)) {
+    ++head.seen;
+    if (head.seen == head.expected.size()) Answered();
+    return;
+  }
+  if (message.type == 'E' && OnError(message)) return;
+  Wrong("a wrong reply", message);
+}
+
+bool SimClient::Matches(const PgMessage& expected, const PgMessage& message) {
+  if (expected == message) return true;
+  if (expected.type != 'D' || message.type != 'D') return false;
+  const bool any = expected.body.find(PgSession::kAnyNumber) != std::string::npos;
+  const bool own = expected.body.find(PgSession::kOwnNumber) != std::string::npos;
+  if (!any && !own) return false;
+  const int64_t value = std::atoll(message.body.c_str() + 6);
+  if (any) last_number_ = value;
+  return any || (last_number_.has_value() && value == *last_number_);
+}
+
+// An error that is not the model's: may it be?
+bool SimClient::OnError(const PgMessage& message) {
+  Request& head = requests_.front();
+  const std::string severity = ErrorFieldOf(message, 'S');
+  const std::string code = ErrorFieldOf(message, 'C');
+  const std::string text = ErrorFieldOf(message, 'M');
+  if (severity == "FATAL") {
+    if (!options_.may_lose) return false;
+    loses_life_ = true;
+    ++verdicts_.lost;
+    requests_.clear();
+    return true;
+  }
+  if (code == "57014" && cancels_sent_ > 0 && head.sleeps &&
+      text.starts_with("canceling statement: ")) {
+    // The server has cancelled it: the model runs it so.
+    model_ = head.before;
+    const size_t seen = head.seen;
+    head.expected.clear();
+    for (const PgMessage& each : head.messages) model_.Take(each, true, head.expected);
+    for (size_t i = seen; i < head.expected.size(); ++i) {
+      if (head.expected[i].type != 'E') continue;
+      head.expected.erase(head.expected.begin() + static_cast<ptrdiff_t>(seen),
+                          head.expected.begin() + static_cast<ptrdiff_t>(i));
+      break;
+    }
+    if (head.seen >= head.expected.size() || !Matches(head.expected[head.seen], message))
+      return false;
+    ++head.seen;
+    pinned_ = head.pinned || head.pins;
+    Redo(1);
+    return true;
+  }
+  if (code == "55000" && head.seen < head.expected.size()) {
+    // Where the sequence was used by others since, an honest error.
+    bool own = false;
+    for (size_t i = head.seen; i < head.expected.size(); ++i)
+      own = own || head.expected[i].body.find(PgSession::kOwnNumber) != std::string::npos;
+    if (!own) return false;
+    head.expected = {{'Z', "I"}};
+    head.seen = 0;
+    return true;
+  }
+  const bool fresh = head.before.status() == 'I' && !head.pinned;
+  const bool timed_out =
+      code == pool::kBorrowTimedOut.sqlstate && text == pool::kBorrowTimedOut.text;
+  const bool cancelled = code == pool::kCancelled.sqlstate && text == pool::kCancelled.text;
+  const bool lost = !timed_out && (code == pool::kConnectionLost.sqlstate || code == "57P01" ||
+                                   code == "57P03" || code == "53300");
+  if (timed_out) {
+    if (!options_.may_wait || !fresh) return false;
+    if (net_.now() - head.sent_at < options_.borrow_timeout) return false;
+    ++verdicts_.refused;
+  } else if (cancelled) {
+    if (cancels_sent_ == 0 || !fresh) return false;
+  } else if (lost) {
+    if (!options_.may_lose) return false;
+    ++verdicts_.lost;
+  } else {
+    return false;
+  }
+  model_ = head.before;
+  model_.Abort();
+  // A pin begins when its transaction has ended: a client that gets an ERROR had none.
+  pinned_ = false;
+  for (const std::string& name : head.names) names_.erase(name);
+  head.names.clear();
+  unnamed_certain_ = false;
+  head.inserts.clear();
+  block_inserts_.clear();
+  if (in_block_ && !fresh) in_block_ = false;
+  if (fresh) in_block_ = false;
+  head.expected = {{'Z', "I"}};
+  head.seen = 0;
+  Redo(1);
+  return true;
+}
+
+// What was sent behind a request that has ended otherwise is answered otherwise.
+void SimClient::Redo(size_t from) {
+  for (size_t i = from; i < requests_.size(); ++i) {
+    Request& request = requests_[i];
+    request.before = model_;
+    request.pinned = pinned_;
+    pinned_ = pinned_ || request.pins;
+    request.seen = 0;
+    request.expected.clear();
+    for (const PgMessage& message : request.messages) model_.Take(message, false, request.expected);
+  }
+}
+
+void SimClient::Answered() {
+  Request request = std::move(requests_.front());
+  requests_.pop_front();
+  ++verdicts_.answers;
+  verdicts_.longest_wait = std::max(verdicts_.longest_wait, net_.now() - request.sent_at);
+  bool failed = false;
+  for (const PgMessage& each : request.expected) failed = failed || each.type == 'E';
+  if (failed) {
+    for (const std::string& name : request.names) names_.erase(name);
+  } else {
+    for (const std::string& name : request.names) names_.insert(name);
+  }
+  const char status = request.expected.back().type == 'Z' ? request.expected.back().body[0] : 'I';
+  if (!request.inserts.empty() && !failed) {
+    if (status == 'I') {
+      verdicts_.rows_least[request.inserts] += request.rows;
+    } else {
+      block_inserts_.push_back({request.inserts, request.rows});
+    }
+  }
+  if (status == 'I' && !block_inserts_.empty() && request.inserts.empty()) {
+    bool committed = false;
+    for (const PgMessage& each : request.expected)
+      committed = committed || (each.type == 'C' && each.body.starts_with("COMMIT"));
+    if (committed) {
+      for (const auto& [tag, rows] : block_inserts_) verdicts_.rows_least[tag] += rows;
+    }
+    block_inserts_.clear();
+  }
+  if (state_ == State::kServing && Roll() < 0.5) Ask();
+  if (state_ == State::kServing) Later(net_.Between(0, options_.think_max));
+}
+
+std::string SimClient::Tag() {
+  return "t" + Number(number_) + "." + Number(lives_) + "." + Number(++tags_);
+}
+
+SimClient::Request SimClient::Simple(const std::string& sql) {
+  Request request;
+  request.messages = {{'Q', Z(sql)}};
+  request.sleeps = sql.find("pg_sleep") != std::string::npos;
+  return request;
+}
+
+SimClient::Request SimClient::Next() {
+  if (in_block_ && Roll() < 0.35) {
+    in_block_ = false;
+    return Simple(Roll() < 0.7 ? "commit" : "rollback");
+  }
+  const double roll = Roll();
+  if (!in_block_ && roll < 0.12) {
+    in_block_ = true;
+    return Simple("begin");
+  }
+  if (Roll() < options_.pins) return NextState();
+  if (roll < 0.45) return NextSimple();
+  if (roll < 0.65) return NextExtended();
+  if (roll < 0.9) return NextNamed();
+  return NextCopy();
+}
+
+SimClient::Request SimClient::NextSimple() {
+  const std::string tag = Tag();
+  const double roll = Roll();
+  if (roll < 0.08)
+    return Simple("select '" + tag + "' from generate_series(1, " + Number(Some(400)) + ")");
+  if (roll < 0.16) {
+    return Simple("select '" + tag + "', pg_sleep(0.0" + Number(Some(40)) + ")");
+  }
+  if (roll < 0.24) return Simple("select '" + tag + "', 1 / 0");
+  if (roll < 0.3) return Simple("select '" + tag + "'; select '" + tag + "b'");
+  if (roll < 0.33) return Simple("");
+  if (roll < 0.36) return Simple("syntax '" + tag + "'");
+  if (roll < 0.48) {
+    Request request = Simple("insert into t values ('" + tag + "')");
+    request.inserts = tag;
+    request.rows = 1;
+    return request;
+  }
+  if (roll < 0.52) return Simple("select '" + tag + std::string(options_.large, 'x') + "'");
+  if (roll < 0.6 && !in_block_ && requests_.empty()) {
+    return Simple(Roll() < 0.5 ? "select nextval('numbers')" : "select currval('numbers')");
+  }
+  if (roll < 0.66) return Simple("show app.base");
+  return Simple("select '" + tag + "'");
+}
+
+// The unnamed statement, in one request or in two.
+SimClient::Request SimClient::NextExtended() {
+  Request request;
+  const std::string tag = Tag();
+  const double roll = Roll();
+  if (roll < 0.25 && unnamed_certain_ && requests_.empty() && model_.HasUnnamed()) {
+    request.messages = {Bind("", tag, true), Execute(), kSync};
+    return request;
+  }
+  const std::string sql = "select 'u" + tag + "' || $1";
+  if (roll < 0.5) {
+    request.messages = {Parse("", sql), Describe('S', ""), kSync};
+    unnamed_certain_ = requests_.empty();
+    return request;
+  }
+  unnamed_certain_ = false;
+  if (roll < 0.6) {
+    // An error; what follows is skipped.
+    request.messages = {Parse("", "select '" + tag + "', 1 / 0"),
+                        Bind("", "", false),
+                        Execute(),
+                        Parse("", sql),
+                        Bind("", tag, true),
+                        Execute(),
+                        kSync};
+    return request;
+  }
+  if (roll < 0.7) {
+    request.messages = {Parse("", "select '" + tag + "' from generate_series(1, 9)"),
+                        Bind("", "", false),
+                        Describe('P', ""),
+                        Execute(4),
+                        kFlush,
+                        Execute(4),
+                        Execute(4),
+                        kSync};
+    return request;
+  }
+  if (roll < 0.8) {
+    request.messages = {Parse("", "insert into t values ('" + tag + "')"), Bind("", "", false),
+                        Execute(), kSync};
+    request.inserts = tag;
+    request.rows = 1;
+    return request;
+  }
+  if (roll < 0.85) {
+    request.messages = {Parse("", sql), Bind("", tag + std::string(options_.large, 'y'), true),
+                        Execute(), kSync};
+    return request;
+  }
+  request.messages = {Parse("", sql), Bind("", tag, true), Describe('P', ""), Execute(), kSync};
+  return request;
+}
+
+SimClient::Request SimClient::NextNamed() {
+  Request request;
+  const std::string tag = Tag();
+  const double roll = Roll();
+  if (names_.empty() || roll < 0.3) {
+    // Few different texts, so that clients share them.
+    const std::string name = "s" + Number(number_) + "_" + Number(tags_);
+    const std::string sql =
+        roll < 0.03 ? "syntax 'x'" : "select 'n" + Number(Some(12)) + "-' || $1";
+    request.messages = {Parse(name, sql), Bind(name, tag, true), Execute(), kSync};
+    if (roll < 0.1) request.messages = {Parse(name, sql), Describe('S', name), kSync};
+    request.names = {name};
+    return request;
+  }
+  auto chosen = names_.begin();
+  std::advance(chosen, static_cast<ptrdiff_t>(prng_.Below(names_.size())));
+  const std::string name = *chosen;
+  if (roll < 0.36) {
+    names_.erase(chosen);
+    request.messages = {CloseStatement(name), kSync};
+    return request;
+  }
+  if (roll < 0.42) {
+    request.messages = {Parse(name, "select 'again'"), Bind(name, tag, true), Execute(), kSync};
+    return request;
+  }
+  if (roll < 0.46) {
+    request.messages = {Bind("unknown", tag, true), Execute(), kSync};
+    return request;
+  }
+  if (roll < 0.5 && requests_.empty()) {
+    names_.clear();
+    return Simple("deallocate all");
+  }
+  if (roll < 0.54) {
+    names_.erase(chosen);
+    return Simple("deallocate " + name);
+  }
+  if (roll < 0.6) {
+    request.messages = {Describe('S', name),
+                        Bind(name, tag, true),
+                        Execute(),
+                        kFlush,
+                        Bind(name, tag + "b", true),
+                        Execute(),
+                        kSync};
+    return request;
+  }
+  request.messages = {Bind(name, tag, true), Execute(), kSync};
+  return request;
+}
+
+// What pins.
+SimClient::Request SimClient::NextState() {
+  const double roll = Roll();
+  if (roll < 0.2) return Simple("show app.mine");
+  Request request;
+  if (roll < 0.6) {
+    request = Simple("set app.mine = '" + Tag() + "'");
+  } else if (roll < 0.8) {
+    request = Simple("create temp table tmp" + Number(Some(2)) + " (tag text)");
+  } else {
+    request.messages = {{'F', U32(1) + std::string(6, '\0')}};
+  }
+  request.pins = true;
+  return request;
+}
+
+SimClient::Request SimClient::NextCopy() {
+  const std::string tag = Tag();
+  if (Roll() < 0.4) {
+    return Simple("copy (select '" + tag + "' from generate_series(1, " + Number(Some(50)) +
+                  ")) to stdout");
+  }
+  Request request = Simple("copy t from stdin -- '" + tag + "'");
+  request.rows = static_cast<int>(Some(5));
+  for (int i = 0; i < request.rows; ++i) request.messages.push_back({'d', tag + "\n"});
+  request.messages.push_back(Roll() < 0.8 ? PgMessage{'c', {}} : PgMessage{'f', Z("no more")});
+  if (request.messages.back().type == 'c') request.inserts = tag;
+  return request;
+}
+
+}  // namespace weir::sim

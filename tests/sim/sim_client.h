@@ -1,0 +1,150 @@
+// A scripted client: asks what its seed says, and knows what must be answered.
+//
+// Everything it sends also goes to a model session without weir in between; every reply must be the
+// model's, in order. Errors that weir may give instead (a borrow that timed out, a lost connection)
+// are accepted where they are allowed and set the model back. A client lives several lives: logs
+// in, asks, leaves in one of several ways.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "protocol/auth/scram.h"
+#include "tests/sim/net.h"
+#include "tests/sim/pg_session.h"
+
+namespace weir::sim {
+
+struct ClientOptions {
+  int lives = 2;
+  int requests = 20;      // of a life, at most
+  int depth = 1;          // requests in flight, at most
+  bool may_lose = false;  // servers die in this run
+  bool may_wait = false;  // borrows may time out
+  bool rude = false;      // vanishes, resets, stalls
+  bool cancels = false;
+  double pins = 0.02;      // of requests that pin
+  double slow_reader = 0;  // of replies that are read late
+  Nanos think_max = 2 * engine::kMillisecond;
+  Nanos borrow_timeout = 0;
+  Nanos patience = 100 * engine::kSecond;  // that an answer may take
+  std::string database = "d0";
+  std::string application;  // startup setting app.base; empty: none
+  size_t large = 20000;     // bytes of a large text
+  std::string weir_address;
+};
+
+// What all clients of a run share.
+struct Verdicts {
+  virtual ~Verdicts() = default;
+  // Something is wrong: ends the run.
+  [[noreturn]] virtual void Violation(const std::string& what) = 0;
+  std::map<std::string, int> rows_least;  // committed inserts that were confirmed, by tag
+  std::set<std::string> inserted;         // all that were ever sent
+  uint64_t answers = 0;
+  uint64_t refused = 0;  // borrows that timed out
+  uint64_t lost = 0;     // requests whose backend died
+  Nanos longest_wait = 0;
+};
+
+class SimClient final : public Party {
+ public:
+  SimClient(Net& net, engine::Entropy& entropy, Verdicts& verdicts, uint64_t seed, int number,
+            const ClientOptions& options);
+
+  void Start();
+  bool done() const { return state_ == State::kDone; }
+  void OnChange(End& end) override;
+  std::string Situation() const;
+
+ private:
+  enum class State : uint8_t { kAway, kConnecting, kLogin, kServing, kLeaving, kDone };
+  struct Request {
+    std::vector<PgMessage> messages;
+    PgSession before;
+    std::vector<PgMessage> expected;
+    size_t seen = 0;  // of the expected
+    Nanos sent_at = 0;
+    std::string inserts;  // a tag whose rows must be there once this is answered
+    int rows = 0;
+    std::vector<std::string> names;  // statements that it makes or drops
+    bool sleeps = false;
+    bool pins = false;
+    bool pinned = false;  // before it
+  };
+
+  void Begin();
+  void Later(Nanos delay);
+  void Act();
+  void Ask();
+  void Send(Request request);
+  void Flush();
+  void Read();
+  void OnLogin(const PgMessage& message);
+  void OnReply(const PgMessage& message);
+  bool Matches(const PgMessage& expected, const PgMessage& message);
+  bool OnError(const PgMessage& message);
+  void Redo(size_t from);
+  void Answered();
+  void Leave();
+  void Gone();
+  void OnEnd();
+  void CheckPatience();
+  void SendCancel();
+  [[noreturn]] void Wrong(const std::string& what, const PgMessage& message);
+
+  // The script.
+  std::string Tag();
+  double Roll() { return prng_.Fraction(); }
+  int64_t Some(int64_t most) {
+    return 1 + static_cast<int64_t>(prng_.Below(static_cast<uint64_t>(most)));
+  }
+  Request Simple(const std::string& sql);
+  Request Next();
+  Request NextSimple();
+  Request NextExtended();
+  Request NextNamed();
+  Request NextState();
+  Request NextCopy();
+
+  Net& net_;
+  engine::Entropy& entropy_;
+  Verdicts& verdicts_;
+  engine::Prng prng_;
+  const int number_;
+  const ClientOptions options_;
+  State state_ = State::kAway;
+  End* end_ = nullptr;
+  int lives_ = 0;
+  int asked_ = 0;
+  int tags_ = 0;
+  int life_requests_ = 0;
+  bool acting_ = false;  // a turn is planned
+  bool half_closed_ = false;
+  bool loses_life_ = false;  // the server's or weir's FATAL has come
+  bool terminated_ = false;  // Terminate is sent
+  std::string input_;
+  std::string output_;
+  PgSession model_;
+  std::deque<Request> requests_;
+  std::set<std::string> names_;  // prepared, and known to be
+  bool unnamed_certain_ = false;
+  bool in_block_ = false;
+  bool pinned_ = false;
+  bool holding_ = false;  // the rest of a request is sent later
+  std::vector<std::pair<std::string, int>> block_inserts_;
+  std::optional<int64_t> last_number_;
+  uint32_t process_id_ = 0;
+  uint32_t secret_ = 0;
+  int cancels_sent_ = 0;
+  uint64_t life_ = 0;
+  std::optional<protocol::ScramClient> scram_;
+  Nanos stalled_until_ = 0;
+};
+
+}  // namespace weir::sim
