@@ -13,6 +13,7 @@
 #include "engine/address.h"
 #include "engine/base/clock.h"
 #include "engine/chunk.h"
+#include "engine/io_counts.h"
 
 namespace weir::engine {
 
@@ -114,6 +115,12 @@ class Io {
   // Submits what was asked for, waits for a completion, a wake or the deadline if `may_sleep`, then
   // takes the completions and calls their handlers; a bounded number per tick.
   virtual void Tick(Nanos deadline, bool may_sleep) = 0;
+
+  // Ticks and completions are counted here, the rest by the streams.
+  IoCounts& counts() { return counts_; }
+
+ private:
+  IoCounts counts_;
 };
 
 }  // namespace weir::engine

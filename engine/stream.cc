@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <span>
+#include <utility>
 
 namespace weir::engine {
 namespace {
@@ -101,6 +102,7 @@ void Stream::ReceiveEnded(int32_t result) {
   if (result == 0) {
     End(StreamEnd::kOrderly);
   } else if (result == -ENOBUFS) {
+    ++context_->io.counts().enobufs;
     if (life_ == Life::kOpen && receive_state_ == Receive::kOn && !bulk_wanted_) {
       context_->starving_[static_cast<int>(group_)].PushBack(*this);
       return;
@@ -295,7 +297,7 @@ void Stream::CopyRingSlices(size_t from) {
 void Stream::OnSent(const Completion& completion) {
   CHECK(sending_link_.linked());
   context_->sending_.Remove(*this);
-  in_flight_slices_ = 0;
+  const size_t asked = std::exchange(in_flight_slices_, 0);
   if (timer_.armed() && life_ == Life::kOpen) context_->timers.Cancel(timer_);
   size_t sent = completion.result > 0 ? static_cast<size_t>(completion.result) : 0;
   CHECK(sent <= queued_bytes_);
@@ -306,6 +308,7 @@ void Stream::OnSent(const Completion& completion) {
     queue_[done].offset += static_cast<uint32_t>(sent);
     queue_[done].length -= static_cast<uint32_t>(sent);
   }
+  if (completion.result > 0 && done < asked) ++context_->io.counts().short_sends;
   queue_.erase(queue_.begin(), queue_.begin() + static_cast<ptrdiff_t>(done));
   const int32_t result = completion.result;
   if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {

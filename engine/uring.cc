@@ -320,6 +320,8 @@ void Uring::Harvest() {
     batch_.push_back({cqe->user_data, cqe->res, cqe->flags});
   }
   io_uring_cq_advance(&ring_, static_cast<unsigned>(batch_.size()));
+  ++counts().ticks;
+  counts().completions += batch_.size();
   for (const Event& event : batch_) {
     if (event.data < kReserved) {
       if (event.data == kEvent && event.result != -ECANCELED) ArmEvent();

@@ -241,6 +241,11 @@ void ShardProxy::FillStatistics(ShardStatistics& out) {
   out.pinned = 0;
   backends.ForEach([&out](BackendSession& backend) { out.pinned += backend.pinned ? 1 : 0; });
   out.metrics = metrics;
+  const engine::IoCounts& io = shard.io().counts();
+  out.metrics.Set(Counter::kTicks, io.ticks);
+  out.metrics.Set(Counter::kCompletions, io.completions);
+  out.metrics.Set(Counter::kReceivesWithoutBuffer, io.enobufs);
+  out.metrics.Set(Counter::kShortSends, io.short_sends);
 }
 
 void ShardProxy::Describe() {

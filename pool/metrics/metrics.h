@@ -29,6 +29,8 @@ struct ShardMetrics {
   Histogram transaction;
 
   void Add(Counter counter, uint64_t count = 1) { counters[static_cast<size_t>(counter)] += count; }
+  // For what is counted elsewhere.
+  void Set(Counter counter, uint64_t count) { counters[static_cast<size_t>(counter)] = count; }
   uint64_t operator[](Counter counter) const { return counters[static_cast<size_t>(counter)]; }
   void RecordBorrow(engine::Nanos waited) {
     borrow_wait.Record(waited);

@@ -9,12 +9,15 @@ std::string Line(std::string_view who, const ShardStatistics& now, const ShardMe
   const auto micros = [&since](double fraction) {
     return since.borrow_wait.Percentile(fraction) / engine::kMicrosecond;
   };
-  return engine::Cat("event=statistics shard=", who, " clients=", now.clients,
-                     " backends=", now.backends, " budget=", now.budget, " borrowed=", now.borrowed,
-                     " pinned=", now.pinned, " waiting=", now.waiting,
-                     " transactions=", since[Counter::kTransactions],
-                     " borrow_timeouts=", since[Counter::kDatabaseConnectionsBorrowRequestsAborted],
-                     " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99));
+  return engine::Cat(
+      "event=statistics shard=", who, " clients=", now.clients, " backends=", now.backends,
+      " budget=", now.budget, " borrowed=", now.borrowed, " pinned=", now.pinned,
+      " waiting=", now.waiting, " transactions=", since[Counter::kTransactions],
+      " borrow_timeouts=", since[Counter::kDatabaseConnectionsBorrowRequestsAborted],
+      " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99),
+      " ticks=", since[Counter::kTicks], " completions=", since[Counter::kCompletions],
+      " enobufs=", since[Counter::kReceivesWithoutBuffer],
+      " short_sends=", since[Counter::kShortSends]);
 }
 
 }  // namespace

@@ -103,6 +103,8 @@ TEST_P(StreamTest, BytesComeAndGo) {
   auto end = Open(&other);
   Write(other, "hello");
   ASSERT_TRUE(Until([&] { return end->received == "hello"; }));
+  EXPECT_GT(uring_->counts().ticks, 0u);
+  EXPECT_GT(uring_->counts().completions, 0u);
   end->stream.Queue(AsBytes("one "));
   end->stream.Queue(AsBytes("two "));
   end->stream.Queue(ChunkPool(1 << 20).bytes_in_use() == 0 ? AsBytes("three") : Bytes());
@@ -117,6 +119,7 @@ TEST_P(StreamTest, BytesComeAndGo) {
   end->stream.Queue(AsBytes("bye"));
   ASSERT_TRUE(Until([&] { return end->stream.queued_bytes() == 0; }));
   EXPECT_EQ(read(other, buffer, sizeof buffer), 3);
+  EXPECT_EQ(uring_->counts().short_sends, 0u);
   Close(*end);
   close(other);
 }
@@ -188,6 +191,7 @@ TEST_P(StreamTest, RunningOutOfBuffersLosesNothing) {
     }
     return true;
   }));
+  EXPECT_GT(uring_->counts().enobufs, 0u);
   for (auto& end : ends) Close(*end);
   Close(*slow);
   for (const int other : others) close(other);
@@ -227,6 +231,7 @@ TEST_P(StreamTest, APeerThatTakesNothingIsGivenUp) {
   end->stream.Queue(AsBytes(std::string(4 << 20, 'x')));
   ASSERT_TRUE(Until([&] { return !end->ends.empty(); }));
   EXPECT_EQ(end->ends.front(), StreamEnd::kWriteTimeout);
+  EXPECT_GT(uring_->counts().short_sends, 0u);
   Close(*end);
   close(other);
 }

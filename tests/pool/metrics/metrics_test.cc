@@ -36,11 +36,16 @@ TEST(StatisticsTest, AShardEachAndAll) {
   after[1].clients = 4;
   before[1].metrics.Add(Counter::kTransactions, 5);
   after[1].metrics.Add(Counter::kTransactions, 12);
+  before[1].metrics.Set(Counter::kTicks, 100);
+  after[0].metrics.Set(Counter::kTicks, 4);
+  after[1].metrics.Set(Counter::kTicks, 103);
   const std::vector<std::string> lines = StatisticsLines(before, after);
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_NE(lines[1].find("event=statistics shard=1 clients=4"), std::string::npos);
   EXPECT_NE(lines[2].find("shard=all clients=7"), std::string::npos);
   EXPECT_NE(lines[2].find("transactions=7"), std::string::npos);
+  EXPECT_NE(lines[1].find(" ticks=3 completions=0 enobufs=0 short_sends=0"), std::string::npos);
+  EXPECT_NE(lines[2].find(" ticks=7 "), std::string::npos);
 }
 
 }  // namespace
