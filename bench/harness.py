@@ -1,7 +1,15 @@
-"""Servers for the benchmarks and the demo: a throw-away PostgreSQL, weir, PgBouncer. All on loopback, all stopped at the end."""
+"""Servers for the benchmarks and the demo: a throw-away PostgreSQL, weir, PgBouncer. All on loopback, all stopped at the end.
+
+The canned server is the program `load`: it serves and asks in one thread, on a core of its own, so that neither PostgreSQL nor
+pgbench is what is measured.
+"""
 
 import glob
+import json
 import os
+import random
+import re
+import resource
 import shutil
 import signal
 import socket
@@ -11,14 +19,22 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WEIR = os.environ.get("WEIR", os.path.join(ROOT, "build", "pool", "weir"))
+PROGRAMS = os.path.join(os.path.dirname(os.path.dirname(WEIR)), "bench")
+PGBOUNCER = "/usr/sbin/pgbouncer"
 PASSWORD = "bench-password"
 BACKENDS = 20
+LOAD_SECONDS_MAX = 600
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Not one that the system would give to a client meanwhile."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.randrange(20000, 32000)))
+                return probe.getsockname()[1]
+            except OSError:
+                pass
 
 
 def wait_for_port(port, seconds=30):
@@ -32,6 +48,16 @@ def wait_for_port(port, seconds=30):
     raise TimeoutError(f"nothing listens on port {port}")
 
 
+def listens(port):
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in file)
+
+
+def pgbouncer_version():
+    out = subprocess.run([PGBOUNCER, "--version"], capture_output=True, text=True).stdout
+    return tuple(map(int, re.search(r"(\d+)\.(\d+)", out).groups()))
+
+
 class Servers:
     """with Servers() as servers: ... Everything that was started ends with the block."""
 
@@ -39,8 +65,11 @@ class Servers:
         self.folder = tempfile.mkdtemp(prefix="weir-bench-")
         os.chmod(self.folder, 0o755)
         self.processes = []
+        self.postgres = None
         self.bin = max(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: float(path.split("/")[4]))
         self.postgres_port = 0
+        self.canned_port = free_port()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
     def __enter__(self):
         return self
@@ -50,14 +79,17 @@ class Servers:
 
     def stop(self):
         for process in reversed(self.processes):
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT if process is self.processes[0] else signal.SIGTERM)
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            self.end(process)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def end(self, process):
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT if process is self.postgres else signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     @staticmethod
     def as_postgres(*command):
@@ -71,8 +103,10 @@ class Servers:
             file.write(text)
         return self.path(name)
 
-    def start(self, command, **settings):
-        log = open(self.path("log"), "ab")
+    def start(self, command, cpu=None, log="log", **settings):
+        if cpu is not None:
+            command = ["taskset", "-c", str(cpu), *command]
+        log = open(self.path(log), "ab")
         self.processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **settings))
         log.close()
         return self.processes[-1]
@@ -88,7 +122,7 @@ class Servers:
         with open(os.path.join(data, "postgresql.conf"), "a", encoding="ascii") as file:
             file.write(f"port = {self.postgres_port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
                        f"max_connections = {max_connections}\nfsync = off\nsynchronous_commit = off\nshared_buffers = 256MB\n")
-        process = self.start(self.as_postgres(os.path.join(self.bin, "postgres"), "-D", data))
+        process = self.postgres = self.start(self.as_postgres(os.path.join(self.bin, "postgres"), "-D", data))
         wait_for_port(self.postgres_port)
         deadline = time.monotonic() + 30
         while self.psql("select 1", check=False) != "1" and time.monotonic() < deadline:
@@ -97,12 +131,16 @@ class Servers:
             self.run("pgbench", self.postgres_port, "-i", "-q", "-s", str(scale), "postgres")
         return process
 
-    def start_weir(self, shards=1, cpu=None, pool="", auth="", proxy=""):
+    def start_weir(self, shards=1, cpu=None, pool="", auth="", proxy="", engine="", canned=False, **settings):
+        """weir before PostgreSQL, or before the canned server, where everybody is trusted."""
         self.write("app.json", '{"username": "app", "password": "%s"}\n' % PASSWORD)
-        most = int(self.psql("show max_connections"))
+        # The canned server has room for 20.
+        most = BACKENDS if canned else int(self.psql("show max_connections"))
         percent = -(-BACKENDS * 100 // most)
+        target = self.canned_port if canned else self.postgres_port
+        auth += 'client_password_auth_type = "TRUST"' if canned else ""
         port = free_port()
-        config = self.write("weir.toml", f"""# weir before a PostgreSQL on port {self.postgres_port}.
+        config = self.write(f"weir-{port}.toml", f"""# weir before a PostgreSQL on port {target}.
 [proxy]
 {proxy}
 
@@ -115,7 +153,7 @@ listen = "127.0.0.1:{port}"
 
 [[target]]
 host = "127.0.0.1"
-port = {self.postgres_port}
+port = {target}
 
 [[auth]]
 secret_file = "app.json"
@@ -123,31 +161,54 @@ secret_file = "app.json"
 
 [engine]
 shards = {shards}
+{engine}
 """)
-        process = self.start((["taskset", "-c", str(cpu)] if cpu is not None else []) + [WEIR, "--config", config])
+        process = self.start([WEIR, "--config", config], cpu, **settings)
         wait_for_port(port)
         return process, port, config
 
-    def start_pgbouncer(self, cpu=None):
+    def start_pgbouncer(self, cpu=None, canned=False, **settings):
         port = free_port()
         self.write("users.txt", f'"app" "{PASSWORD}"\n')
-        config = self.write("pgbouncer.ini", f"""[databases]
-postgres = host=127.0.0.1 port={self.postgres_port} dbname=postgres
+        config = self.write(f"pgbouncer-{port}.ini", f"""[databases]
+postgres = host=127.0.0.1 port={self.canned_port if canned else self.postgres_port} dbname=postgres
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
+listen_backlog = 4096
 unix_socket_dir =
-auth_type = scram-sha-256
+auth_type = {"trust" if canned else "scram-sha-256"}
 auth_file = {self.path("users.txt")}
 pool_mode = transaction
 default_pool_size = {BACKENDS}
-max_client_conn = 10000
+max_client_conn = 15000
 ignore_startup_parameters = extra_float_digits
 """)
-        process = self.start((["taskset", "-c", str(cpu)] if cpu is not None else []) +
-                             self.as_postgres("/usr/sbin/pgbouncer", "-q", config))
+        process = self.start(self.as_postgres(PGBOUNCER, "-q", config), cpu, **settings)
         wait_for_port(port)
         return process, port
+
+    def start_rawfwd(self, cpu=None, options=(), **settings):
+        """The forwarder between pairs of sockets, before the canned server."""
+        port = free_port()
+        process = self.start([os.path.join(PROGRAMS, "rawfwd"), *options, f"127.0.0.1:{port}", f"127.0.0.1:{self.canned_port}"],
+                             cpu, **settings)
+        # A connection would need the server.
+        deadline = time.monotonic() + 10
+        while not listens(port) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return process, port
+
+    def load(self, port, **options):
+        """What a run of `load` says, as a dictionary: both roles in one thread, the clients to `port`."""
+        command = [os.path.join(PROGRAMS, "load"), "--serve", str(self.canned_port), "--connect", str(port)]
+        for name, value in options.items():
+            command += ["--" + name.replace("_", "-"), str(value)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS_MAX)
+        if result.returncode != 0:
+            with open(self.path("log"), encoding="utf-8", errors="replace") as file:
+                raise RuntimeError(f"{' '.join(command)}: {result.stderr}{file.read()[-2000:]}")
+        return json.loads(result.stdout)
 
     def environment(self):
         return dict(os.environ, PGPASSWORD=PASSWORD)
@@ -194,3 +255,12 @@ def cpu_seconds(pid):
 def resident_bytes(pid):
     with open(f"/proc/{pid}/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def kernel_workers(pid):
+    """Threads that the kernel made for io_uring operations that would block: they cost much, there should be none."""
+    count = 0
+    for path in glob.glob(f"/proc/{pid}/task/*/comm"):
+        with open(path, encoding="ascii") as file:
+            count += file.read().startswith("iou-wrk")
+    return count

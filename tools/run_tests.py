@@ -2,7 +2,7 @@
 """Builds weir and runs every test. Ends with one line: N passed, M failed.
 
 tools/test              all
-tools/test unit         the gtest programs and the checks of the tree
+tools/test unit         the gtest programs, the checks of the tree, and whether the benchmarks run
 tools/test e2e [ARGS]   the end-to-end tests; ARGS go to pytest
 """
 
@@ -82,7 +82,7 @@ def main():
     passed = failed = 0
     steps = []
     if what in ("all", "unit"):
-        steps += [unit_tests, lambda: pytest("tests/tools")]
+        steps += [unit_tests, lambda: pytest("tests/tools"), lambda: pytest("tests/bench")]
     if what in ("all", "e2e"):
         steps.append(lambda: pytest("tests/e2e", *sys.argv[2:]))
     for step in steps:

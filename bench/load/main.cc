@@ -139,13 +139,13 @@ class Load {
     const Usage before = UsageOf(options_.pid, options_.counter);
     const Nanos begin = MonotonicNow();
     const Nanos end = begin + Seconds(options_.seconds);
-    PollUntil([end] { return MonotonicNow() >= end; });
+    // On a crowded machine it may take longer until anything is answered.
+    PollUntil([this, end] { return MonotonicNow() >= end && clients_->answers() > 0; });
     const Usage after = UsageOf(options_.pid, options_.counter);
     const double took = static_cast<double>(MonotonicNow() - begin) / engine::kSecond;
     const uint64_t answers = clients_->answers();
     clients_->End(MonotonicNow());
     PollUntil([this] { return clients_->quiet(); });
-    if (answers == 0) Fail("no answer came");
     PrintRun(before, after, took, answers);
   }
 
