@@ -37,8 +37,9 @@ absl::StatusOr<int> OpenListener(const Address& address, int backlog) {
   const auto failed = [&address](std::string_view what, int error) {
     const std::string_view hint =
         error == EADDRINUSE ? " (is another weir or server running there?)" : std::string_view();
-    return absl::UnavailableError(Cat("cannot ", what, " on ", std::string_view(address.ToString()),
-                                      ": ", std::string_view(std::strerror(error)), hint));
+    const std::string text = Cat("cannot ", what, " on ", address.ToString(), ": ",
+                                 std::string_view(std::strerror(error)), hint);
+    return error == EADDRINUSE ? absl::AlreadyExistsError(text) : absl::UnavailableError(text);
   };
   if (address.IsUnix() && !SomebodyAnswers(address)) unlink(address.path().c_str());
   const int fd = socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -11,7 +11,7 @@
 namespace weir::engine {
 
 // A listening socket whose options (TCP_NODELAY, keep-alive) accepted sockets inherit. A socket
-// file that nobody answers on is replaced.
+// file that nobody answers on is replaced. kAlreadyExists: somebody listens there.
 absl::StatusOr<int> OpenListener(const Address& address, int backlog);
 
 // A socket to connect with, or -errno.

@@ -35,6 +35,7 @@ using engine::Nanos;
 constexpr int kExitRuntime = 1;
 constexpr int kExitConfiguration = 2;
 constexpr int kBacklog = 4096;
+constexpr Nanos kListenPatience = 2 * engine::kSecond;
 // Descriptors that are not clients': rings, listeners, logs, files, and backends beside each
 // client.
 constexpr uint64_t kDescriptorsKept = 64;
@@ -151,13 +152,28 @@ class Program {
     for (const EndpointOptions& endpoint : snapshot_.config->endpoints) {
       const absl::StatusOr<engine::Address> address = engine::Address::Parse(endpoint.listen, 5432);
       if (!address.ok()) return address.status();
-      const absl::StatusOr<int> fd = engine::OpenListener(*address, kBacklog);
+      const absl::StatusOr<int> fd = OpenListener(*address);
       if (!fd.ok()) return fd.status();
       shared_->listeners.push_back(*fd);
       shared_->local_listeners.push_back(address->IsLocal());
       if (address->IsUnix()) socket_files_.push_back(address->path());
     }
     return absl::OkStatus();
+  }
+
+  // The kernel closes a ring, and the listener that it accepts from, a little after the process
+  // that was killed has gone: its successor waits for that.
+  absl::StatusOr<int> OpenListener(const engine::Address& address) {
+    const Nanos give_up_at = engine::MonotonicNow() + kListenPatience;
+    for (bool told = false;; told = true) {
+      absl::StatusOr<int> fd = engine::OpenListener(address, kBacklog);
+      if (!absl::IsAlreadyExists(fd.status()) || engine::MonotonicNow() > give_up_at) return fd;
+      if (!told) {
+        Log(LogLevel::kWarn, Cat("event=address_in_use: somebody listens on ", address.ToString(),
+                                 "; trying again for ", kListenPatience / engine::kSecond, " s"));
+      }
+      if (engine::WaitForSignal(20 * engine::kMillisecond) != 0) return fd;
+    }
   }
 
   int Serve() {

@@ -1,6 +1,7 @@
 """Bad input and faults: a clear answer, and nothing lost."""
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -84,6 +85,19 @@ def test_a_port_in_use(start_weir):
     second = subprocess.run([WEIR, "--config", first.config], capture_output=True, text=True, timeout=20)
     assert second.returncode == 1
     assert f"127.0.0.1:{first.port}: Address already in use" in second.stderr
+
+
+def test_a_successor_waits_for_the_address(start_weir):
+    weir = start_weir()
+    weir.signal(signal.SIGTERM)
+    assert weir.process.wait(10) == 0
+    # As after a crash: the kernel has not closed the listener yet.
+    with socket.create_server(("127.0.0.1", weir.port)):
+        weir.start(wait=False)
+        weir.wait_for_log("event=address_in_use")
+    weir.wait_for_log("event=ready")
+    with weir.connect() as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
 
 
 def test_server_not_up_at_start(start_weir):
@@ -512,8 +526,10 @@ def test_the_statistics_line(start_weir):
     with weir.connect() as connection:
         connection.execute("select 1")
         line = weir.wait_for_log("event=statistics shard=all .* transactions=[1-9]")
-        for key in ("clients=", "backends=", "borrowed=", "pinned=", "waiting=", "borrow_wait_p50_us=", "borrow_wait_p99_us="):
+        for key in ("clients=", "backends=", "borrowed=", "pinned=", "waiting=", "borrow_wait_p50_us=", "borrow_wait_p99_us=",
+                    "enobufs=0", "short_sends=0"):
             assert key in line
+        assert re.search(r"ticks=[1-9]\d* completions=[1-9]", line)
     assert weir.find("event=statistics shard=1")
 
 
