@@ -54,7 +54,9 @@ def compare(servers, options, csv):
             rounds = []
             for number in range(options.rounds):
                 results = {}
-                for name in names:
+                # Whoever comes first in a round has no advantage over the rounds.
+                first = number % len(names)
+                for name in names[first:] + names[:first]:
                     process, port = programs[name]
                     results[name] = servers.load(port, mode=mode, clients=clients, rate=rate, pid=process.pid,
                                                  cpu=options.load_cpu, seconds=options.seconds, distance_us=options.distance_us)
