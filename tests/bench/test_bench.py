@@ -48,10 +48,12 @@ def test_load_logs_in_and_stays_idle(servers):
 
 
 def serve_once(listener, answer):
-    """Lets one client in and says `answer` to what it asks."""
+    """Lets one client in and says `answer` to what it asks; without one it closes."""
     connection = listener.accept()[0]
     with connection:
         connection.recv(1000)
+        if not answer:
+            return
         connection.sendall(message(b"R", struct.pack("!i", 0)) + message(b"Z", b"I"))
         connection.recv(1000)
         connection.sendall(answer)
@@ -67,8 +69,6 @@ def serve_once(listener, answer):
 def test_a_wrong_answer_is_a_failure(answer, complaint):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve_once, args=(listener, answer), daemon=True)
-        if not answer:
-            thread = threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True)
         thread.start()
         result = subprocess.run([LOAD, "--connect", str(listener.getsockname()[1])], capture_output=True, text=True, timeout=60)
         thread.join(60)
