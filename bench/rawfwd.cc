@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "bench/rawfwd_epoll.h"
 #include "engine/base/slab.h"

@@ -1,5 +1,7 @@
 #include "bench/load/messages.h"
 
+#include <utility>
+
 #include "engine/base/check.h"
 #include "protocol/postgres/format.h"
 #include "protocol/wire/writer.h"
