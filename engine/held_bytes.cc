@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/base/fault.h"
+
 namespace weir::engine {
 
 void HeldBytes::Push(Slice piece) {
@@ -25,7 +27,8 @@ void HeldBytes::Pop() {
 
 void HeldBytes::Append(ChunkPool& pool, const Slice& bytes) {
   if (bytes.length == 0) return;
-  if (bytes.chunk->origin == ChunkOrigin::kRing || bytes.length < bytes.chunk->size / 2) {
+  if ((bytes.chunk->origin == ChunkOrigin::kRing && !WEIR_FAULT("receive_buffer_held")) ||
+      bytes.length < bytes.chunk->size / 2) {
     Append(pool, bytes.bytes());
     return;
   }

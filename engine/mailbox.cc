@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 
 namespace weir::engine {
 
@@ -57,7 +58,7 @@ bool Mailbox::Pop(Message& message) {
 bool Mailbox::PrepareSleep() {
   sleeping_.store(true, std::memory_order_relaxed);
   FullFence();
-  if (empty()) return true;
+  if (empty() || WEIR_FAULT("sleeps_without_second_look")) return true;
   Awake();
   return false;
 }

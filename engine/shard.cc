@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "engine/base/fault.h"
+
 namespace weir::engine {
 namespace {
 
@@ -45,6 +47,7 @@ void Shard::Start() {
 void Shard::Post(uint32_t shard, Message&& message) {
   CHECK(shard < outboxes_.size());
   message.from = id_;
+  if (WEIR_FAULT("message_lost") && shard != id_ && prng_.Below(50) == 0) return;
   if (shard != id_ && outboxes_[shard].empty() && peers_.mailbox(shard).Push(message)) {
     if (peers_.mailbox(shard).ClaimWake()) io_.Wake(shard);
     return;

@@ -6,6 +6,8 @@
 #include <span>
 #include <utility>
 
+#include "engine/base/fault.h"
+
 namespace weir::engine {
 namespace {
 
@@ -253,6 +255,9 @@ void Stream::FlushSend() {
   for (size_t i = 0; i < count && !holds_ring_; ++i) holds_ring_ = IsRing(queue_[i]);
   progress_at_ = context_->io.Now();
   context_->io.Send(fd_, std::span<const Slice>(queue_.data(), count), send_op_);
+  if (WEIR_FAULT("chunk_freed_early")) {
+    for (size_t i = 0; i < count && holds_ring_; ++i) queue_[i].chunk = ChunkRef();
+  }
   context_->sending_.PushBack(*this);
 }
 
@@ -328,7 +333,8 @@ void Stream::OnSent(const Completion& completion) {
   } else if (close_when_sent_) {
     MarkDirty();
   }
-  if (was_high_ && queued_bytes_ <= kLowWater && life_ == Life::kOpen) {
+  if (was_high_ && queued_bytes_ <= kLowWater && life_ == Life::kOpen &&
+      !WEIR_FAULT("drained_not_told")) {
     was_high_ = false;
     events_->OnDrained();
   }
@@ -422,7 +428,7 @@ void StreamContext::Flush() {
   // Ends may make other streams dirty.
   for (size_t i = 0; i < dirty_.size(); ++i) dirty_[i]->Flush();
   dirty_.clear();
-  Rearm();
+  if (!WEIR_FAULT("starving_receive_forgotten")) Rearm();
 }
 
 // Sends that were not complete by the tick after their submission.

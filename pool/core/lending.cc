@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "pool/core/pool.h"
 
 namespace weir::pool {
@@ -220,7 +221,7 @@ void Pool::OnGrant(TargetId id, const engine::Message& message) {
   if (message.kind == kGrantBackendAnswer || message.kind == kGrantSlotAnswer) {
     OnAnswer(id, message.from);
   } else {
-    --targets_[id].claimed;
+    if (!WEIR_FAULT("claim_never_ends")) --targets_[id].claimed;
     targets_[id].dirty = true;
   }
 }
@@ -236,7 +237,7 @@ void Pool::OnMessage(engine::Message&& message) {
     case kGrantBackendAnswer:
     case kGrantBackend: {
       OnGrant(id, message);
-      ++target.slice;
+      target.slice += WEIR_FAULT("grant_counted_twice") ? 2 : 1;
       Backend& backend =
           driver_.Attach(static_cast<RouteId>(message.words[1]), id, std::move(message.body));
       Occupy(backend);
@@ -248,6 +249,7 @@ void Pool::OnMessage(engine::Message&& message) {
     case kGrantSlot:
       OnGrant(id, message);
       target.slice += static_cast<uint32_t>(message.words[1]);
+      if (WEIR_FAULT("slot_counted_twice")) ++target.slice;
       target.dirty = true;
       return;
     case kRefuse: {
@@ -255,6 +257,11 @@ void Pool::OnMessage(engine::Message&& message) {
       std::vector<uint32_t>& refused_at = route.refused_at[(message.words[1] & kEvict) != 0];
       if (refused_at.empty()) refused_at.assign(shared_.shards, 0);
       refused_at[message.from] = static_cast<uint32_t>(message.words[1]);
+      if (WEIR_FAULT("refusal_for_all_routes")) {
+        for (const auto& other : route_states_) {
+          if (other != nullptr) other->refused_at[0] = other->refused_at[1] = refused_at;
+        }
+      }
       OnAnswer(id, message.from);
       return;
     }

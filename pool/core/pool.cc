@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "engine/base/text.h"
 
 namespace weir::pool {
@@ -166,7 +167,7 @@ void Pool::Enqueue(RouteState& route, Waiter& waiter) {
   Target& target = targets_[route.target];
   waiter.pool_ = this;
   waiter.timer_.Bind(engine::Callback::To<&Waiter::OnDeadline>(waiter));
-  host_.Timers().Arm(waiter.timer_, waiter.deadline);
+  if (!WEIR_FAULT("deadline_forgotten")) host_.Timers().Arm(waiter.timer_, waiter.deadline);
   if (route.waiters.empty()) target.active.PushBack(route);
   route.waiters.PushBack(waiter);
   ++target.waiting;
@@ -189,7 +190,7 @@ void Pool::Leave(Waiter& waiter) {
 }
 
 void Pool::OnDeadline(Waiter& waiter) {
-  Dequeue(StateOf(waiter.route), waiter);
+  if (!WEIR_FAULT("waiter_not_removed")) Dequeue(StateOf(waiter.route), waiter);
   waiter.OnBorrowFailed(BorrowFailure::kTimedOut, {});
 }
 
@@ -223,6 +224,10 @@ void Pool::Settle(Backend& backend) {
     return;
   }
   if (SettleElsewhere(backend, route)) return;
+  if (WEIR_FAULT("served_across_routes") && !target.active.empty() && route.waiters.empty()) {
+    Serve(*target.active.Front()->waiters.Front(), backend);
+    return;
+  }
   if (Waiter* waiter = route.waiters.Front(); waiter != nullptr) {
     Serve(*waiter, backend);
     return;
@@ -310,7 +315,7 @@ void Pool::OnOpenFailed(Backend& backend, const LaunchFailure& failure) {
   RouteState& route = StateOf(backend.route());
   CHECK(route.opening > 0);
   --route.opening;
-  board(backend.target()).launching.fetch_sub(1);
+  if (!WEIR_FAULT("launch_not_ended")) board(backend.target()).launching.fetch_sub(1);
   if (backend.state() != BackendState::kClosing) Move(backend, BackendState::kClosing);
   OnLaunchFailure(backend.target(), route, failure);
 }
@@ -372,6 +377,7 @@ void Pool::OnTickEnd() {
       Balance(id);
       if (!Publish(id)) break;
       published = true;
+      if (WEIR_FAULT("board_without_second_look")) break;
       // Whoever publishes need or plenty looks again, or two shards could miss each other for ever.
       BoardFence();
     }

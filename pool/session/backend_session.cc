@@ -2,6 +2,7 @@
 #include "pool/session/backend_session.h"
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "engine/base/text.h"
 #include "pool/session/cancel.h"
 #include "pool/session/client_session.h"
@@ -71,7 +72,7 @@ void BackendSession::Part(bool discard) {
     services_.pool.Discard(*this);
     return;
   }
-  if (cancels_ > 0) {
+  if (cancels_ > 0 && !WEIR_FAULT("lent_before_cancel_is_answered")) {
     Move(BackendPhase::kCancelling);
     services_.shard.timers().Arm(timer_, services_.shard.now() + kCleanTimeout);
     return;
@@ -117,7 +118,8 @@ void BackendSession::Clean() {
     services_.pool.Discard(*this);
     return;
   }
-  if (replies_->transaction_status() != TransactionStatus::kIdle) {
+  if (replies_->transaction_status() != TransactionStatus::kIdle &&
+      !WEIR_FAULT("rollback_missing")) {
     if (phase_ == BackendPhase::kCleaning) {
       services_.pool.Discard(*this);
       return;

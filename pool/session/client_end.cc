@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "engine/base/text.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/client_session.h"
@@ -54,8 +55,8 @@ void ClientSession::Goodbye() {
       return;
     case ClientState::kLinked: {
       if (awaiting_ready_ || (!held_.empty() && held_.size() >= need_)) return;
-      if (backend_->replies().owed() > 0 && !requests_->mid_message() &&
-          !backend_->replies().copy_in())
+      if (backend_->replies().owed() > 0 && !WEIR_FAULT("half_closed_client_dropped") &&
+          !requests_->mid_message() && !backend_->replies().copy_in())
         return;
       AbandonBackend(false);
       Close();
@@ -145,7 +146,8 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
 }
 
 void ClientSession::Cancel(uint32_t secret) {
-  if (secret != cancel_secret_ || cancel_secret_ == 0) return;
+  if (cancel_secret_ == 0) return;
+  if (secret != cancel_secret_ && !WEIR_FAULT("cancel_without_secret")) return;
   if (state_ == ClientState::kWaiting) {
     services_.pool.Leave(*this);
     Move(ClientState::kIdle);

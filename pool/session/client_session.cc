@@ -3,10 +3,11 @@
 #include "pool/session/client_session.h"
 
 #include <algorithm>
-#include <utility>
 #include <cstdint>
+#include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/pin.h"
 
@@ -308,7 +309,7 @@ void ClientSession::CheckPin() {
   const protocol::SessionMarks& marks = requests_->marks();
   const bool kept = std::exchange(keeps_link_, false);
   if (pin_reason_ == 0) pin_reason_ = marks.pin_reason;
-  if (pin_reason_ != 0 && !pinned_) {
+  if (pin_reason_ != 0 && !pinned_ && !WEIR_FAULT("pin_forgotten")) {
     pinned_ = true;
     pinned_at_ = services_.shard.now();
     backend_->set_pinned(true);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/requests.h"
 
@@ -220,6 +221,8 @@ bool PostgresReplies::BeginMessage(uint8_t type, uint32_t body) {
   if (ReadWhole(type) && (body == 0 || body > kHeldMax)) return false;
   if (ReadWhole(type)) {
     disposal_ = Disposal::kHold;
+  } else if (WEIR_FAULT("reply_not_swallowed") && listener_ != nullptr) {
+    disposal_ = Disposal::kForward;
   } else if (listener_ != nullptr &&
              (asynchronous ? owed_.empty() || owed_.Front().owner == OwedTo::kClient
                            : !owed_.empty() && owed_.Front().owner == OwedTo::kClient)) {
@@ -396,7 +399,8 @@ void PostgresReplies::OnCopyIn() {
 void PostgresReplies::EndCopyIn() {
   if (copy_in_) {
     copy_in_ = false;
-  } else if (!owed_.empty() && owed_.Back().copy_ends < UINT16_MAX) {
+  } else if (!owed_.empty() && owed_.Back().copy_ends < UINT16_MAX &&
+             !WEIR_FAULT("copy_end_ahead_forgotten")) {
     ++owed_.Back().copy_ends;
   }
 }
@@ -440,7 +444,9 @@ void PostgresReplies::SkipToSync() {
   while (skipped < owed_.size() && owed_[skipped].kind != OwedKind::kSync) {
     Owed& owed = owed_[skipped];
     if (owed.name_change) ++names;
-    if (owed.kind == OwedKind::kParse && owed.statement != 0) prepared_.Remove(owed.statement);
+    if (owed.kind == OwedKind::kParse && owed.statement != 0 &&
+        !WEIR_FAULT("failed_parse_remembered"))
+      prepared_.Remove(owed.statement);
     if (owed.kind == OwedKind::kClose && owed.statement != 0 && skipped > 0) close_first_ = true;
     if (owed.unnamed_parse) {
       unnamed_tag_ = 0;
@@ -476,7 +482,8 @@ void PostgresReplies::PopFront() {
 }
 
 bool PostgresReplies::StatementInFlight(StatementId statement) const {
-  if (changes_owed_ == 0 || requests_owed_ == 0) return false;
+  if (changes_owed_ == 0 || requests_owed_ == 0 || WEIR_FAULT("statement_in_flight_trusted"))
+    return false;
   size_t ends = owed_.size();
   while (!EndsRequest(owed_[ends - 1].kind)) --ends;
   for (size_t i = 0; i < ends; ++i) {

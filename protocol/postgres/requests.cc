@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/own_messages.h"
 #include "protocol/postgres/request_cursor.h"
@@ -310,6 +311,7 @@ void PostgresRequests::MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t fla
 
 // Another client's currval must not be read here: the answer is then the server's honest 55000.
 void PostgresRequests::DiscardSequences(Cursor& cursor) {
+  if (WEIR_FAULT("sequence_of_another")) return;
   PostgresReplies& backend = *cursor.backend;
   const bool sync = !backend.open_batch();
   cursor.Insert(OwnStatementMessages("DISCARD SEQUENCES", sync));

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "engine/base/text.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/request_cursor.h"
@@ -68,9 +69,8 @@ bool PostgresRequests::RewriteDeallocate(Cursor& cursor, std::string_view text) 
   PassEmpty(cursor);
   BuildMessage(context_.scratch, frontend::kQuery, "DEALLOCATE ", kPassingName);
   cursor.Insert(context_.scratch);
-  cursor.backend->Push({.kind = OwedKind::kQuery,
-                        .deallocates = true,
-                        .name = std::make_unique<std::string>(name)});
+  cursor.backend->Push(
+      {.kind = OwedKind::kQuery, .deallocates = true, .name = std::make_unique<std::string>(name)});
   return true;
 }
 
@@ -192,6 +192,7 @@ void PostgresRequests::Prepare(Cursor& cursor, const Statement& statement, OwedT
 void PostgresRequests::EnsureUnnamed(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
   if (unnamed_.tag != 0 && backend.unnamed_tag() == unnamed_.tag) return;
+  if (WEIR_FAULT("unnamed_not_parsed_again")) return;
   if (unnamed_.tag == 0) {
     BuildMessage(context_.scratch, frontend::kClose, "S", "");
     cursor.Insert(context_.scratch);
@@ -329,6 +330,7 @@ void PostgresRequests::OnNamesUndone(size_t count) {
   CHECK(changes_ != nullptr && changes_->size() >= count);
   for (size_t i = count; i > 0; --i) {
     const NameChange& undone = (*changes_)[i - 1];
+    if (WEIR_FAULT("name_not_undone")) break;
     // A later change of the same name, behind the Sync, stands; it goes back to what this one
     // found.
     NameChange* later = nullptr;
