@@ -92,6 +92,14 @@ class Io {
   // caller keeps the bytes until the completion; the span may go at once.
   static constexpr size_t kSlicesMax = 64;
   virtual void Send(int fd, std::span<const Slice> slices, Operation& operation) = 0;
+  // The same, but the kernel reads the bytes where they lie. Completes first with `more` and what
+  // was sent, then, as late as the peer has taken them, without: only then may the bytes go. What
+  // went wrong at once completes without `more` alone; of that -EOPNOTSUPP, -ENOBUFS and -ENOMEM
+  // mean that Send would do. Only if sends_zero_copy().
+  virtual void SendZeroCopy(int fd, std::span<const Slice> slices, Operation& operation) {
+    Send(fd, slices, operation);
+  }
+  virtual bool sends_zero_copy() const { return false; }
   // Completes when the peer has closed its side or the connection broke.
   virtual void PollHangup(int fd, Operation& operation) = 0;
   // It completes all the same, with what it had or with -ECANCELED. Harmless if it is not in
@@ -102,6 +110,8 @@ class Io {
   // Our side sends no more.
   virtual void Shutdown(int fd) = 0;
   virtual void Close(int fd) = 0;
+  // Close, and what the peer has not taken yet is thrown away.
+  virtual void Abort(int fd) { Close(fd); }
   // Wakes another shard from its sleep. The mailbox asks at most once per sleep.
   virtual void Wake(uint32_t shard) = 0;
 

@@ -35,7 +35,10 @@ Shard::Shard(uint32_t id, ShardPeers& peers, Io& io, Entropy& entropy, const Sha
       timers_(io.Now()),
       streams_(io, chunks_, timers_),
       outboxes_(peers.count()),
-      spin_(options.spin) {}
+      spin_(options.spin) {
+  streams_.zero_copy_send = options.zero_copy_send;
+  streams_.zero_copy_held_max = options.buffer_memory / 4;
+}
 
 Shard::~Shard() = default;
 

@@ -46,6 +46,7 @@ class ShardPeers {
 struct ShardOptions {
   uint64_t buffer_memory = 64 << 20;
   Nanos spin = 0;
+  uint64_t zero_copy_send = 0;  // bytes; 0: never
 };
 
 class Shard {

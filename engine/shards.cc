@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "engine/base/log.h"
 #include "engine/base/text.h"
 #include "engine/topology.h"
 
@@ -59,6 +60,11 @@ void Shards::Run(uint32_t id, const MakeApplication& make) {
   }
   if (Together(uring.status())) {
     (*uring)->set_peers(peers_);
+    if (id == 0 && options_.shard.zero_copy_send > 0 && !(*uring)->sends_zero_copy()) {
+      Log(LogLevel::kWarn,
+          "event=zero_copy_send_unavailable: this kernel's io_uring cannot send without a copy: "
+          "engine.zero_copy_send has no effect");
+    }
     Shard shard(id, *this, **uring, entropy_, options_.shard);
     std::unique_ptr<ShardApplication> application = make(shard);
     shard.set_application(*application);

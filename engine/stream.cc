@@ -1,6 +1,7 @@
 #include "engine/stream.h"
 
 #include <cerrno>
+#include <utility>
 
 #include "engine/base/fault.h"
 
@@ -16,7 +17,7 @@ constexpr Nanos kLingerTimeout = 2 * kSecond;
 
 Stream::~Stream() {
   CHECK(life_ == Life::kNone || life_ == Life::kGone);
-  CHECK(!dirty_);
+  CHECK(!dirty_ && unreleased_ == 0);
 }
 
 void Stream::Attach(StreamContext& context, int fd, BufferGroup group, StreamEvents& events) {
@@ -203,7 +204,9 @@ void Stream::Flush() {
 void Stream::OnTimer() {
   if (life_ == Life::kLingering) {
     Close();
-  } else if (life_ == Life::kOpen && send_op_.in_flight()) {
+  } else if (life_ == Life::kClosing && fd_ >= 0) {
+    context_->io.Abort(std::exchange(fd_, -1));
+  } else if (life_ == Life::kOpen && sending()) {
     if (close_when_sent_) {
       Close();
     } else {
@@ -243,25 +246,41 @@ void Stream::Close() {
   life_ = Life::kClosing;
   context_->timers.Cancel(timer_);
   if (starving_link_.linked()) context_->starving_[static_cast<int>(group_)].Remove(*this);
-  for (Operation* operation : {&receive_op_, &bulk_op_, &send_op_, &hangup_op_}) {
+  for (Operation* operation : {&receive_op_, &bulk_op_, &hangup_op_}) {
     if (operation->in_flight()) context_->io.Cancel(*operation);
   }
+  if (sending()) CancelSend();
   MarkDirty();
 }
 
 bool Stream::joined() const {
-  return !receive_op_.in_flight() && !bulk_op_.in_flight() && !send_op_.in_flight() &&
-         !hangup_op_.in_flight();
+  return !receive_op_.in_flight() && !bulk_op_.in_flight() && !sending() && !hangup_op_.in_flight();
 }
 
 void Stream::FinishClosing() {
   if (!joined()) return;
+  if (unreleased_ > 0) {
+    AwaitReleases();
+    return;
+  }
+  context_->timers.Cancel(timer_);
   queue_.clear();
   queued_bytes_ = 0;
   life_ = Life::kGone;
-  context_->io.Close(fd_);
-  fd_ = -1;
+  if (fd_ >= 0) context_->io.Close(std::exchange(fd_, -1));
   events_->OnClosed();
+}
+
+// The peer gets what was sent, as it would if the kernel had a copy of its own, as long as it goes
+// on taking. What was cut short is of no use to it.
+void Stream::AwaitReleases() {
+  if (fd_ < 0 || timer_.armed()) return;
+  if (broken_ || !queue_.empty()) {
+    context_->io.Abort(std::exchange(fd_, -1));
+    return;
+  }
+  context_->io.Shutdown(fd_);
+  context_->timers.Arm(timer_, context_->io.Now() + context_->write_timeout);
 }
 
 void Stream::Detach() {
@@ -276,7 +295,7 @@ void Stream::Detach() {
 }
 
 void Stream::FinishDetaching() {
-  if (!joined()) return;
+  if (!joined() || unreleased_ > 0) return;
   life_ = Life::kGone;
   Detached detached{fd_, std::move(unread_), ended_};
   fd_ = -1;
@@ -304,7 +323,7 @@ void StreamContext::CheckSends() {
     if (stream->life_ != Stream::Life::kOpen) continue;
     if (relieve && stream->holds_ring_) {
       stream->holds_ring_ = false;
-      io.Cancel(stream->send_op_);
+      stream->CancelSend();
     }
     if (!stream->timer_.armed()) timers.Arm(stream->timer_, stream->progress_at_ + write_timeout);
   }

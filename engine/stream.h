@@ -5,17 +5,24 @@
 // a time is in flight. A slice of a receive buffer leaves in the same tick or is copied, so that
 // buffers go back soon.
 //
+// A large send may go without a copy (zero_copy_send): what it has sent drives the queue on as
+// ever, so that the next send need not wait a round trip for the peer's acknowledgement; its bytes
+// stay until the kernel has released them, which closing and detaching wait for.
+//
 //   open -> lingering (all sent; waits for the peer's end) -> closing -> closed
 //        -> detaching -> detached
 //
-// Closing is a protocol: shut down, wait until no operation is in flight, close. Single shard.
+// Closing is a protocol: shut down, wait until no operation is in flight and the kernel reads from
+// none of our memory, close. Single shard.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "engine/base/intrusive_list.h"
+#include "engine/base/slab.h"
 #include "engine/chunk.h"
 #include "engine/io.h"
 #include "engine/timer_wheel.h"
@@ -55,6 +62,22 @@ class StreamEvents {
 };
 
 class StreamContext;
+
+// One send without a copy: keeps its slices until the kernel has released them.
+class ZeroCopySend {
+ public:
+  ZeroCopySend(Stream& stream, std::span<const Slice> slices);
+
+ private:
+  friend class Stream;
+  void OnCompletion(const Completion& completion);
+
+  Stream& stream_;
+  const absl::InlinedVector<Slice, 4> slices_;
+  uint64_t held_ = 0;      // bytes of the chunks
+  bool answered_ = false;  // what was sent is known
+  Operation operation_;
+};
 
 class Stream {
  public:
@@ -97,12 +120,14 @@ class Stream {
 
  private:
   friend class StreamContext;
+  friend class ZeroCopySend;
   enum class Life : uint8_t { kNone, kOpen, kLingering, kClosing, kDetaching, kGone };
   enum class Receive : uint8_t { kOn, kStopping, kStopped };
 
   void OnReceive(const Completion& completion);
   void OnBulk(const Completion& completion);
   void OnSent(const Completion& completion);
+  void OnReleased();
   void OnHangup(const Completion& completion);
   void OnTimer();
   void Deliver(Slice bytes);
@@ -112,10 +137,14 @@ class Stream {
   void MarkDirty();
   void Flush();
   void FlushSend();
+  bool WorthZeroCopy(std::span<const Slice> slices) const;
+  bool sending() const { return sending_link_.linked(); }
+  void CancelSend();
   void CopyRingSlices(size_t from);
   void Coalesce();
   bool joined() const;
   void FinishClosing();
+  void AwaitReleases();
   void FinishDetaching();
   void Leave();
 
@@ -136,6 +165,8 @@ class Stream {
   uint8_t full_chunks_ = 0;  // received in a row
   uint8_t in_flight_slices_ = 0;
   bool holds_ring_ = false;  // the send in flight holds receive buffers
+  bool copy_next_ = false;   // the kernel had no room for a zero-copy send just now
+  bool copy_only_ = false;   // this kind of socket has none
   size_t queued_bytes_ = 0;  // in flight included
   absl::InlinedVector<Slice, 3> queue_;
   Operation receive_op_;
@@ -144,9 +175,11 @@ class Stream {
   Slice bulk_chunk_;
   Operation bulk_op_;
   Operation hangup_op_;
-  ListLink sending_link_;        // sends not completed in their tick
-  ListLink starving_link_;       // receives that wait for buffers
-  std::vector<uint8_t> unread_;  // while detaching
+  ZeroCopySend* zero_copy_ = nullptr;  // the send in flight, if it is one
+  uint32_t unreleased_ = 0;            // zero-copy sends whose bytes the kernel may still read
+  ListLink sending_link_;              // sends not completed in their tick
+  ListLink starving_link_;             // receives that wait for buffers
+  std::vector<uint8_t> unread_;        // while detaching
   Timer timer_;
   Nanos progress_at_ = 0;
 };
@@ -165,13 +198,22 @@ class StreamContext {
   ChunkPool& chunks;
   TimerWheel& timers;
   Nanos write_timeout = 60 * kSecond;
+  // A send of at least this many bytes goes without a copy; 0: none does. Bytes that slow peers
+  // have not taken count as buffer memory, so there is a bound on them: beyond it sends are copied.
+  uint64_t zero_copy_send = 0;
+  uint64_t zero_copy_held_max = 16 << 20;
+  // Of chunks that the kernel has not released.
+  uint64_t zero_copy_held() const { return zero_copy_held_; }
 
  private:
   friend class Stream;
+  friend class ZeroCopySend;
   void CheckSends();
   void Rearm();
 
   std::vector<Stream*> dirty_;
+  Slab<ZeroCopySend> zero_copy_sends_;
+  uint64_t zero_copy_held_ = 0;
   IntrusiveList<Stream, &Stream::sending_link_> sending_;  // in flight, oldest first
   IntrusiveList<Stream, &Stream::starving_link_> starving_[kBufferGroups];
 };

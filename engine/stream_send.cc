@@ -13,6 +13,12 @@ namespace {
 
 bool IsRing(const Slice& slice) { return slice.chunk->origin == ChunkOrigin::kRing; }
 
+uint64_t ChunkBytes(std::span<const Slice> slices) {
+  uint64_t bytes = 0;
+  for (const Slice& slice : slices) bytes += slice.chunk->size;
+  return bytes;
+}
+
 }  // namespace
 
 void Stream::Queue(Slice bytes) {
@@ -43,7 +49,7 @@ void Stream::Queue(Bytes bytes) {
 
 void Stream::FlushSend() {
   if (broken_) return;
-  if (send_op_.in_flight()) {
+  if (sending()) {
     CopyRingSlices(in_flight_slices_);
     return;
   }
@@ -63,11 +69,65 @@ void Stream::FlushSend() {
   holds_ring_ = false;
   for (size_t i = 0; i < count && !holds_ring_; ++i) holds_ring_ = IsRing(queue_[i]);
   progress_at_ = context_->io.Now();
-  context_->io.Send(fd_, std::span<const Slice>(queue_.data(), count), send_op_);
-  if (WEIR_FAULT("chunk_freed_early")) {
-    for (size_t i = 0; i < count && holds_ring_; ++i) queue_[i].chunk = ChunkRef();
+  const std::span<const Slice> slices(queue_.data(), count);
+  if (WorthZeroCopy(slices)) {
+    zero_copy_ = &context_->zero_copy_sends_.Emplace(*this, slices);
+    context_->io.SendZeroCopy(fd_, slices, zero_copy_->operation_);
+  } else {
+    copy_next_ = false;
+    context_->io.Send(fd_, slices, send_op_);
   }
+  for (size_t i = 0; WEIR_FAULT("chunk_freed_early") && i < count && holds_ring_; ++i)
+    queue_[i].chunk = ChunkRef();
   context_->sending_.PushBack(*this);
+}
+
+// Receive buffers must go back soon: they are copied.
+bool Stream::WorthZeroCopy(std::span<const Slice> slices) const {
+  const StreamContext& context = *context_;
+  if (context.zero_copy_send == 0 || queued_bytes_ < context.zero_copy_send || holds_ring_ ||
+      copy_next_ || copy_only_ || !context.io.sends_zero_copy())
+    return false;
+  uint64_t bytes = 0;
+  for (const Slice& slice : slices) bytes += slice.length;
+  return bytes >= context.zero_copy_send &&
+         context.zero_copy_held_ + ChunkBytes(slices) <= context.zero_copy_held_max;
+}
+
+void Stream::CancelSend() {
+  context_->io.Cancel(zero_copy_ == nullptr ? send_op_ : zero_copy_->operation_);
+}
+
+ZeroCopySend::ZeroCopySend(Stream& stream, std::span<const Slice> slices)
+    : stream_(stream), slices_(slices.begin(), slices.end()), held_(ChunkBytes(slices)) {
+  operation_.Bind<&ZeroCopySend::OnCompletion>(*this);
+  stream_.context_->zero_copy_held_ += held_;
+  ++stream_.unreleased_;
+}
+
+void ZeroCopySend::OnCompletion(const Completion& completion) {
+  Stream& stream = stream_;
+  const bool released = answered_;
+  answered_ = true;
+  if (!completion.more) {
+    StreamContext& context = *stream.context_;
+    CHECK(stream.unreleased_ > 0 && context.zero_copy_held_ >= held_);
+    --stream.unreleased_;
+    context.zero_copy_held_ -= held_;
+    context.zero_copy_sends_.Erase(*this);
+  }
+  if (released) {
+    stream.OnReleased();
+  } else {
+    stream.OnSent(completion);
+  }
+}
+
+void Stream::OnReleased() {
+  if (life_ != Life::kClosing && life_ != Life::kDetaching) return;
+  // While it is closing the timer runs from the last progress.
+  if (timer_.armed()) context_->timers.Arm(timer_, context_->io.Now() + context_->write_timeout);
+  if (joined()) MarkDirty();
 }
 
 void Stream::Coalesce() {
@@ -124,7 +184,14 @@ void Stream::OnSent(const Completion& completion) {
   }
   if (completion.result > 0 && done < asked) ++context_->io.counts().short_sends;
   queue_.erase(queue_.begin(), queue_.begin() + static_cast<ptrdiff_t>(done));
-  const int32_t result = completion.result;
+  int32_t result = completion.result;
+  if (std::exchange(zero_copy_, nullptr) != nullptr &&
+      (result == -EOPNOTSUPP || result == -ENOBUFS || result == -ENOMEM)) {
+    // No such sends on this socket, or no more memory may be locked now: with a copy it goes.
+    copy_only_ = copy_only_ || result == -EOPNOTSUPP;
+    copy_next_ = true;
+    result = -EAGAIN;
+  }
   if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
     queue_.clear();
     queued_bytes_ = 0;

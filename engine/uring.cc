@@ -35,6 +35,7 @@ enum Kind : uint8_t {
   kReceiveBackends,
   kReceiveInto,
   kSend,
+  kSendZeroCopy,
   kPoll
 };
 
@@ -73,10 +74,12 @@ absl::StatusOr<UringMask> UringMask::Parse(std::string_view names) {
       mask.flood = true;
     } else if (name == "burst") {
       mask.burst = true;
+    } else if (name == "no_zero_copy") {
+      mask.no_zero_copy = true;
     } else {
-      return absl::InvalidArgumentError(
-          Cat("WEIR_MASK: \"", name,
-              "\" is none of no_fast_wake, one_shot_receive, tiny_rings, flood, burst"));
+      return absl::InvalidArgumentError(Cat(
+          "WEIR_MASK: \"", name,
+          "\" is none of no_fast_wake, one_shot_receive, tiny_rings, flood, burst, no_zero_copy"));
     }
   }
   return mask;
@@ -149,9 +152,20 @@ absl::Status Uring::SetUp(const Options& options, int event_fd) {
   if (mask_.burst) batch_max_ = kCompletions;
   batch_.reserve(batch_max_);
   fast_wake_ = !mask_.no_fast_wake && KernelAtLeast(6, 11);
+  zero_copy_ = !mask_.no_zero_copy && ProbeZeroCopy();
   event_fd_ = event_fd;
   if (event_fd_ >= 0) ArmEvent();
   return absl::OkStatus();
+}
+
+// Of one slice and of several: kernels 6.0 and 6.1.
+bool Uring::ProbeZeroCopy() {
+  io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
+  if (probe == nullptr) return false;
+  const bool both = io_uring_opcode_supported(probe, IORING_OP_SEND_ZC) != 0 &&
+                    io_uring_opcode_supported(probe, IORING_OP_SENDMSG_ZC) != 0;
+  io_uring_free_probe(probe);
+  return both;
 }
 
 Uring::~Uring() {
@@ -225,18 +239,33 @@ void Uring::Send(int fd, std::span<const Slice> slices, Operation& operation) {
   if (slices.size() == 1) {
     io_uring_prep_send(sqe, fd, slices[0].data(), slices[0].length, MSG_NOSIGNAL);
   } else {
-    // Stable until it is submitted, which is all that the kernel asks for.
-    if (vectors_used_ == vectors_.size()) vectors_.emplace_back();
-    Vector& vector = vectors_[vectors_used_++];
-    for (size_t i = 0; i < slices.size(); ++i) {
-      vector.parts[i] = {const_cast<uint8_t*>(slices[i].data()), slices[i].length};
-    }
-    vector.header = {};
-    vector.header.msg_iov = vector.parts;
-    vector.header.msg_iovlen = slices.size();
-    io_uring_prep_sendmsg(sqe, fd, &vector.header, MSG_NOSIGNAL);
+    io_uring_prep_sendmsg(sqe, fd, &Gather(slices), MSG_NOSIGNAL);
   }
   io_uring_sqe_set_data(sqe, &operation);
+}
+
+void Uring::SendZeroCopy(int fd, std::span<const Slice> slices, Operation& operation) {
+  CHECK(zero_copy_ && !slices.empty() && slices.size() <= kSlicesMax);
+  io_uring_sqe* sqe = Begin(operation, kSendZeroCopy);
+  if (slices.size() == 1) {
+    io_uring_prep_send_zc(sqe, fd, slices[0].data(), slices[0].length, MSG_NOSIGNAL, 0);
+  } else {
+    io_uring_prep_sendmsg_zc(sqe, fd, &Gather(slices), MSG_NOSIGNAL);
+  }
+  io_uring_sqe_set_data(sqe, &operation);
+}
+
+// Stable until it is submitted, which is all that the kernel asks for.
+const msghdr& Uring::Gather(std::span<const Slice> slices) {
+  if (vectors_used_ == vectors_.size()) vectors_.emplace_back();
+  Vector& vector = vectors_[vectors_used_++];
+  for (size_t i = 0; i < slices.size(); ++i) {
+    vector.parts[i] = {const_cast<uint8_t*>(slices[i].data()), slices[i].length};
+  }
+  vector.header = {};
+  vector.header.msg_iov = vector.parts;
+  vector.header.msg_iovlen = slices.size();
+  return vector.header;
 }
 
 void Uring::PollHangup(int fd, Operation& operation) {
@@ -260,6 +289,12 @@ std::string Uring::PeerHost(int fd) { return engine::PeerHost(fd); }
 void Uring::Shutdown(int fd) { shutdown(fd, SHUT_WR); }
 
 void Uring::Close(int fd) { close(fd); }
+
+void Uring::Abort(int fd) {
+  const linger none{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+  close(fd);
+}
 
 void Uring::Wake(uint32_t shard) {
   CHECK(shard < peers_.size());

@@ -4,7 +4,8 @@
 // shard asks, so that one system call a tick submits everything, waits and harvests. Completions
 // are copied out in a bounded batch, then their handlers run; what the handlers ask for is
 // submitted with the next tick. Kernel 6.1 is the oldest that works; what is newer is probed for
-// (MSG_RING to wake other shards is fast from 6.11, before that an eventfd does it).
+// (MSG_RING to wake other shards is fast from 6.11, before that an eventfd does it; sends without
+// a copy).
 #pragma once
 
 #include <liburing.h>
@@ -29,7 +30,8 @@ struct UringMask {
   bool one_shot_receive = false;  // a receive ends after every completion
   bool tiny_rings = false;        // 8 receive buffers a group
   bool flood = false;             // a tiny completion queue and batch: it overflows all the time
-  bool burst = false;  // up to 8,192 completions are collected before the first is handled
+  bool burst = false;         // up to 8,192 completions are collected before the first is handled
+  bool no_zero_copy = false;  // no zero-copy sends
 
   // Names separated by commas; anything else is an error that lists the names.
   static absl::StatusOr<UringMask> Parse(std::string_view names);
@@ -64,11 +66,14 @@ class Uring final : public Io {
   void StartReceive(int fd, BufferGroup group, Operation& operation) override;
   void ReceiveInto(int fd, MutableBytes into, Operation& operation) override;
   void Send(int fd, std::span<const Slice> slices, Operation& operation) override;
+  void SendZeroCopy(int fd, std::span<const Slice> slices, Operation& operation) override;
+  bool sends_zero_copy() const override { return zero_copy_; }
   void PollHangup(int fd, Operation& operation) override;
   void Cancel(Operation& operation) override;
   std::string PeerHost(int fd) override;
   void Shutdown(int fd) override;
   void Close(int fd) override;
+  void Abort(int fd) override;
   void Wake(uint32_t shard) override;
   uint32_t buffers_free(BufferGroup group) const override {
     return buffers_[static_cast<int>(group)].free();
@@ -85,6 +90,8 @@ class Uring final : public Io {
   absl::Status SetUp(const Options& options, int event_fd);
   io_uring_sqe* Sqe();
   io_uring_sqe* Begin(Operation& operation, uint8_t kind);
+  bool ProbeZeroCopy();
+  const msghdr& Gather(std::span<const Slice> slices);
   void ArmEvent();
   void Enter(Nanos deadline, bool may_sleep);
   void Collect();
@@ -104,6 +111,7 @@ class Uring final : public Io {
   Nanos now_ = MonotonicNow();
   bool ring_ready_ = false;
   bool fast_wake_ = false;
+  bool zero_copy_ = false;
   UringMask mask_;
   uint32_t batch_max_ = 1024;
   int event_fd_ = -1;

@@ -146,6 +146,7 @@ class Program {
         (from.pin_threads == "auto" && topology.quota == 0 && options_.shards < topology.cpus);
     options_.shard.buffer_memory = from.buffer_memory;
     options_.shard.spin = from.spin * engine::kMicrosecond;
+    options_.shard.zero_copy_send = from.zero_copy_send;
   }
 
   absl::Status OpenListeners() {

@@ -45,8 +45,6 @@ void CheckAvailable(const Config& config, const ReportProblem& report) {
     later("connection_pool.pipeline_depth", 0, "a value other than 16");
   if (pool.pipeline_max_wait != engine::kMillisecond)
     later("connection_pool.pipeline_max_wait", 0, "a value other than 0.001");
-  if (config.engine.zero_copy_send != "off")
-    later("engine.zero_copy_send", 0, "a value other than \"off\"");
   if (config.targets.size() > 1) later("target.host", 1, "a second [[target]]");
   for (size_t i = 0; i < config.endpoints.size(); ++i) {
     const EndpointOptions& endpoint = config.endpoints[i];

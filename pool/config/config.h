@@ -17,6 +17,7 @@ using Texts = std::vector<std::string>;
 using Seconds = engine::Nanos;  // seconds in the file, nanoseconds here
 using Count = int64_t;
 using Bytes = uint64_t;
+using BytesOrOff = uint64_t;  // 0: off
 }  // namespace option
 
 // Each section takes its own rows of the table.

@@ -208,8 +208,9 @@ class Loader {
   bool InRange(const OptionInfo& info, const toml::node& node, double value, bool is_default,
                std::string_view unit) {
     if (is_default || (value >= info.least && value <= info.greatest)) return true;
-    AddAt(node.source().begin,
-          Cat(info.name, ": must be ", Number(info.least), " to ", Number(info.greatest), unit));
+    const std::string_view off = info.type == OptionType::BytesOrOff ? "\"off\" or " : "";
+    AddAt(node.source().begin, Cat(info.name, ": must be ", off, Number(info.least), " to ",
+                                   Number(info.greatest), unit));
     return false;
   }
 
@@ -266,10 +267,16 @@ class Loader {
   }
   void Set(const OptionInfo& info, const toml::node& node, uint64_t& member,
            bool is_default = false) {
-    static constexpr std::string_view kExpected =
-        "a size: a number of bytes, or text such as \"64KiB\" or \"16MiB\"";
+    const bool may_be_off = info.type == OptionType::BytesOrOff;
+    const std::string_view expected =
+        may_be_off ? "\"off\" or a size: a number of bytes, or text such as \"16KiB\""
+                   : "a size: a number of bytes, or text such as \"64KiB\" or \"16MiB\"";
     uint64_t value = 0;
     uint64_t unit = 1;
+    if (may_be_off && node.value_exact<std::string>() == "off") {
+      member = 0;
+      return;
+    }
     if (const auto number = node.value_exact<int64_t>(); number && *number >= 0) {
       value = static_cast<uint64_t>(*number);
     } else if (const auto text = node.value_exact<std::string>()) {
@@ -281,11 +288,11 @@ class Loader {
              : suffix.empty() || suffix == "B" ? 1
                                                : 0;
       if (error != std::errc() || unit == 0) {
-        Wrong(info, node, kExpected);
+        Wrong(info, node, expected);
         return;
       }
     } else {
-      Wrong(info, node, kExpected);
+      Wrong(info, node, expected);
       return;
     }
     if (InRange(info, node, static_cast<double>(value) * static_cast<double>(unit), is_default,

@@ -11,7 +11,7 @@
 
 namespace weir::pool {
 
-enum class OptionType : uint8_t { Bool, Text, Texts, Seconds, Count, Bytes };
+enum class OptionType : uint8_t { Bool, Text, Texts, Seconds, Count, Bytes, BytesOrOff };
 
 struct OptionInfo {
   std::string_view section;

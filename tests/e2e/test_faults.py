@@ -49,6 +49,8 @@ def folder(tmp_path):
     (GOOD + "[connection_pool]\nmax_connections_percent = 101\n", "must be 1 to 100"),
     (GOOD + "[connection_pool]\nmax_connections_percent = 10\nmax_idle_connections_percent = 11\n", "max_connections_percent, which is 10"),
     (GOOD + "[engine]\nbuffer_memory = '1MB'\n", "expected a size"),
+    (GOOD + "[engine]\nzero_copy_send = '16KB'\n", 'weir.toml:8:18: zero_copy_send: expected "off" or a size'),
+    (GOOD + "[engine]\nzero_copy_send = 0\n", 'must be "off" or 4096 to 1048576 bytes'),
     (GOOD + "x =\n", "weir.toml:7:"),
     (GOOD.replace("app.json", "none.json"), "none.json: cannot be read: No such file or directory"),
     (GOOD + "[[endpoint]]\nname = 'b'\nlisten = '127.0.0.1:6432'\n", "two endpoints on the address 127.0.0.1:6432"),

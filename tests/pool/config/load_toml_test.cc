@@ -68,6 +68,31 @@ pin_threads = true
   EXPECT_EQ(config->auths[0].secret_file, folder_ + "/app.json");
 }
 
+TEST_F(LoadConfigTest, ASizeThatMayBeOff) {
+  EXPECT_EQ(Load(kGood)->engine.zero_copy_send, 0u);
+  const auto with = [](const std::string& value) {
+    return std::string(kGood) + "[engine]\nzero_copy_send = " + value + "\n";
+  };
+  EXPECT_EQ(Load(with("\"off\""))->engine.zero_copy_send, 0u);
+  EXPECT_EQ(Load(with("\"16KiB\""))->engine.zero_copy_send, 16384u);
+  EXPECT_EQ(Load(with("65536"))->engine.zero_copy_send, 65536u);
+  for (const char* value : {"true", "\"on\"", "\"\"", "\"16KB\"", "-1", "\"OFF\"", "1.5"}) {
+    EXPECT_NE(ErrorOf(with(value)).find("weir.toml:8:18: zero_copy_send: expected \"off\" or a size: a number of "
+                                        "bytes, or text such as \"16KiB\""),
+              std::string::npos)
+        << value << ": " << ErrorOf(with(value));
+  }
+  for (const char* value : {"0", "4095", "\"2MiB\"", "\"99999999999GiB\""}) {
+    EXPECT_NE(ErrorOf(with(value)).find("weir.toml:8:18: zero_copy_send: must be \"off\" or 4096 to 1048576 bytes"),
+              std::string::npos)
+        << value << ": " << ErrorOf(with(value));
+  }
+  const absl::StatusOr<Config> before = Load(kGood);
+  EXPECT_EQ(NeedRestart(*before, *Load(with("\"16KiB\""))), (std::vector<std::string>{"engine.zero_copy_send"}));
+  EXPECT_NE(ErrorOf(std::string(kGood) + "[engine]\nbuffer_memory = 'off'\n").find("buffer_memory: expected a size"),
+            std::string::npos);
+}
+
 TEST_F(LoadConfigTest, AllErrorsAreToldWithTheirPlaces) {
   const std::string error = ErrorOf(std::string(kGood) + "nam = 1\n[proxy]\nclient_lifetime = -1\ndebug_logging = 1\n");
   EXPECT_NE(error.find("weir.toml:7:1: unknown key \"nam\" in [auth]"), std::string::npos) << error;
