@@ -197,6 +197,49 @@ def test_large_results_and_large_queries(weir):
         assert connection.execute(psycopg.sql.SQL("select length({})").format(text), prepare=False).fetchone() == (len(text),)
 
 
+@pytest.mark.parametrize("mask", ["", "no_zero_copy", "no_fast_wake", "one_shot_receive", "tiny_rings", "flood", "burst"])
+def test_large_transfers_without_copying(start_weir, postgres, mask):
+    """A large result, a large query and COPY both ways, at once on four connections; a slow reader and one that leaves."""
+    weir = start_weir(pool=BACKENDS, engine='shards = 2\nzero_copy_send = "16KiB"', mask=mask)
+    assert bool(weir.find("event=zero_copy_send_unavailable")) == (mask == "no_zero_copy")
+    with weir.connect() as connection:
+        connection.execute("create table if not exists moved (mover int, number int, text text)")
+        connection.execute("truncate moved")
+    slow = Wire(weir.port, timeout=60)
+    slow.login(password=PASSWORD)
+    slow.send(query("select repeat(chr(97 + i % 26), 100000) from generate_series(0, 99) i"))
+    leaver = Wire(weir.port, timeout=60)
+    leaver.login(password=PASSWORD)
+    leaver.send(query("select repeat('x', 100000) from generate_series(1, 400)"))
+    failures = []
+
+    def move(mover):
+        try:
+            with weir.connect() as connection, connection.cursor() as cursor:
+                rows = [(mover, number, f"{number};" * 200) for number in range(4000)]
+                with cursor.copy("copy moved from stdin") as copy:
+                    for row in rows:
+                        copy.write_row(row)
+                with cursor.copy(f"copy (select number, text from moved where mover = {mover} order by number) to stdout") as copy:
+                    copy.set_types(["int4", "text"])
+                    assert list(copy.rows()) == [row[1:] for row in rows]
+                text = "".join(f"{number};" for number in range(500_000))
+                assert connection.execute("select %s", (text,)).fetchone() == (text,)
+                assert connection.execute("select string_agg(i || ';', '' order by i) from generate_series(0, 499999) i").fetchone() == (text,)
+        except BaseException as error:
+            failures.append(error)
+    movers = [threading.Thread(target=move, args=(mover,)) for mover in range(4)]
+    for mover in movers:
+        mover.start()
+    leaver.reset()
+    for mover in movers:
+        mover.join(60)
+    assert not failures, failures
+    rows = [body[6:] for kind, body in slow.ready() if kind == b"D"]
+    assert rows == [bytes([97 + number % 26]) * 100000 for number in range(100)]
+    slow.close()
+
+
 def test_cancel_of_a_running_query(weir):
     with weir.connect() as connection:
         timer = threading.Timer(0.3, connection.cancel)

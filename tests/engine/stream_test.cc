@@ -12,91 +12,19 @@
 #include <vector>
 
 #include "engine/uring.h"
+#include "tests/engine/stream_fixture.h"
 
 namespace weir::engine {
 namespace {
 
-// One end of a pair as a stream, and what came of it.
-class End final : public StreamEvents {
- public:
-  void OnBytes(Slice bytes) override {
-    received += AsText(bytes.bytes());
-    if (echo_to != nullptr) echo_to->Queue(std::move(bytes));
-  }
-  void OnEnd(StreamEnd how) override { ends.push_back(how); }
-  void OnDrained() override { ++drained; }
-  void OnClosed() override { closed = true; }
-  void OnDetached(Detached&& what) override {
-    detached = std::move(what);
-    was_detached = true;
-  }
+class StreamTest : public StreamFixture {};
 
-  Stream stream;
-  Stream* echo_to = nullptr;
-  std::string received;
-  std::vector<StreamEnd> ends;
-  int drained = 0;
-  bool closed = false;
-  bool was_detached = false;
-  Detached detached;
-};
-
-class StreamTest : public testing::TestWithParam<const char*> {
- protected:
-  void SetUp() override {
-    Uring::Options options;
-    options.buffers = 64;
-    options.mask = *UringMask::Parse(GetParam());
-    absl::StatusOr<std::unique_ptr<Uring>> uring = Uring::Create(options, -1);
-    ASSERT_TRUE(uring.ok()) << uring.status();
-    uring_ = *std::move(uring);
-    timers_ = std::make_unique<TimerWheel>(uring_->Now());
-    context_ = std::make_unique<StreamContext>(*uring_, chunks_, *timers_);
-  }
-
-  // Ticks until the condition holds; fails after ten seconds.
-  template <class Condition>
-  bool Until(Condition&& condition) {
-    const Nanos deadline = MonotonicNow() + 10 * kSecond;
-    while (!condition()) {
-      if (MonotonicNow() > deadline) return false;
-      Tick();
-    }
-    return true;
-  }
-  void Tick() {
-    timers_->Fire(uring_->Now(), 100);
-    context_->Flush();
-    uring_->Tick(std::min(timers_->NextDeadline(), uring_->Now() + 5 * kMillisecond), true);
-  }
-  // A stream on one end; the other end is a plain descriptor.
-  std::unique_ptr<End> Open(int* other, BufferGroup group = BufferGroup::kClients) {
-    int fds[2];
-    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    auto end = std::make_unique<End>();
-    end->stream.Attach(*context_, fds[0], group, *end);
-    *other = fds[1];
-    return end;
-  }
-  void Close(End& end) {
-    end.stream.Close();
-    EXPECT_TRUE(Until([&end] { return end.closed; }));
-  }
-  static void Write(int fd, std::string_view text) {
-    ASSERT_EQ(write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
-  }
-
-  ChunkPool chunks_{64 << 20};
-  std::unique_ptr<Uring> uring_;
-  std::unique_ptr<TimerWheel> timers_;
-  std::unique_ptr<StreamContext> context_;
-};
-
-INSTANTIATE_TEST_SUITE_P(Masks, StreamTest,
-                         testing::Values("", "one_shot_receive", "tiny_rings", "flood", "burst"),
-                         [](const auto& each) {
-                           return std::string(*each.param == '\0' ? "none" : each.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Masks, StreamTest,
+    testing::Values(StreamVariant{"none"}, StreamVariant{"one_shot_receive", "one_shot_receive"},
+                    StreamVariant{"tiny_rings", "tiny_rings"}, StreamVariant{"flood", "flood"},
+                    StreamVariant{"burst", "burst"}, StreamVariant{"zero_copy", "", 4096}),
+    [](const auto& each) { return std::string(each.param.name); });
 
 TEST_P(StreamTest, BytesComeAndGo) {
   int other = -1;
