@@ -61,6 +61,8 @@ void Connector::Start(Shard& shard, const std::string& host, uint16_t port, Nano
   shard_ = &shard;
   events_ = &events;
   deadline_ = deadline;
+  timed_out_ = false;
+  next_ = 0;
   connect_.Bind<&Connector::OnConnect>(*this);
   timer_.Bind(Callback::To<&Connector::OnTimer>(*this));
   const absl::StatusOr<Address> numeric =
@@ -91,16 +93,18 @@ void Connector::OnResolved(std::vector<Address> addresses, std::string error) {
 }
 
 void Connector::TryNext() {
-  const Address& address = addresses_[next_++];
-  where_ = address.ToString();
-  fd_ = shard_->io().OpenSocket(address);
-  if (fd_ < 0) {
-    const int error = -std::exchange(fd_, -1);
-    FailLater(error, Cat("cannot open a socket for ", where_, ": ",
-                         std::string_view(std::strerror(error))));
-    return;
+  while (next_ < addresses_.size()) {
+    const Address& address = addresses_[next_++];
+    where_ = address.ToString();
+    fd_ = shard_->io().OpenSocket(address);
+    if (fd_ >= 0) {
+      shard_->io().Connect(fd_, address, connect_);
+      return;
+    }
+    error_ = -std::exchange(fd_, -1);
   }
-  shard_->io().Connect(fd_, address, connect_);
+  FailLater(error_, Cat("cannot open a socket for ", where_, ": ",
+                        std::string_view(std::strerror(error_))));
 }
 
 void Connector::OnConnect(const Completion& completion) {

@@ -33,11 +33,14 @@ class Connector {
   void Cancel();
   bool active() const { return state_ != State::kNone; }
 
+ protected:
+  // What the worker found, in the order to be tried.
+  void OnResolved(std::vector<Address> addresses, std::string error);
+
  private:
   enum class State : uint8_t { kNone, kResolving, kConnecting, kFailing, kCancelling };
   friend class ResolveJob;
 
-  void OnResolved(std::vector<Address> addresses, std::string error);
   void TryNext();
   void OnConnect(const Completion& completion);
   void OnTimer();

@@ -21,9 +21,14 @@ Listener::~Listener() { shard_.timers().Cancel(retry_); }
 void Listener::Start() { shard_.io().Accept(fd_, accept_); }
 
 void Listener::Stop() {
+  if (stopping_) return;
   stopping_ = true;
   shard_.timers().Cancel(retry_);
-  if (accept_.in_flight()) shard_.io().Cancel(accept_);
+  if (accept_.in_flight()) {
+    shard_.io().Cancel(accept_);
+  } else {
+    shard_.timers().Arm(retry_, shard_.now());
+  }
 }
 
 void Listener::OnAccept(const Completion& completion) {
@@ -58,6 +63,12 @@ void Listener::OnAccept(const Completion& completion) {
   if (!stopping_) shard_.io().Accept(fd_, accept_);
 }
 
-void Listener::OnTimer() { shard_.io().Accept(fd_, accept_); }
+void Listener::OnTimer() {
+  if (stopping_) {
+    events_.OnListenerStopped(number_);
+  } else {
+    shard_.io().Accept(fd_, accept_);
+  }
+}
 
 }  // namespace weir::engine

@@ -9,20 +9,18 @@
 #include <string>
 
 namespace weir::engine {
-namespace {
 
-// The quota of the cgroup (v2) that this process is in, or of any above it: the smallest.
-double ReadQuota() {
-  std::ifstream self("/proc/self/cgroup");
+double ReadQuota(const std::string& root) {
+  std::ifstream self(root + "/proc/self/cgroup");
   double least = 0;
   for (std::string line; std::getline(self, line);) {
     if (!line.starts_with("0::")) continue;
     for (std::string path = line.substr(3);; path.resize(path.rfind('/'))) {
-      std::ifstream file("/sys/fs/cgroup" + path + "/cpu.max");
-      std::string quota;
+      std::ifstream file(root + "/sys/fs/cgroup" + path + "/cpu.max");
+      double quota = 0;  // "max": no number
       double period = 0;
-      if (file >> quota >> period && quota != "max" && period > 0) {
-        const double cpus = std::stod(quota) / period;
+      if (file >> quota >> period && quota > 0 && period > 0) {
+        const double cpus = quota / period;
         least = least == 0 ? cpus : std::min(least, cpus);
       }
       if (path.empty() || path.rfind('/') == std::string::npos) break;
@@ -30,8 +28,6 @@ double ReadQuota() {
   }
   return least;
 }
-
-}  // namespace
 
 uint32_t Topology::DefaultShards() const {
   uint32_t shards = cpus;

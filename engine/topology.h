@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace weir::engine {
 
@@ -13,6 +14,9 @@ struct Topology {
 };
 
 Topology ReadTopology();
+// The quota of the cgroup (v2) that this process is in, or of any above it: the smallest, in CPUs;
+// 0: none. `root` stands before /proc and /sys.
+double ReadQuota(const std::string& root = {});
 
 // Pins the calling thread to the `index`-th CPU of the affinity mask.
 void PinThread(uint32_t index);
