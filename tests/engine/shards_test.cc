@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -119,8 +120,13 @@ class ShardsTest : public testing::TestWithParam<const char*> {
   }
   void TearDown() override {
     for (uint32_t shard = 0; shard < 3; ++shard) Post(shard, kStop);
+    const Nanos deadline = MonotonicNow() + 10 * kSecond;
+    while (!shards_->stopped() && MonotonicNow() < deadline) std::this_thread::yield();
+    if (!shards_->stopped()) {
+      std::fprintf(stderr, "a shard sleeps on: it cannot be joined\n");
+      std::abort();
+    }
     shards_->Join();
-    EXPECT_TRUE(shards_->stopped());
     EXPECT_EQ(alive_.load(), 0);
   }
   void Post(uint32_t shard, uint32_t kind, uint64_t number = 0) {
