@@ -98,7 +98,7 @@ bool Shard::Tick() {
   DrainMailbox();
   const bool timers_left = timers_.Fire(now(), kTimersPerTick);
   application_->OnTickEnd();
-  streams_.Flush();
+  const bool ended = streams_.Flush() && !WEIR_FAULT("sleeps_after_an_end");
   DrainOutboxes();
   if (stopped_) return false;
   if (now() - trimmed_at_ > kTrimPeriod) {
@@ -106,7 +106,7 @@ bool Shard::Tick() {
     chunks_.Trim();
   }
   const bool spinning = spin_ > 0 && now() < busy_until_;
-  bool may_sleep = !timers_left && outboxes_[id_].empty() && !spinning;
+  bool may_sleep = !timers_left && !ended && outboxes_[id_].empty() && !spinning;
   if (may_sleep) {
     may_sleep = mailbox.PrepareSleep();
   }

@@ -268,6 +268,7 @@ void Stream::FinishClosing() {
   queued_bytes_ = 0;
   life_ = Life::kGone;
   if (fd_ >= 0) context_->io.Close(std::exchange(fd_, -1));
+  context_->told_of_ends_ = true;
   events_->OnClosed();
 }
 
@@ -299,15 +300,18 @@ void Stream::FinishDetaching() {
   life_ = Life::kGone;
   Detached detached{fd_, std::move(unread_), ended_};
   fd_ = -1;
+  context_->told_of_ends_ = true;
   events_->OnDetached(std::move(detached));
 }
 
-void StreamContext::Flush() {
+bool StreamContext::Flush() {
+  told_of_ends_ = false;
   CheckSends();
   // Ends may make other streams dirty.
   for (size_t i = 0; i < dirty_.size(); ++i) dirty_[i]->Flush();
   dirty_.clear();
   if (!WEIR_FAULT("starving_receive_forgotten")) Rearm();
+  return told_of_ends_;
 }
 
 // Sends that were not complete by the tick after their submission.

@@ -191,8 +191,9 @@ class StreamContext {
       : io(shard_io), chunks(shard_chunks), timers(shard_timers) {}
 
   // End of a tick: one send per dirty stream, ends that are due, receives that waited for buffers.
-  // Before Io::Tick.
-  void Flush();
+  // Before Io::Tick. Returns whether an owner was told that its stream has ended: it may have
+  // something to do at once.
+  bool Flush();
 
   Io& io;
   ChunkPool& chunks;
@@ -212,6 +213,7 @@ class StreamContext {
   void Rearm();
 
   std::vector<Stream*> dirty_;
+  bool told_of_ends_ = false;  // in this Flush
   Slab<ZeroCopySend> zero_copy_sends_;
   uint64_t zero_copy_held_ = 0;
   IntrusiveList<Stream, &Stream::sending_link_> sending_;  // in flight, oldest first

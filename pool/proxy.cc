@@ -137,7 +137,9 @@ Backend& ShardProxy::Open(RouteId route, TargetId target) {
 
 void ShardProxy::Close(Backend& backend) { static_cast<BackendSession&>(backend).Terminate(); }
 void ShardProxy::Detach(Backend& backend) { static_cast<BackendSession&>(backend).DetachStream(); }
-void ShardProxy::AskFacts(Backend& backend) { static_cast<BackendSession&>(backend).AskFacts(); }
+bool ShardProxy::AskFacts(Backend& backend) {
+  return static_cast<BackendSession&>(backend).AskFacts();
+}
 
 Backend& ShardProxy::Attach(RouteId route, TargetId target,
                             std::unique_ptr<engine::MessageBody> body) {

@@ -85,7 +85,7 @@ class ShardProxy final : public engine::ShardApplication,
   void Detach(Backend& backend) override;
   Backend& Attach(RouteId route, TargetId target,
                   std::unique_ptr<engine::MessageBody> body) override;
-  void AskFacts(Backend& backend) override;
+  bool AskFacts(Backend& backend) override;
 
   // PoolHost
   uint32_t shard_id() const override { return shard.id(); }

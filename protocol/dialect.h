@@ -114,7 +114,9 @@ class Replies {
   virtual void Flush(ExchangeSink& sink) = 0;
 
   virtual TransactionStatus transaction_status() const = 0;
-  virtual bool quiet() const = 0;        // nothing owed, at a message boundary
+  // Nothing is owed. A message that nobody asked for may be on its way, in part here.
+  virtual bool settled() const = 0;
+  virtual bool quiet() const = 0;        // settled, and at a message boundary
   virtual bool at_boundary() const = 0;  // the client has seen whole messages only
   virtual size_t owed() const = 0;
   virtual size_t requests_owed()
@@ -135,7 +137,7 @@ class Replies {
   virtual bool FinishAbandoned(bool mid_message, ExchangeSink& sink) = 0;
   // A login that asked again for facts has used the connection: the unnamed statement is gone.
   virtual void ForgetUnnamed() = 0;
-  // A statement of weir's own, its replies swallowed. Only when quiet.
+  // A statement of weir's own, its replies swallowed. Only when settled.
   virtual void OwnStatement(std::string_view sql, ExchangeSink& sink) = 0;
   virtual bool own_statement_failed() const = 0;
 

@@ -85,8 +85,11 @@ void Pool::AskFactsIfDue(TargetId id, Nanos now) {
   if (last == 0 || now - last < kFactsPeriod) return;
   Backend* idle = targets_[id].backends[static_cast<int>(BackendState::kIdle)].Back();
   if (idle == nullptr || !asked.compare_exchange_strong(last, now)) return;
-  Move(*idle, BackendState::kAsking);
-  driver_.AskFacts(*idle);
+  if (driver_.AskFacts(*idle)) {
+    Move(*idle, BackendState::kAsking);
+  } else {
+    asked.store(last);
+  }
 }
 
 }  // namespace weir::pool

@@ -42,7 +42,8 @@ class BackendDriver {
   virtual void Detach(Backend& backend) = 0;  // -> Pool::OnDetached or OnLost
   virtual Backend& Attach(RouteId route, TargetId target,
                           std::unique_ptr<engine::MessageBody> body) = 0;
-  virtual void AskFacts(Backend& backend) = 0;  // -> Pool::OnFacts or OnLost
+  // -> Pool::OnFacts or OnLost. False: not now, and nothing comes of it.
+  virtual bool AskFacts(Backend& backend) = 0;
 
  protected:
   ~BackendDriver() = default;

@@ -80,9 +80,15 @@ bool Pool::Publish(TargetId id, bool refusing) {
   };
   const uint32_t on_board = line.wanted();
   const uint32_t wanted = unpromised(on_board);
-  // What a refusal is based on must stand on the board, so that any plenty after it is a change.
-  const bool changed = refusing || (wanted == 0) != (on_board == 0) || wanted > on_board ||
-                       state.oldest_since != old.oldest_since ||
+  // What a refusal is based on must stand on the board, so that any plenty after it is a change. If
+  // it stands there already, nothing changes: or those who ask would ask for ever.
+  const auto differs = [&] {
+    BoardState now = state;
+    now.wanted = old.wanted;
+    return wanted != on_board || !(now == old);
+  };
+  const bool changed = (refusing && differs()) || (wanted == 0) != (on_board == 0) ||
+                       wanted > on_board || state.oldest_since != old.oldest_since ||
                        state.oldest_route != old.oldest_route || state.waiting != old.waiting ||
                        (state.idle == 0) != (old.idle == 0) || state.free != old.free ||
                        state.slice != old.slice;
@@ -118,6 +124,13 @@ void Pool::OfferPlenty(TargetId id, bool fresh) {
         GrantSlots(id, shard, 1, false);
       }
     }
+  }
+}
+
+// Those who wait elsewhere can be helped again.
+void Pool::TellToLook(TargetId id) {
+  for (uint32_t shard = 0; shard < shared_.shards; ++shard) {
+    if (shard != host_.shard_id()) SendTo(shard, kLook, id, 0, 0);
   }
 }
 

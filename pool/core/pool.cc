@@ -299,7 +299,10 @@ void Pool::OnOpened(Backend& backend, const ServerFacts& facts) {
   CHECK(backend.state() == BackendState::kOpening && route.opening > 0);
   --route.opening;
   target_board.launching.fetch_sub(1);
-  if (target_board.failures.exchange(0) > 0) host_.PoolLog(false, "the target is AVAILABLE again");
+  if (target_board.failures.exchange(0) > 0) {
+    host_.PoolLog(false, "the target is AVAILABLE again");
+    TellToLook(backend.target());
+  }
   routes_.Get(route.id).proven.store(true, std::memory_order_relaxed);
   route.refused_until = 0;
   const Nanos now = host_.Now();
@@ -418,6 +421,24 @@ PoolCounts Pool::counts(TargetId id) const {
   return counts;
 }
 
+std::vector<RouteCounts> Pool::route_counts() const {
+  std::vector<RouteCounts> all;
+  for (const auto& route : route_states_) {
+    if (route == nullptr) continue;
+    RouteCounts& counts = all.emplace_back();
+    counts.route = route->id;
+    counts.waiting = static_cast<uint32_t>(route->waiters.size());
+    counts.idle = static_cast<uint32_t>(route->idle.size());
+    counts.opening = route->opening;
+    if (!route->waiters.empty()) counts.oldest_since = route->waiters.Front()->since;
+    for (Waiter* waiter = route->waiters.Front(); waiter != nullptr;
+         waiter = route->waiters.Next(*waiter)) {
+      counts.next_deadline = std::min(counts.next_deadline, waiter->deadline);
+    }
+  }
+  return all;
+}
+
 bool Pool::empty() const {
   for (TargetId id = 0; id < target_count_; ++id) {
     if (targets_[id].open > 0 || targets_[id].waiting > 0) return false;
@@ -436,11 +457,10 @@ void Pool::Describe(std::string& out) const {
     }
     out.push_back('\n');
   }
-  for (const auto& route : route_states_) {
-    if (route == nullptr) continue;
-    engine::Append(out, "route=", route->id, " waiters=", route->waiters.size(),
-                   " idle=", route->idle.size(), " opening=", route->opening,
-                   " asked=", route->asked, "\n");
+  for (const RouteCounts& counts : route_counts()) {
+    engine::Append(out, "route=", counts.route, " waiters=", counts.waiting, " idle=", counts.idle,
+                   " opening=", counts.opening, " asked=", route_states_[counts.route]->asked,
+                   "\n");
   }
 }
 

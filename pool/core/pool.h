@@ -73,6 +73,15 @@ struct PoolCounts {
   uint32_t waiting = 0;
 };
 
+struct RouteCounts {
+  RouteId route = 0;
+  uint32_t waiting = 0;
+  uint32_t idle = 0;
+  uint32_t opening = 0;
+  engine::Nanos oldest_since = 0;  // of its waiters
+  engine::Nanos next_deadline = engine::kForever;
+};
+
 class Pool {
  public:
   // Messages of this kind and the 255 behind it are the pool's.
@@ -111,6 +120,8 @@ class Pool {
   void Prewarm(RouteId route);
 
   PoolCounts counts(TargetId target) const;
+  // Of every route that this shard has met, by id.
+  std::vector<RouteCounts> route_counts() const;
   bool empty() const;  // no backend and no waiter
   void Describe(std::string& out) const;
   void CheckInvariants() const;
@@ -204,6 +215,7 @@ class Pool {
   bool Publish(TargetId id, bool refusing = false);
   BoardState StateForBoard(TargetId id);
   void OfferPlenty(TargetId id, bool fresh);
+  void TellToLook(TargetId id);
   bool Ask(TargetId id, RouteState& route, Wish wish);
   void Lend(Backend& backend, uint32_t shard);
   void GrantSlots(TargetId id, uint32_t shard, uint32_t count, bool answer);

@@ -168,7 +168,9 @@ LaunchFailure BackendSession::FailureOfLogin() const {
           std::vector<uint8_t>(error.begin(), error.end())};
 }
 
-void BackendSession::AskFacts() {
+bool BackendSession::AskFacts() {
+  // The login's reader takes over, at the beginning of a message.
+  if (!replies_->quiet()) return false;
   Move(BackendPhase::kAsking);
   replies_->ForgetUnnamed();
   services_.shard.timers().Arm(
@@ -176,6 +178,7 @@ void BackendSession::AskFacts() {
   std::string out;
   login_->AskFacts(out);
   stream_.Queue(engine::AsBytes(out));
+  return true;
 }
 
 }  // namespace weir::pool

@@ -56,7 +56,7 @@ void BackendSession::Move(BackendPhase to) {
 }
 
 void BackendSession::Join(ClientSession& client, protocol::Requests& requests) {
-  CHECK(client_ == nullptr && phase_ == BackendPhase::kReady && replies_->quiet());
+  CHECK(client_ == nullptr && phase_ == BackendPhase::kReady && replies_->settled());
   client_ = &client;
   services_.trace->Record("backend joins client", process_id(), client.number());
   replies_->Join(requests);
@@ -265,7 +265,7 @@ void BackendSession::OnDrained() {
 void BackendSession::InsertToServer(engine::Bytes bytes) { stream_.Queue(bytes); }
 
 void BackendSession::DetachStream() {
-  CHECK(client_ == nullptr && replies_->quiet() && cancels_ == 0);
+  CHECK(client_ == nullptr && replies_->settled() && cancels_ == 0);
   Move(BackendPhase::kDetaching);
   stream_.Detach();
 }

@@ -60,7 +60,7 @@ class BackendSession final : public Backend,
   void Attach(MovingBackend& moving);
   void Terminate();
   void DetachStream();
-  void AskFacts();
+  bool AskFacts();  // false: not now
 
   // From the client it is joined with.
   void Join(ClientSession& client, protocol::Requests& requests);

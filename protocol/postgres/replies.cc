@@ -37,22 +37,6 @@ bool ReadWhole(uint8_t type) {
          type == backend::kReadyForQuery;
 }
 
-// A field of an ErrorResponse body; empty if it has none.
-std::string_view ErrorField(std::string_view body, char field) {
-  while (!body.empty() && body.front() != '\0') {
-    const size_t end = body.find('\0', 1);
-    if (end == std::string_view::npos) return {};
-    if (body.front() == field) return body.substr(1, end - 1);
-    body.remove_prefix(end + 1);
-  }
-  return {};
-}
-
-void PutLength(std::string& message) {
-  const uint32_t length = static_cast<uint32_t>(message.size() - 1);
-  for (int i = 0; i < 4; ++i) message[1 + i] = static_cast<char>(length >> (24 - 8 * i));
-}
-
 }  // namespace
 
 // Where Take stands in its bytes, and the run to forward that ends there.
@@ -231,83 +215,6 @@ bool PostgresReplies::BeginMessage(uint8_t type, uint32_t body) {
     disposal_ = Disposal::kSwallow;
   }
   return true;
-}
-
-bool PostgresReplies::OnWhole(std::string_view message, std::string& rewritten) {
-  const std::string_view body = message.substr(kHeader);
-  switch (type_) {
-    case backend::kReadyForQuery:
-      if (body.size() != 1) {
-        malformed_ = true;
-        return false;
-      }
-      ready_status_ = static_cast<uint8_t>(body[0]);
-      return !owed_.empty() && owed_.Front().owner == OwedTo::kClient;
-    case backend::kParameterStatus: {
-      const size_t end = body.find('\0');
-      if (end == std::string_view::npos) {
-        malformed_ = true;
-        return false;
-      }
-      set_parameter(body.substr(0, end), body.substr(end + 1, body.size() - end - 2));
-      return listener_ != nullptr;
-    }
-    case backend::kErrorResponse:
-      return OnWholeError(message, rewritten);
-  }
-  UNREACHABLE();
-}
-
-bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewritten) {
-  const std::string_view body = message.substr(kHeader);
-  if (body.back() != '\0') {
-    malformed_ = true;
-    return false;
-  }
-  std::string_view severity = ErrorField(body, 'V');
-  if (severity.empty()) severity = ErrorField(body, 'S');
-  if (severity == "FATAL" || severity == "PANIC") {
-    fatal_error_ = std::string(message);
-    fatal_sqlstate_ = std::string(ErrorField(body, 'C'));
-    return false;
-  }
-  // A fault of weir's own statements concerns nobody else, unless a client's request falls with it.
-  bool for_client = false;
-  for (size_t i = 0; i < owed_.size() && !for_client; ++i) {
-    for_client = owed_[i].owner == OwedTo::kClient;
-    if (EndsRequest(owed_[i].kind)) break;
-  }
-  if (!for_client) {
-    own_statement_failed_ =
-        own_statement_failed_ || (!owed_.empty() && owed_.Front().owner == OwedTo::kWeir);
-    return false;
-  }
-  if (message.find(kReservedPrefix) != std::string_view::npos) RewriteNames(message, rewritten);
-  return listener_ != nullptr;
-}
-
-// Names that only the server and weir know become the client's.
-void PostgresReplies::RewriteNames(std::string_view message, std::string& rewritten) const {
-  const std::string* told = owed_.empty() ? nullptr : owed_.Front().name.get();
-  rewritten.reserve(message.size());
-  while (!message.empty()) {
-    const size_t found = message.find(kReservedPrefix);
-    rewritten.append(message.substr(0, found));
-    if (found == std::string_view::npos) break;
-    message.remove_prefix(found);
-    const auto in_name = [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-    };
-    size_t end = 0;
-    while (end < message.size() && in_name(message[end])) ++end;
-    const std::string_view server_name = message.substr(0, end);
-    std::string_view name = told == nullptr ? std::string_view() : std::string_view(*told);
-    if (told == nullptr && listener_ != nullptr)
-      name = listener_->NameOf(IdOfServerName(server_name));
-    rewritten.append(name.empty() ? server_name : name);
-    message.remove_prefix(end);
-  }
-  PutLength(rewritten);
 }
 
 bool PostgresReplies::Complete() {
@@ -505,17 +412,6 @@ void PostgresReplies::Push(Owed owed) {
   }
   if (ChangesPrepared(owed)) ++changes_owed_;
   owed_.PushBack(std::move(owed));
-}
-
-void PostgresReplies::set_parameter(std::string_view name, std::string_view value) {
-  if (name == "standard_conforming_strings") {
-    lex_mode_.standard_conforming_strings = value != "off";
-  } else if (name == "client_encoding") {
-    static constexpr std::string_view kTrailingAscii[] = {"SJIS", "SHIFT_JIS_2004", "BIG5", "GBK",
-                                                          "UHC",  "GB18030",        "JOHAB"};
-    lex_mode_.ascii_trailing_bytes = std::find(std::begin(kTrailingAscii), std::end(kTrailingAscii),
-                                               value) != std::end(kTrailingAscii);
-  }
 }
 
 void PostgresReplies::ForgetPrepared() {

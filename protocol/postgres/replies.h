@@ -90,7 +90,8 @@ class PostgresReplies final : public protocol::Replies {
   [[nodiscard]] protocol::ReplyStatus Take(Bytes in, protocol::ExchangeSink& sink) override;
   void Flush(protocol::ExchangeSink& sink) override;
   protocol::TransactionStatus transaction_status() const override { return status_; }
-  bool quiet() const override { return owed_.empty() && !open_batch_ && between_messages(); }
+  bool settled() const override { return owed_.empty() && !open_batch_; }
+  bool quiet() const override { return settled() && between_messages(); }
   bool at_boundary() const override { return body_left_ == 0 || disposal_ != Disposal::kForward; }
   size_t owed() const override { return owed_.size(); }
   size_t requests_owed() const override { return requests_owed_; }

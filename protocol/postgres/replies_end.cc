@@ -53,7 +53,7 @@ bool PostgresReplies::FinishAbandoned(bool mid_message, ExchangeSink& sink) {
 }
 
 void PostgresReplies::OwnStatement(std::string_view sql, ExchangeSink& sink) {
-  CHECK(quiet());
+  CHECK(settled());
   own_statement_failed_ = false;
   PushOwnStatement(true);
   sink.InsertToServer(engine::AsBytes(OwnStatementMessages(sql, true)));

@@ -150,6 +150,7 @@ void SimClient::Begin() {
   output_.clear();
   requests_.clear();
   names_.clear();
+  gone_names_.clear();
   block_inserts_.clear();
   in_block_ = pinned_ = half_closed_ = loses_life_ = terminated_ = unnamed_certain_ = holding_ =
       false;
@@ -170,6 +171,7 @@ void SimClient::OnChange(End& end) {
   if (&end != end_) return;
   if (state_ == State::kConnecting) {
     if (end.refused != 0) {
+      net_.Note("client " + Number(number_) + " cannot connect");
       Gone();
       return;
     }
@@ -265,6 +267,7 @@ void SimClient::OnLogin(const PgMessage& message) {
                             : options_.may_lose || (code == "08000" && options_.may_wait);
       if (!good) Wrong("the login failed", message);
       loses_life_ = true;
+      net_.Note("client " + Number(number_) + " is refused: " + Readable(message, 100));
       return;
     }
     case 'Z':
@@ -309,11 +312,14 @@ void SimClient::CheckPatience() {
                       " ms\n" + Situation());
 }
 
+// At once, or so late that the request, and perhaps the client, has gone.
 void SimClient::SendCancel() {
   ++cancels_sent_;
   auto canceller = std::make_shared<Canceller>(
       net_, Encode({0, U32(80877102) + U32(process_id_) + U32(secret_)}));
-  net_.Connect(options_.weir_address, *canceller);
+  const Nanos delay = Roll() < 0.5 ? 0 : net_.Between(0, 100 * engine::kMillisecond);
+  net_.At(net_.now() + delay,
+          [this, canceller] { net_.Connect(options_.weir_address, *canceller); });
   net_.At(net_.now() + 1000 * engine::kSecond, [canceller] {});
 }
 
@@ -499,7 +505,10 @@ void SimClient::Answered() {
   bool failed = false;
   for (const PgMessage& each : request.expected) failed = failed || each.type == 'E';
   if (failed) {
-    for (const std::string& name : request.names) names_.erase(name);
+    for (const std::string& name : request.names) {
+      names_.erase(name);
+      gone_names_.push_back(name);
+    }
   } else {
     for (const std::string& name : request.names) names_.insert(name);
   }
@@ -651,6 +660,7 @@ SimClient::Request SimClient::NextNamed() {
   const std::string name = *chosen;
   if (roll < 0.36) {
     names_.erase(chosen);
+    gone_names_.push_back(name);
     request.messages = {CloseStatement(name), kSync};
     return request;
   }
@@ -659,7 +669,9 @@ SimClient::Request SimClient::NextNamed() {
     return request;
   }
   if (roll < 0.46) {
-    request.messages = {Bind("unknown", tag, true), Execute(), kSync};
+    const std::string unknown =
+        gone_names_.empty() ? "unknown" : gone_names_[prng_.Below(gone_names_.size())];
+    request.messages = {Bind(unknown, tag, true), Execute(), kSync};
     return request;
   }
   if (roll < 0.5 && requests_.empty()) {

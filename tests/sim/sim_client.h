@@ -132,7 +132,8 @@ class SimClient final : public Party {
   std::string output_;
   PgSession model_;
   std::deque<Request> requests_;
-  std::set<std::string> names_;  // prepared, and known to be
+  std::set<std::string> names_;          // prepared, and known to be
+  std::vector<std::string> gone_names_;  // were prepared, or should have been
   bool unnamed_certain_ = false;
   bool in_block_ = false;
   bool pinned_ = false;

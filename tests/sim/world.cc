@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <deque>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -47,6 +48,10 @@ constexpr std::string_view kWeirAddress = "127.0.0.1:6432";
 // A run that takes longer is stuck.
 constexpr uint64_t kStepsMax = 30'000'000;
 constexpr Nanos kTimeMax = 900 * kSecond;
+// Somebody may wait beside what would serve him for as long as a message takes, not longer.
+constexpr Nanos kStrandedMax = 60 * kMillisecond;
+// A deadline is kept within a tick.
+constexpr Nanos kLateMax = 100 * kMillisecond;
 
 class SimEntropy final : public engine::Entropy {
  public:
@@ -180,6 +185,9 @@ class World final : public Host,
   bool Quiet();
   bool Stopped() const;
   void CheckShards();
+  void CheckDeadlines();
+  void CheckNobodyStranded();
+  void CheckService();
   void CheckQuiet();
   void CheckEnd();
   void WaitFor(const char* what, Nanos longest, bool (World::*condition)());
@@ -205,7 +213,8 @@ class World final : public Host,
   int running_ = kNobody;
   uint64_t steps_ = 0;
   uint32_t budget_most_ = 1;
-  int server_most_ = 0;
+  std::map<pool::RouteId, Nanos> stranded_since_;
+  bool late_ = false;  // the last clients are at work: nothing goes wrong any more
   bool draining_ = false;
 };
 
@@ -246,7 +255,7 @@ NetOptions World::ShapeNet() {
 
 SimIoOptions World::ShapeIo() {
   SimIoOptions options;
-  options.buffers = uint32_t{8} << shape_.Among(0, 4);
+  options.buffers = uint32_t{4} << shape_.Among(0, 5);
   options.one_shot = shape_.Chance(0.2) ? 1.0 : 0.05;
   options.postpone = 0.3 * shape_.prng.Fraction();
   options.accept_error = calm_ ? 0 : 0.02;
@@ -365,6 +374,7 @@ void World::PlanFaults() {
     const int64_t what = shape_.Among(0, 9);
     const Nanos lasts = shape_.Among(1, 1500) * kMillisecond;
     net_->At(at, [this, what, lasts] {
+      if (late_) return;
       if (what < 5) {
         server_->KillOne();
       } else if (what < 7) {
@@ -607,7 +617,10 @@ void World::WaitFor(const char* what, Nanos longest, bool (World::*condition)())
       Violation(Cat(std::string_view(what), " takes longer than ", longest / kSecond, " s"));
     }
     Step();
-    if (i % 16 == 0) CheckShards();
+    if (i % 4 == 0) CheckNobodyStranded();
+    if (i % 16 != 0) continue;
+    CheckShards();
+    CheckDeadlines();
   }
 }
 
@@ -619,6 +632,80 @@ void World::CheckShards() {
     Violation(
         Cat("the server has ", server_->open(), " connections, the budget is ", budget_most_));
   }
+}
+
+void World::CheckDeadlines() {
+  for (const Seat& seat : seats_) {
+    for (const pool::RouteCounts& counts : seat.proxy->pool.route_counts()) {
+      if (counts.waiting > 0 && seat.io->Now() - counts.next_deadline > kLateMax)
+        Violation(Cat("a client of route ", counts.route, " waits beyond its deadline"));
+    }
+  }
+}
+
+// Nobody waits beside an idle backend of his route, wherever it is, or beside a free slot.
+void World::CheckNobodyStranded() {
+  const pool::TargetBoard& target = *shared_->pool.targets[0];
+  if (draining_ || target.failures.load() > 0) {
+    stranded_since_.clear();
+    return;
+  }
+  struct Sum {
+    uint32_t waiting = 0;
+    uint32_t idle = 0;
+    Nanos oldest = kForever;
+  };
+  std::map<pool::RouteId, Sum> sums;
+  uint32_t free = 0;
+  uint32_t opening = 0;
+  for (const Seat& seat : seats_) {
+    const pool::PoolCounts counts = seat.proxy->pool.counts(0);
+    free += counts.slice - counts.open;
+    opening += counts.opening;
+    for (const pool::RouteCounts& route : seat.proxy->pool.route_counts()) {
+      sums[route.route].waiting += route.waiting;
+      sums[route.route].idle += route.idle;
+      if (route.waiting > 0)
+        sums[route.route].oldest = std::min(sums[route.route].oldest, route.oldest_since);
+    }
+  }
+  for (const auto& [route, sum] : sums) {
+    const bool stranded = sum.waiting > 0 && (sum.idle > 0 || (free > 0 && opening == 0));
+    Nanos& since = stranded_since_[route];
+    if (!stranded) {
+      since = 0;
+    } else if (since == 0) {
+      since = net_->now();
+    } else if (net_->now() - std::max(since, sum.oldest) > kStrandedMax) {
+      Violation(Cat("clients of route ", route, " wait beside what would serve them"));
+    }
+  }
+}
+
+// When all is over, whatever went wrong: new clients are served.
+void World::CheckService() {
+  late_ = true;
+  server_->Start();
+  server_->Hang(0);
+  net_->SetSilent(std::string(PgServer::kAddress), false);
+  ClientOptions options;
+  options.weir_address = kWeirAddress;
+  options.lives = 6;
+  options.requests = 12;
+  options.may_lose = faulty_;
+  options.may_wait = config_.connection_pool.connection_borrow_timeout < kSecond;
+  options.borrow_timeout = config_.connection_pool.connection_borrow_timeout;
+  options.patience = 30 * kSecond;
+  options.think_max = 300 * kMillisecond;
+  options.pins = 0;
+  const uint64_t before = answers - refused - lost;
+  for (int i = 0; i < 2; ++i) {
+    clients_.emplace_back(*net_, entropy_, *this, seed_ * 1000 + 900 + static_cast<uint64_t>(i),
+                          900 + i, options);
+    clients_.back().Start();
+  }
+  WaitFor("serving the last clients", 120 * kSecond, &World::AllClientsDone);
+  if (answers - refused - lost == before) Violation("nobody is served any more");
 }
 
 void World::CheckQuiet() {
@@ -656,6 +743,7 @@ void World::CheckEnd() {
 
 RunResult World::Run() {
   WaitFor("the clients' work", 600 * kSecond, &World::AllClientsDone);
+  CheckService();
   WaitFor("becoming quiet", 60 * kSecond, &World::Quiet);
   CheckQuiet();
   draining_ = true;

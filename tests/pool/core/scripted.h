@@ -75,7 +75,10 @@ class ScriptedShard final : public PoolHost, public BackendDriver {
   }
   void Close(Backend& backend) override { Do(Pending::Kind::kClose, backend); }
   void Detach(Backend& backend) override { Do(Pending::Kind::kDetach, backend); }
-  void AskFacts(Backend& backend) override { Do(Pending::Kind::kFacts, backend); }
+  bool AskFacts(Backend& backend) override {
+    Do(Pending::Kind::kFacts, backend);
+    return true;
+  }
   Backend& Attach(RouteId route, TargetId target, std::unique_ptr<engine::MessageBody>) override {
     backends.push_back(std::make_unique<ScriptedBackend>(route, target));
     return *backends.back();

@@ -124,6 +124,35 @@ TEST_P(ExchangeTest, NoticesAndParametersPassAtAnyMoment) {
   EXPECT_EQ(backend_.transaction_status(), TransactionStatus::kInTransaction);
 }
 
+// A backend may be borrowed while a message that nobody asked for is half here.
+TEST_P(ExchangeTest, AClientMayJoinWithinAMessageOfTheServer) {
+  const std::string notice = Message('N', Z("SNOTICE") + '\0');
+  const std::string parameter = Message('S', Z("TimeZone") + Z("UTC"));
+  for (const std::string& early : {notice, parameter}) {
+    for (size_t cut = 1; cut < early.size(); ++cut) {
+      Pair pair(context_, GetParam());
+      PostgresReplies backend;
+      Wire nobody;
+      nobody.input = early.substr(0, cut);
+      EXPECT_EQ(backend.Take(engine::AsBytes(nobody.input), nobody), ReplyStatus::kOk);
+      EXPECT_TRUE(backend.settled());
+      EXPECT_FALSE(backend.quiet());
+      pair.Join(backend);
+      pair.Client(Query("SELECT 1"));
+      const std::string reply = Complete("SELECT 1") + Ready('I');
+      EXPECT_EQ(pair.Server(early.substr(cut) + reply), ReplyStatus::kOk);
+      const std::string got = pair.wire.TakeClient();
+      // A parameter is told whole, a notice to nobody is told to nobody or whole.
+      if (early == parameter) {
+        EXPECT_EQ(got, parameter + reply);
+      } else {
+        EXPECT_TRUE(got == reply || got == notice + reply);
+      }
+      EXPECT_TRUE(backend.quiet());
+    }
+  }
+}
+
 TEST_P(ExchangeTest, AReplyThatNobodyIsOwedIsMalformed) {
   pair_.Join(backend_);
   EXPECT_EQ(pair_.Server(Row("stray")), ReplyStatus::kMalformed);
