@@ -62,15 +62,7 @@ void Pool::Balance(TargetId id) {
       }
       continue;
     }
-    Backend* victim = OldestIdle(target, route);
-    if (victim != nullptr && board(id).failures.load(std::memory_order_relaxed) == 0 &&
-        MayEvict(id, *route)) {
-      ++route->asked;
-      victim->evicted_for_ = route->id;
-      CloseBackend(*victim);
-      continue;
-    }
-    if (Ask(id, *route, Wish::kEviction)) continue;
+    if (Evict(id, *route)) continue;
     // A route that may not take a slot yet is looked at again.
     if (!Proven(route->id)) retry_at = std::min(retry_at, now + options_.route_switch_bound);
     route->skipped_in = pass;
@@ -108,13 +100,25 @@ Backend* Pool::OldestIdle(Target& target, const RouteState* but) {
   return nullptr;
 }
 
+// Closes an idle backend of another route, here or elsewhere, so that this one gets the slot.
+bool Pool::Evict(TargetId id, RouteState& route) {
+  if (board(id).failures.load(std::memory_order_relaxed) > 0) return false;
+  Backend* victim = OldestIdle(targets_[id], &route);
+  if (victim == nullptr || !MayEvict(id, route)) return Ask(id, route, Wish::kEviction);
+  ++route.asked;
+  victim->evicted_for_ = route.id;
+  CloseBackend(*victim);
+  return true;
+}
+
 // A route that has never logged in may be a mistake: it costs others a warm backend only after it
-// has waited, and not often.
+// has waited, or could not wait so long, and not often.
 bool Pool::MayEvict(TargetId id, const RouteState& route) {
   if (Proven(route.id)) return true;
-  if (route.waiters.empty() ||
-      host_.Now() - route.waiters.Front()->since < options_.route_switch_bound)
-    return false;
+  if (route.waiters.empty()) return false;
+  const Waiter& oldest = *route.waiters.Front();
+  const Nanos now = host_.Now();
+  if (now - oldest.since < options_.route_switch_bound && now < oldest.deadline) return false;
   return MayEvictForNew(id);
 }
 

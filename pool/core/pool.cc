@@ -190,6 +190,11 @@ void Pool::Leave(Waiter& waiter) {
 }
 
 void Pool::OnDeadline(Waiter& waiter) {
+  RouteState& route = StateOf(waiter.route);
+  // What this one could not wait for serves the next.
+  if (!Proven(route.id) && route.opening + route.asked == 0 && !draining_ &&
+      free_slots(targets_[route.target]) == 0)
+    Evict(route.target, route);
   if (!WEIR_FAULT("waiter_not_removed")) Dequeue(StateOf(waiter.route), waiter);
   waiter.OnBorrowFailed(BorrowFailure::kTimedOut, {});
 }

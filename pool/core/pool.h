@@ -203,6 +203,7 @@ class Pool {
   bool MayLaunch(TargetId id, const RouteState& route, engine::Nanos* retry_at) const;
   void Launch(TargetId id, RouteState& route);
   Backend* OldestIdle(Target& target, const RouteState* but);
+  bool Evict(TargetId id, RouteState& route);
   bool MayEvict(TargetId id, const RouteState& route);
   bool MayEvictForNew(TargetId id);
   bool Proven(RouteId route) const {

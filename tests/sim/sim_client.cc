@@ -231,7 +231,7 @@ void SimClient::Gone() {
   end_ = nullptr;
   // What was under way is not known; rows of it may be there.
   state_ = lives_ < options_.lives ? State::kAway : State::kDone;
-  if (state_ == State::kAway) Later(net_.Between(0, 5 * engine::kMillisecond));
+  if (state_ == State::kAway) Later(net_.Between(0, options_.away_max));
 }
 
 void SimClient::OnLogin(const PgMessage& message) {

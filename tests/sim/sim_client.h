@@ -32,6 +32,7 @@ struct ClientOptions {
   double slow_reader = 0;  // of replies that are read late
   Nanos think_max = 2 * engine::kMillisecond;
   Nanos borrow_timeout = 0;
+  Nanos away_max = 5 * engine::kMillisecond;  // between two lives
   Nanos patience = 100 * engine::kSecond;  // that an answer may take
   std::string database = "d0";
   std::string application;  // startup setting app.base; empty: none

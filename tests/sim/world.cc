@@ -398,6 +398,10 @@ std::string World::Situation() const {
   for (const SimClient& client : clients_) {
     if (!client.done()) engine::Append(out, client.Situation(), "\n");
   }
+  const pool::TargetBoard& target = *shared_->pool.targets[0];
+  engine::Append(out, "budget ", target.budget.load(), " launching ", target.launching.load(),
+                 " failures ", target.failures.load(), " retry at ", target.retry_at.load(),
+                 " borrow timeout ", config_.connection_pool.connection_borrow_timeout, "\n");
   out += server_->Situation();
   for (const Seat& seat : seats_) {
     if (seat.proxy == nullptr) continue;
@@ -690,7 +694,8 @@ void World::CheckService() {
   net_->SetSilent(std::string(PgServer::kAddress), false);
   ClientOptions options;
   options.weir_address = kWeirAddress;
-  options.lives = 6;
+  options.lives = 12;
+  options.away_max = 3 * kSecond;
   options.requests = 12;
   options.may_lose = faulty_;
   options.may_wait = config_.connection_pool.connection_borrow_timeout < kSecond;
