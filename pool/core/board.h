@@ -25,7 +25,7 @@ struct BoardState {
   uint32_t free = 0;  // slots without a backend
   uint32_t slice = 0;
   uint32_t open = 0;     // backends, opening and closing ones too
-  bool waiting = false;  // somebody waits here, promised a backend or not: nothing is lent
+  bool waiting = false;  // somebody waits here, promised a backend or not: slots stay
   bool operator==(const BoardState&) const = default;
 };
 

@@ -105,7 +105,9 @@ bool Pool::Publish(TargetId id, bool refusing) {
 // then they are told to look, once for each change here.
 void Pool::OfferPlenty(TargetId id, bool fresh) {
   Target& target = targets_[id];
-  if (!target.active.empty() || shared_.shards == 1 || draining_) return;
+  if (shared_.shards == 1 || draining_) return;
+  // Slots are for those who wait here first. An idle backend is of no use to them, or they had it.
+  const bool free = target.active.empty() && free_slots(target) > target.debt;
   for (uint32_t step = 1; step < shared_.shards; ++step) {
     const uint32_t shard = (host_.shard_id() + step) % shared_.shards;
     BoardLine& line = board(id).lines[shard];
@@ -113,7 +115,7 @@ void Pool::OfferPlenty(TargetId id, bool fresh) {
       const BoardState state = line.Read();
       RouteState* route = state.oldest_route != 0 ? &StateOf(state.oldest_route) : nullptr;
       const bool idle = route != nullptr && !route->idle.empty();
-      if (!idle && free_slots(target) <= target.debt) {
+      if (!idle && (!free || free_slots(target) <= target.debt)) {
         if (fresh && CountOf(target, BackendState::kIdle) > 0) SendTo(shard, kLook, id, 0, 0);
         break;
       }
@@ -145,7 +147,9 @@ bool Pool::Ask(TargetId id, RouteState& route, Wish wish) {
     const BoardLine& line = board(id).lines[shard];
     const uint32_t epoch = line.epoch();
     const BoardState state = line.Read();
-    if (state.waiting || (!refused_at.empty() && epoch == refused_at[shard])) continue;
+    // Who waits there himself lends an idle backend of our route, if it is one, and nothing else.
+    if (state.waiting && (evict || state.idle == 0)) continue;
+    if (!refused_at.empty() && epoch == refused_at[shard]) continue;
     if (state.idle == 0 && (wish != Wish::kIdleOrSlot || state.free == 0)) continue;
     if (evict && !MayEvict(id, route)) return false;
     target.outstanding[shard] = true;
@@ -190,15 +194,15 @@ void Pool::OnRequest(const engine::Message& message) {
   const RouteId wanted = static_cast<RouteId>(message.words[1]);
   const uint32_t count = static_cast<uint32_t>(message.words[2] & ~kEvict);
   Target& target = targets_[id];
+  RouteState& route = StateOf(wanted);
+  if (!route.idle.empty() && !draining_) {
+    Backend& backend = *route.idle.Front();
+    backend.lend_answers_ = true;
+    Lend(backend, message.from);
+    return;
+  }
   // Our own waiters come first; they are served in the same tick.
   if (target.active.empty() && !draining_) {
-    RouteState* route = &StateOf(wanted);
-    if (!route->idle.empty()) {
-      Backend& backend = *route->idle.Front();
-      backend.lend_answers_ = true;
-      Lend(backend, message.from);
-      return;
-    }
     const uint32_t free = free_slots(target);
     if (free > target.debt) {
       GrantSlots(id, message.from, std::clamp((free - target.debt) / 2, 1u, std::max(1u, count)),
