@@ -92,7 +92,8 @@ class Program {
  public:
   int Run(const Arguments& arguments) {
     path_ = arguments.config;
-    absl::StatusOr<Snapshot> snapshot = Load();
+    absl::StatusOr<Snapshot> snapshot =
+        Load(arguments.check ? MissingKey::kLeave : MissingKey::kMake);
     if (!snapshot.ok()) return Complain(std::string(snapshot.status().message()));
     if (arguments.check) {
       std::printf("weir: %s is valid\n", path_.c_str());
@@ -123,11 +124,11 @@ class Program {
     return kExitRuntime;
   }
 
-  absl::StatusOr<Snapshot> Load() {
+  absl::StatusOr<Snapshot> Load(MissingKey missing) {
     absl::StatusOr<Config> config = LoadConfig(path_);
     if (!config.ok()) return config.status();
     if (salt_key_.empty()) {
-      absl::StatusOr<std::string> key = LoadSaltKey(*config, entropy_);
+      absl::StatusOr<std::string> key = LoadSaltKey(*config, entropy_, missing);
       if (!key.ok()) return key.status();
       salt_key_ = *std::move(key);
     }
@@ -244,7 +245,7 @@ class Program {
   }
 
   void Reload(engine::Shards& shards) {
-    absl::StatusOr<Snapshot> next = Load();
+    absl::StatusOr<Snapshot> next = Load(MissingKey::kMake);
     if (!next.ok()) {
       Log(LogLevel::kError, Cat("event=reload_failed: the old configuration stays: ",
                                 std::string(next.status().message())));

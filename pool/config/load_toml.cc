@@ -169,7 +169,8 @@ class Loader {
       return;
     }
     for (const toml::node& each : *node->as_array()) {
-      Fill(*each.as_table(), section, all.size(), all.emplace_back());
+      const size_t index = all.size();
+      Fill(*each.as_table(), section, index, all.emplace_back());
     }
   }
 

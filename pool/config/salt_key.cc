@@ -18,7 +18,8 @@ constexpr size_t kKeyBytes = 32;
 
 }  // namespace
 
-absl::StatusOr<std::string> LoadSaltKey(const Config& config, engine::Entropy& entropy) {
+absl::StatusOr<std::string> LoadSaltKey(const Config& config, engine::Entropy& entropy,
+                                        MissingKey missing) {
   const bool named = !config.proxy.salt_key_file.empty();
   const std::string path =
       named ? config.proxy.salt_key_file : engine::Cat(config.file, ".salt-key");
@@ -31,6 +32,7 @@ absl::StatusOr<std::string> LoadSaltKey(const Config& config, engine::Entropy& e
   }
   std::string key(kKeyBytes, '\0');
   entropy.Fill({reinterpret_cast<uint8_t*>(key.data()), key.size()});
+  if (missing == MissingKey::kLeave) return key;
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   const bool written =
       fd >= 0 && write(fd, key.data(), key.size()) == static_cast<ssize_t>(key.size());

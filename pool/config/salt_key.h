@@ -2,6 +2,7 @@
 // restarts, so that a stranger cannot tell an unknown user from a known one by its salt.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -10,8 +11,14 @@
 
 namespace weir::pool {
 
+enum class MissingKey : uint8_t {
+  kMake,   // the program starts
+  kLeave,  // a check of the configuration, perhaps by another user: changes nothing
+};
+
 // From proxy.salt_key_file; without it, from "<configuration file>.salt-key", which is made at the
 // first start. If that cannot be written, a key for this run only, with a warning in the log.
-absl::StatusOr<std::string> LoadSaltKey(const Config& config, engine::Entropy& entropy);
+absl::StatusOr<std::string> LoadSaltKey(const Config& config, engine::Entropy& entropy,
+                                        MissingKey missing);
 
 }  // namespace weir::pool

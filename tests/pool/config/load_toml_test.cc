@@ -100,6 +100,20 @@ TEST_F(LoadConfigTest, AllErrorsAreToldWithTheirPlaces) {
   EXPECT_NE(error.find("weir.toml:10:17: debug_logging: expected true or false"), std::string::npos) << error;
 }
 
+TEST_F(LoadConfigTest, WhatDoesNotGoTogetherIsToldWithThePlaceOfItsOwnTable) {
+  const std::string second = "[[endpoint]]\nname = \"b\"\n";
+  EXPECT_NE(ErrorOf(kGood + second + "listen = \"127.0.0.1:6432\"\n")
+                .find("weir.toml:9:10: listen: two endpoints on the address 127.0.0.1:6432"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf(kGood + second + "listen = \"nowhere\"\n").find("weir.toml:9:10: listen: \"nowhere\": expected"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf("[[endpoint]]\nlisten = \"nowhere\"\n" + std::string(kGood)).find("weir.toml:2:10: listen: \"nowhere\""),
+            std::string::npos);
+  std::filesystem::remove(folder_ + "/app.json");
+  EXPECT_NE(ErrorOf(kGood).find("weir.toml:6:15: secret_file: " + folder_ + "/app.json: cannot be read: No such file"),
+            std::string::npos);
+}
+
 TEST_F(LoadConfigTest, WhatComesLaterIsToldApartFromMistakes) {
   EXPECT_NE(ErrorOf(std::string(kGood) + "rotation_grace = 5\n").find("not available in this version"), std::string::npos);
   EXPECT_NE(ErrorOf(std::string(kGood) + "[client_tls]\n").find("not available in this version"), std::string::npos);
@@ -139,16 +153,20 @@ TEST_F(LoadConfigTest, TheSaltKeyIsMadeOnceAndStays) {
   const absl::StatusOr<Config> config = Load(kGood);
   ASSERT_TRUE(config.ok());
   engine::SystemEntropy entropy;
-  const absl::StatusOr<std::string> first = LoadSaltKey(*config, entropy);
+  // A check makes no file: it may be root's, and then the program could not read it.
+  EXPECT_TRUE(LoadSaltKey(*config, entropy, MissingKey::kLeave).ok());
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/weir.toml.salt-key"));
+  const absl::StatusOr<std::string> first = LoadSaltKey(*config, entropy, MissingKey::kMake);
   ASSERT_TRUE(first.ok());
-  EXPECT_EQ(*LoadSaltKey(*config, entropy), *first);
+  EXPECT_EQ(*LoadSaltKey(*config, entropy, MissingKey::kMake), *first);
+  EXPECT_EQ(*LoadSaltKey(*config, entropy, MissingKey::kLeave), *first);
   struct stat status {};
   ASSERT_EQ(stat((folder_ + "/weir.toml.salt-key").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600u);
   Config named = *config;
   named.proxy.salt_key_file = folder_ + "/short";
   Write("short", "too short");
-  EXPECT_FALSE(LoadSaltKey(named, entropy).ok());
+  EXPECT_FALSE(LoadSaltKey(named, entropy, MissingKey::kLeave).ok());
 }
 
 }  // namespace
