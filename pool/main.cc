@@ -111,9 +111,13 @@ class Program {
     shared_->clients_max =
         descriptors > 2 * kDescriptorsKept ? descriptors - kDescriptorsKept : descriptors;
     engine::BlockSignals();
-    if (absl::Status status = OpenListeners(); !status.ok()) return Fail(status);
+    if (absl::Status status = OpenListeners(); !status.ok()) {
+      RemoveSocketFiles();
+      return Fail(status);
+    }
     engine::StartLog();
     const int result = Serve();
+    RemoveSocketFiles();
     engine::StopLog();
     return result;
   }
@@ -196,7 +200,6 @@ class Program {
     WaitForEnd(shards);
     shards.Join();
     for (const int fd : shared_->listeners) close(fd);
-    for (const std::string& file : socket_files_) unlink(file.c_str());
     Log(LogLevel::kInfo, "event=stopped");
     return 0;
   }
@@ -232,8 +235,12 @@ class Program {
   [[noreturn]] void StopAtOnce(std::string_view why) {
     Log(LogLevel::kWarn, Cat("event=stopped: ", why, ": what was under way is cut off"));
     engine::StopLog();
-    for (const std::string& file : socket_files_) unlink(file.c_str());
+    RemoveSocketFiles();
     _exit(0);
+  }
+
+  void RemoveSocketFiles() {
+    for (const std::string& file : socket_files_) unlink(file.c_str());
   }
 
   void Tell(engine::Shards& shards, uint32_t kind) {

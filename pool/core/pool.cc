@@ -463,9 +463,10 @@ void Pool::Describe(std::string& out) const {
     out.push_back('\n');
   }
   for (const RouteCounts& counts : route_counts()) {
-    engine::Append(out, "route=", counts.route, " waiters=", counts.waiting, " idle=", counts.idle,
-                   " opening=", counts.opening, " asked=", route_states_[counts.route]->asked,
-                   "\n");
+    const RouteKey& key = routes_.Get(counts.route).key;
+    engine::Append(out, "route=", counts.route, " database=", key.database, " user=", key.user,
+                   " waiters=", counts.waiting, " idle=", counts.idle, " opening=", counts.opening,
+                   " asked=", route_states_[counts.route]->asked, "\n");
   }
 }
 

@@ -102,6 +102,16 @@ def test_a_successor_waits_for_the_address(start_weir):
         assert connection.execute("select 1").fetchone() == (1,)
 
 
+def test_a_start_that_fails_leaves_no_socket_file(start_weir, tmp_path):
+    first = start_weir()
+    text = open(first.config, encoding="utf-8").read().replace('"app.json"', f'"{first.folder}/app.json"')
+    local = f'[[endpoint]]\nname = "local"\nlisten = "unix:{tmp_path}"\n'
+    (tmp_path / "weir.toml").write_text(text.replace("[[endpoint]]", local + "[[endpoint]]", 1), encoding="utf-8")
+    second = subprocess.run([WEIR, "--config", tmp_path / "weir.toml"], capture_output=True, text=True, timeout=20)
+    assert second.returncode == 1 and "Address already in use" in second.stderr
+    assert not (tmp_path / ".s.PGSQL.5432").exists()
+
+
 def test_server_not_up_at_start(start_weir):
     weir = start_weir(free_port(), pool="connection_borrow_timeout = 1")
     begin = time.monotonic()

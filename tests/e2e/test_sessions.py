@@ -167,4 +167,5 @@ def test_every_answer_carries_its_questions_tag(start_weir, postgres, shards, bo
     assert counts["rows"] > 300 and counts["errors"] > 3 and counts["connections"] > 24, counts
     weir.signal(signal.SIGUSR1)
     weir.wait_for_log("event=describe", count=shards)
+    weir.wait_for_log("route=[0-9]+ database=postgres user=app waiters=0")
     assert wait_until(lambda: postgres.backends("state like '%transaction%'") == 0)
