@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "engine/base/text.h"
@@ -89,6 +90,8 @@ void SetLogSink(LogSink sink) { Ours().sink = sink; }
 
 void Log(LogLevel level, std::string_view line) {
   Loggers& loggers = Ours();
+  const std::string visible = Visible(line);
+  line = visible;
   if (loggers.sink != nullptr) {
     loggers.sink(level, line);
     return;

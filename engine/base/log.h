@@ -23,7 +23,7 @@ uint64_t DroppedLogLines();
 // Lines go to `sink` instead; nullptr: as ever. For programs of one thread.
 using LogSink = void (*)(LogLevel level, std::string_view line);
 void SetLogSink(LogSink sink);
-// "<ISO time> [WARN] line".
+// "<ISO time> [WARN] line", as one line whatever is in it: control characters are made visible.
 void Log(LogLevel level, std::string_view line);
 
 // At most `per_second` lines a second of one kind. Single shard.

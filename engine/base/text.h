@@ -34,6 +34,24 @@ std::string Cat(const Parts&... parts) {
   return out;
 }
 
+// Control characters as \n or \x1b: a peer's text can neither begin a line of its own nor steer a
+// terminal.
+inline std::string Visible(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (const char each : text) {
+    const auto byte = static_cast<unsigned char>(each);
+    if (byte >= 0x20 && byte != 0x7f) {
+      out.push_back(each);
+    } else if (each == '\n') {
+      out.append("\\n");
+    } else {
+      Append(out, "\\x", kDigits[byte >> 4], kDigits[byte & 15]);
+    }
+  }
+  return out;
+}
+
 struct TextHash {
   using is_transparent = void;
   size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }

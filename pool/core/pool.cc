@@ -464,8 +464,9 @@ void Pool::Describe(std::string& out) const {
   }
   for (const RouteCounts& counts : route_counts()) {
     const RouteKey& key = routes_.Get(counts.route).key;
-    engine::Append(out, "route=", counts.route, " database=", key.database, " user=", key.user,
-                   " waiters=", counts.waiting, " idle=", counts.idle, " opening=", counts.opening,
+    engine::Append(out, "route=", counts.route, " database=", engine::Visible(key.database),
+                   " user=", engine::Visible(key.user), " waiters=", counts.waiting,
+                   " idle=", counts.idle, " opening=", counts.opening,
                    " asked=", route_states_[counts.route]->asked, "\n");
   }
 }

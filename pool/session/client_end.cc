@@ -261,7 +261,7 @@ void ClientSession::Describe(std::string& out) const {
   static constexpr std::string_view kNames[] = {"login",   "moving", "greeting", "idle",
                                                 "waiting", "linked", "closing"};
   engine::Append(out, "client=", number(), " state=", kNames[static_cast<size_t>(state_)],
-                 " user=", user_, " route=", route, pinned_ ? " pinned=" : "",
+                 " user=", engine::Visible(user_), " route=", route, pinned_ ? " pinned=" : "",
                  pinned_ ? services_.dialect.Pin(pin_reason_).name : std::string_view(),
                  " held=", held_.size());
 }

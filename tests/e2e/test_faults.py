@@ -112,6 +112,18 @@ def test_a_start_that_fails_leaves_no_socket_file(start_weir, tmp_path):
     assert not (tmp_path / ".s.PGSQL.5432").exists()
 
 
+def test_names_from_clients_write_no_lines_of_their_own(weir):
+    with pytest.raises(psycopg.OperationalError):
+        weir.connect(user="nobody\n2026-01-01T00:00:00.000Z [INFO] event=stopped")
+    weir.wait_for_log(r'login failed for user "nobody\\n2026-01-01T00:00:00.000Z \[INFO\] event=stopped"')
+    with weir.connect() as connection:
+        connection.execute("create database \"x\ny\"")
+    with weir.connect(dbname="x\ny") as connection:
+        connection.execute("select 1")
+        weir.signal(signal.SIGUSR1)
+        weir.wait_for_log(r"route=[0-9]+ database=x\\ny user=app")
+
+
 def test_server_not_up_at_start(start_weir):
     weir = start_weir(free_port(), pool="connection_borrow_timeout = 1")
     begin = time.monotonic()

@@ -108,6 +108,14 @@ TEST(TextTest, Cat) {
   EXPECT_EQ(Cat(uint8_t{65}), "65");
 }
 
+TEST(LogTest, ALineStaysOneLine) {
+  static std::string told;
+  SetLogSink([](LogLevel, std::string_view line) { told = line; });
+  Log(LogLevel::kInfo, "user \"a\nb\x1b[2J\x7f\" \xc3\xa4");
+  SetLogSink(nullptr);
+  EXPECT_EQ(told, "user \"a\\nb\\x1b[2J\\x7f\" \xc3\xa4");
+}
+
 TEST(LogLimitTest, SoManyASecondAndTheRestIsCounted) {
   LogLimit limit(2);
   uint64_t left_out = 0;
