@@ -71,7 +71,8 @@ def main():
         print("\n(direct runs use one backend per client; weir's warm backends stay connected beside them)")
         if keep:
             print(f"\nleft running; try:\n  PGPASSWORD={PASSWORD} psql -h 127.0.0.1 -p {port} -U app postgres")
-            print(f"stop with:\n  kill {' '.join(str(each.pid) for each in reversed(servers.processes))}")
+            print(f"stop with:\n  kill {' '.join(str(each.pid) for each in reversed(servers.processes))}\n"
+                  f"and when they have ended:\n  rm -r {servers.folder}")
     finally:
         if not keep:
             servers.stop()
