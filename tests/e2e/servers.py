@@ -132,6 +132,7 @@ class Weir:
         self.folder = tempfile.mkdtemp(prefix="weir-")
         self.port = free_port()
         self.lines = []
+        self.reader = None
         self.changed = threading.Condition()
         self.mask = mask
         self.limits = limits
@@ -163,6 +164,8 @@ secret_file = "app.json"
 
     def start(self, wait=True):
         environment = dict(os.environ, WEIR_MASK=self.mask)
+        if self.reader is not None:
+            self.reader.join(10)   # or the end of the last run's log would stand in this one's
         self.lines = []
         self.process = subprocess.Popen([WEIR, "--config", self.config], stderr=subprocess.PIPE, text=True,
                                         env=environment, preexec_fn=self.limits)
