@@ -12,6 +12,7 @@
 #include "tests/pool/core/scripted.h"
 
 namespace {
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): counted by operator new
 uint64_t allocations = 0;
 }
 

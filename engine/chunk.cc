@@ -10,7 +10,7 @@ namespace weir::engine {
 namespace {
 
 // Blocks of one size that stay ready after a trim, in bytes.
-constexpr uint64_t kKeptBytes = 256 * 1024;
+constexpr uint64_t kKeptBytes = uint64_t{256} * 1024;
 
 Chunk* NewChunk(uint32_t size, uint8_t size_class, ChunkOwner* owner) {
   // The chunk and its bytes are one allocation.

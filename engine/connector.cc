@@ -37,7 +37,7 @@ class ResolveJob final : public Job {
   void Done() override {
     if (connector_ == nullptr) return;
     connector_->job_ = nullptr;
-    connector_->OnResolved(std::move(addresses_), std::move(error_));
+    connector_->OnResolved(std::move(addresses_), error_);
   }
   void Forget() { connector_ = nullptr; }
 
@@ -81,7 +81,7 @@ void Connector::Start(Shard& shard, const std::string& host, uint16_t port, Nano
   shard.worker().Submit(shard.id(), std::move(job));
 }
 
-void Connector::OnResolved(std::vector<Address> addresses, std::string error) {
+void Connector::OnResolved(std::vector<Address> addresses, const std::string& error) {
   if (state_ != State::kResolving) return;
   if (addresses.empty()) {
     FailLater(EHOSTUNREACH, Cat("cannot look up ", where_, ": ", error));

@@ -35,7 +35,7 @@ class Connector {
 
  protected:
   // What the worker found, in the order to be tried.
-  void OnResolved(std::vector<Address> addresses, std::string error);
+  void OnResolved(std::vector<Address> addresses, const std::string& error);
 
  private:
   enum class State : uint8_t { kNone, kResolving, kConnecting, kFailing, kCancelling };

@@ -34,7 +34,7 @@ absl::Status Shards::Start(const MakeApplication& make) {
   // Twice: rings exist, applications have started.
   changed_.wait(
       lock, [this] { return arrived_ == 2 * count() || (!status_.ok() && arrived_ >= count()); });
-  const absl::Status status = status_;
+  absl::Status status = status_;
   lock.unlock();
   if (!status.ok()) Join();
   return status;

@@ -81,8 +81,8 @@ class ZeroCopySend {
 
 class Stream {
  public:
-  static constexpr size_t kHighWater = 64 * 1024;
-  static constexpr size_t kLowWater = 16 * 1024;
+  static constexpr size_t kHighWater = size_t{64} * 1024;
+  static constexpr size_t kLowWater = size_t{16} * 1024;
   static constexpr uint32_t kBulkBytes = 64 * 1024;
   static constexpr size_t kRingChunksMax = 8;
   // Several slices of at most this many bytes in all are copied into one block rather than sent as

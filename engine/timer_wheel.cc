@@ -59,11 +59,11 @@ void TimerWheel::Cancel(Timer& timer) {
 Nanos TimerWheel::NextDeadline() const {
   if (!due_.empty()) return 0;
   for (int level = 0; level < kLevels; ++level) {
-    const int position = static_cast<int>(now_tick_ >> (level * kBits)) & (kSlots - 1);
+    const uint64_t position = (now_tick_ >> (level * kBits)) & (kSlots - 1);
     // On the levels above the first, the slot of now has been spread below.
     const uint64_t ahead = occupied_[level] >> position;
     if (ahead != 0) {
-      const uint64_t slot = static_cast<uint64_t>(position + std::countr_zero(ahead));
+      const uint64_t slot = position + static_cast<uint64_t>(std::countr_zero(ahead));
       const uint64_t base = now_tick_ >> ((level + 1) * kBits) << ((level + 1) * kBits);
       return static_cast<Nanos>(base + (slot << (level * kBits))) * kMillisecond;
     }

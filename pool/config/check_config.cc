@@ -18,7 +18,7 @@ namespace {
 using engine::Cat;
 
 constexpr uint16_t kDefaultPort = 5432;
-constexpr uintmax_t kSecretBytesMax = 64 * 1024;
+constexpr uintmax_t kSecretBytesMax = uintmax_t{64} * 1024;
 
 void CheckAvailable(const Config& config, const ReportProblem& report) {
   const auto later = [&report](std::string_view key, size_t index, std::string_view value) {

@@ -98,8 +98,8 @@ class Loader {
     LoadArray(root, "auth", config_.auths);
     ResolvePaths();
     if (errors_.empty())
-      CheckConfig(config_, [this](std::string_view key, size_t index, std::string message) {
-        AddAt(Find(key, index), std::move(message));
+      CheckConfig(config_, [this](std::string_view key, size_t index, const std::string& message) {
+        AddAt(Find(key, index), message);
       });
     if (errors_.empty()) return std::move(config_);
     std::string all;
@@ -113,7 +113,7 @@ class Loader {
  private:
   using Position = toml::source_position;
 
-  void AddAt(const Position& where, std::string message) {
+  void AddAt(const Position& where, const std::string& message) {
     if (where.line == 0) {
       errors_.push_back(Cat(path_, ": ", message));
     } else {
@@ -209,7 +209,7 @@ class Loader {
   bool InRange(const OptionInfo& info, const toml::node& node, double value, bool is_default,
                std::string_view unit) {
     if (is_default || (value >= info.least && value <= info.greatest)) return true;
-    const std::string_view off = info.type == OptionType::BytesOrOff ? "\"off\" or " : "";
+    const std::string_view off = info.type == OptionType::kBytesOrOff ? "\"off\" or " : "";
     AddAt(node.source().begin, Cat(info.name, ": must be ", off, Number(info.least), " to ",
                                    Number(info.greatest), unit));
     return false;
@@ -249,7 +249,7 @@ class Loader {
   // Seconds and counts are both int64_t: the type of the row tells them apart.
   void Set(const OptionInfo& info, const toml::node& node, int64_t& member,
            bool is_default = false) {
-    if (info.type == OptionType::Seconds) {
+    if (info.type == OptionType::kSeconds) {
       if (!node.is_number()) {
         Wrong(info, node, "a number of seconds");
         return;
@@ -268,7 +268,7 @@ class Loader {
   }
   void Set(const OptionInfo& info, const toml::node& node, uint64_t& member,
            bool is_default = false) {
-    const bool may_be_off = info.type == OptionType::BytesOrOff;
+    const bool may_be_off = info.type == OptionType::kBytesOrOff;
     const std::string_view expected =
         may_be_off ? "\"off\" or a size: a number of bytes, or text such as \"16KiB\""
                    : "a size: a number of bytes, or text such as \"64KiB\" or \"16MiB\"";

@@ -7,11 +7,11 @@ std::span<const OptionInfo> AllOptions() {
 #define OPTION(section, name, type, fallback, least, greatest, live, help) \
   {#section,                                                               \
    #name,                                                                  \
-   OptionType::type,                                                       \
+   OptionType::k##type,                                                    \
    #fallback,                                                              \
    static_cast<double>(least),                                             \
    static_cast<double>(greatest),                                          \
-   live != 0,                                                              \
+   (live) != 0,                                                            \
    help},
 #include "pool/config/options.def"
 #undef OPTION

@@ -11,7 +11,7 @@
 
 namespace weir::pool {
 
-enum class OptionType : uint8_t { Bool, Text, Texts, Seconds, Count, Bytes, BytesOrOff };
+enum class OptionType : uint8_t { kBool, kText, kTexts, kSeconds, kCount, kBytes, kBytesOrOff };
 
 struct OptionInfo {
   std::string_view section;
@@ -28,9 +28,9 @@ std::span<const OptionInfo> AllOptions();
 
 // Calls visit(info, member) for each option of the section, in the order of the table.
 #define OPTION(section, ...) OPTION_##section(__VA_ARGS__)
-#define OPTION_VISIT(name, type, fallback, least, greatest, live, help)                      \
-  visit(OptionInfo{kSection, #name, OptionType::type, #fallback, static_cast<double>(least), \
-                   static_cast<double>(greatest), live != 0, help},                          \
+#define OPTION_VISIT(name, type, fallback, least, greatest, live, help)                         \
+  visit(OptionInfo{kSection, #name, OptionType::k##type, #fallback, static_cast<double>(least), \
+                   static_cast<double>(greatest), (live) != 0, help},                           \
         options.name);
 #define OPTION_proxy(...)
 #define OPTION_connection_pool(...)

@@ -120,13 +120,13 @@ void BackendSession::OnLoggedIn() {
   services_.pool.OnOpened(*this, server);
 }
 
-void BackendSession::FailOpen(LaunchFailure failure) {
+void BackendSession::FailOpen(const LaunchFailure& failure) {
   services_.metrics.Add(Counter::kDatabaseConnectionsSetupFailed);
   services_.shard.timers().Cancel(timer_);
   LogOpenFailure(services_, *this, failure);
   const bool connecting = phase_ == BackendPhase::kConnecting;
   Move(BackendPhase::kTerminating);
-  services_.pool.OnOpenFailed(*this, std::move(failure));
+  services_.pool.OnOpenFailed(*this, failure);
   if (!connecting) {
     stream_.Close();
   } else if (connector_.active()) {

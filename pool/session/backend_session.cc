@@ -160,12 +160,12 @@ void BackendSession::OnBytes(engine::Slice bytes) {
         client_->OnReplies(std::move(bytes));
         return;
       }
-      TakeOwn(std::move(bytes));
+      TakeOwn(bytes);
       return;
     case BackendPhase::kAbandoned:
     case BackendPhase::kCleaning:
     case BackendPhase::kCancelling:
-      TakeOwn(std::move(bytes));
+      TakeOwn(bytes);
       return;
     case BackendPhase::kLoggingIn:
     case BackendPhase::kAsking: {
@@ -183,7 +183,7 @@ void BackendSession::OnBytes(engine::Slice bytes) {
 }
 
 // Bytes that no client is to see.
-void BackendSession::TakeOwn(engine::Slice bytes) {
+void BackendSession::TakeOwn(const engine::Slice& bytes) {
   const ReplyStatus status = replies_->Take(bytes.bytes(), *this);
   if (status != ReplyStatus::kOk) {
     LogBackendLost(services_, *this,

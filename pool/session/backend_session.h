@@ -110,8 +110,8 @@ class BackendSession final : public Backend,
   void Move(BackendPhase to);
   void ContinueLogin(protocol::ServerLogin::Next next);
   void OnLoggedIn();
-  void FailOpen(LaunchFailure failure);
-  void TakeOwn(engine::Slice bytes);
+  void FailOpen(const LaunchFailure& failure);
+  void TakeOwn(const engine::Slice& bytes);
   void Clean();  // after an abandoned client: what is left to do before it is shared again
   void Lost();
   void OnTimer();

@@ -18,7 +18,7 @@ using protocol::TransactionStatus;
 namespace {
 
 constexpr engine::Nanos kUnfinishedTimeout = 10 * engine::kSecond;
-constexpr uint64_t kUnfinishedProgress = 64 * 1024;
+constexpr uint64_t kUnfinishedProgress = uint64_t{64} * 1024;
 
 }  // namespace
 

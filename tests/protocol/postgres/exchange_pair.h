@@ -73,7 +73,7 @@ class Wire final : public protocol::ExchangeSink {
 // One client and one backend; bytes arrive in pieces of at most `piece`.
 class Pair {
  public:
-  Pair(RequestsContext& context, size_t piece = 1 << 20, uint64_t serial = 1)
+  explicit Pair(RequestsContext& context, size_t piece = 1 << 20, uint64_t serial = 1)
       : piece_(piece), requests(context, serial) {}
 
   void Join(PostgresReplies& backend) {

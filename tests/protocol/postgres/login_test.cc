@@ -29,7 +29,8 @@ class SeededEntropy final : public engine::Entropy {
   engine::Prng prng_{1};
 };
 
-std::string Startup(uint32_t version, std::vector<std::pair<std::string, std::string>> parameters) {
+std::string Startup(uint32_t version,
+                    const std::vector<std::pair<std::string, std::string>>& parameters) {
   std::string out;
   Writer writer(out);
   writer.Begin(0).U32(version);
