@@ -14,7 +14,6 @@ namespace {
 using protocol::ExchangeSink;
 using protocol::Taken;
 using protocol::TakeStatus;
-using protocol::TransactionStatus;
 
 constexpr uint32_t kStatementLogged = 4096;
 // Values of more than one client are readable; no client's serial.
