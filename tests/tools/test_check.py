@@ -150,6 +150,7 @@ def test_what_breaks_a_rule(with_lines, path, lines, expected):
     ("pool/core/routes.cc", "const Route* Routes::F() { return by_text_.find(x)->second; }"),
     ("engine/stream.cc", "int f();  // NOLINT(misc-x): a reason"),
     ("engine/stream.cc", "Stream& operator=(const Stream&) = delete;"),
+    ("tests/data.sql", "-- TO" "DO\n" * 900),
     ("tests/e2e/test_queries.py", 'def test_x(weir):\n    weir.connect().execute("select pg_sleep(1)")'),
 ])
 def test_what_breaks_none(with_lines, path, lines):
