@@ -10,8 +10,13 @@ namespace {
 struct WordCollector {
   std::string words[4];
   size_t count = 0;
+  bool other = false;  // there is more than words
   void OnToken(const Token& token) {
-    if (count < 4 && (token.kind == Token::Kind::kWord)) words[count++] = std::string(token.text);
+    if (token.kind == Token::Kind::kWord) {
+      if (count < 4) words[count++] = std::string(token.text);
+    } else if (token.kind != Token::Kind::kSymbol || token.symbol != ';') {
+      other = true;
+    }
   }
 };
 
@@ -71,6 +76,7 @@ std::string DeallocatedName(std::string_view text, LexMode mode) {
   WordCollector collector;
   lexer.Feed(engine::AsBytes(text), collector);
   lexer.Finish(collector);
+  if (collector.other) return {};
   if (collector.count == 3 && collector.words[1] == "prepare") return collector.words[2];
   return collector.count == 2 ? collector.words[1] : std::string();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <string>
 
 #include "protocol/postgres/harmless_functions.h"
 
@@ -141,6 +142,7 @@ void SqlScanner::OnWord(const Token& token) {
   } else {
     ++words_;
     if (keyword) OnQueryWord(word);
+    if (token.quoted && !dot_) OnQuotedWord(word);
     // OPERATOR(schema.+): what follows the parenthesis is an operand.
     if (keyword && word == "operator" && call_checks_) Pin(PinReason::kFunction);
     // Whatever it is used for, the temporary schema is the session's.
@@ -262,22 +264,46 @@ void SqlScanner::OnQueryWord(std::string_view word) {
       if (words_ == 3 && ShapesLexing(word)) Pin(PinReason::kUnreadable);
       return;
     case Kind::kOther:
-      break;
+      OnOtherWord(word);
+      return;
+  }
+}
+
+void SqlScanner::OnOtherWord(std::string_view word) {
+  const std::string_view first(first_, first_length_);
+  // DEALLOCATE [PREPARE] ALL
+  const bool deallocate_prepare =
+      first == "deallocate" && words_ == 3 && last() == "prepare" && !last_quoted_;
+  if (word == "all" && deallocate_prepare) {
+    verdict_.flags &= static_cast<uint16_t>(~Verdict::kDeallocate);
+    verdict_.flags |= Verdict::kDropsStatements;
   }
   if (words_ != 2) return;
   if (first == "prepare" && word != "transaction") {
     Pin(PinReason::kPreparedStatement);
   } else if (first == "deallocate") {
-    if (word == "all") {
-      verdict_.flags |= Verdict::kDropsStatements;
-    } else {
-      verdict_.flags |= Verdict::kDeallocate;
-    }
+    verdict_.flags |= word == "all" ? Verdict::kDropsStatements : Verdict::kDeallocate;
   } else if (first == "discard") {
     if (word == "all") {
       verdict_.flags |= Verdict::kDropsStatements | Verdict::kDropsSequences | Verdict::kResets;
     }
     if (word == "sequences") verdict_.flags |= Verdict::kDropsSequences;
+  }
+}
+
+// A name in quotes where a keyword might stand, too: it is never that, but it may be what counts.
+void SqlScanner::OnQuotedWord(std::string_view word) {
+  const std::string_view first(first_, first_length_);
+  if (kind_ == Kind::kSet && words_ == 2) {
+    Pin(PinReason::kSettings);
+  } else if (kind_ == Kind::kSetLocal && words_ == 3) {
+    // Settings are found in any case.
+    std::string folded(word);
+    for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    if (ShapesLexing(folded)) Pin(PinReason::kUnreadable);
+  } else if (kind_ == Kind::kOther && words_ == 2) {
+    if (first == "prepare") Pin(PinReason::kPreparedStatement);
+    if (first == "deallocate") verdict_.flags |= Verdict::kDeallocate;
   }
 }
 

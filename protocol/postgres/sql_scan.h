@@ -63,6 +63,8 @@ class SqlScanner {
   void OnWord(const Token& token);
   void OnLeadingWord(std::string_view word);
   void OnQueryWord(std::string_view word);
+  void OnOtherWord(std::string_view word);
+  void OnQuotedWord(std::string_view word);
   void OnOpen();
   void OnCall();
   bool IsConstruct(std::string_view name) const;

@@ -53,6 +53,10 @@ const Case kCases[] = {
     {"SET LOCAL standard_conforming_strings = off", kUnreadable},
     {"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", kNone},
     {"SET CONSTRAINTS ALL DEFERRED", kNone},
+    {"SET \"search_path\" TO x", kSettings},
+    {"SET\"search_path\"='x'", kSettings},
+    {"SET LOCAL \"search_path\" TO x", kNone},
+    {"SET LOCAL \"Standard_conforming_Strings\" = off", kUnreadable},
     {"RESET ALL", kNone, Verdict::kResets},
     {"SELECT set_config('search_path', 'x', false)", kSettings},
     {"SELECT set_config('search_path', 'x', true)", kNone},
@@ -97,10 +101,13 @@ const Case kCases[] = {
     {"SELECT set(1)", kFunction},
     {"UPDATE t SET (a, b) = (1, 2) WHERE c IN (3) AND d LIKE ('x')", kNone},
     {"INSERT INTO t(a) VALUES (1) ON CONFLICT (a) DO UPDATE SET (b, c) = (1, 2)", kNone, kWrites},
-    {"SELECT a FROM t JOIN (SELECT 1) AS x ON (true) LEFT JOIN (SELECT 2) AS y USING (a)", kNone, kReads},
+    {"SELECT a FROM t JOIN (SELECT 1) AS x ON (true) LEFT JOIN (SELECT 2) AS y USING (a)", kNone,
+     kReads},
     {"SELECT a, count(*) FROM t TABLESAMPLE system (10) GROUP BY ROLLUP (a)", kNone, kReads},
-    {"SELECT sum(x) FILTER (WHERE a) OVER (ORDER BY b) FROM t GROUP BY (a) ORDER BY (b) LIMIT (3)", kNone, kReads},
-    {"WITH a AS MATERIALIZED (SELECT 1), b AS NOT MATERIALIZED (SELECT 2) SELECT * FROM a, b", kNone, kReads},
+    {"SELECT sum(x) FILTER (WHERE a) OVER (ORDER BY b) FROM t GROUP BY (a) ORDER BY (b) LIMIT (3)",
+     kNone, kReads},
+    {"WITH a AS MATERIALIZED (SELECT 1), b AS NOT MATERIALIZED (SELECT 2) SELECT * FROM a, b",
+     kNone, kReads},
     {"SELECT (WITH a(x) AS (SELECT 1) SELECT x FROM a)", kNone, kReads},
     {"EXPLAIN WITH a(x) AS (SELECT 1) SELECT x FROM a", kNone},
     {"SELECT * FROM f(1) g(x)", kFunction},
@@ -133,12 +140,19 @@ const Case kCases[] = {
      kSettings, kDdl},
     {"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 1", kNone, kDdl},
     {"PREPARE p AS SELECT 1", kPreparedStatement},
+    {"PREPARE \"p\" AS SELECT 1", kPreparedStatement},
+    {"PREPARE \"transaction\" AS SELECT 1", kPreparedStatement},
     {"EXECUTE p", kPreparedStatement},
     {"EXPLAIN EXECUTE p", kPreparedStatement},
     {"EXPLAIN (ANALYZE, COSTS off) SELECT f(1)", kFunction},
     {"EXPLAIN ANALYZE INSERT INTO t(a) VALUES (1)", kNone, kWrites},
     {"DEALLOCATE p", kNone, Verdict::kDeallocate},
+    {"DEALLOCATE \"p\"", kNone, Verdict::kDeallocate},
+    {"DEALLOCATE PREPARE p", kNone, Verdict::kDeallocate},
+    {"DEALLOCATE \"all\"", kNone, Verdict::kDeallocate},
+    {"DEALLOCATE PREPARE \"all\"", kNone, Verdict::kDeallocate},
     {"DEALLOCATE ALL", kNone, Verdict::kDropsStatements},
+    {"DEALLOCATE PREPARE ALL", kNone, Verdict::kDropsStatements},
     {"DISCARD ALL", kNone, Verdict::kDropsStatements | Verdict::kDropsSequences | Verdict::kResets},
     {"DISCARD SEQUENCES", kNone, Verdict::kDropsSequences},
     {"DECLARE c CURSOR FOR SELECT 1", kNone},
@@ -179,7 +193,8 @@ const Case kCases[] = {
     {"select version()", kNone, kReads},
     {"SELECT current_schema(), pg_backend_pid()", kNone, kReads},
     {"SELECT t.oid, typarray FROM pg_type t WHERE typname = ANY($1) ORDER BY t.oid", kNone, kReads},
-    {"SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", kNone, Verdict::kResets},
+    {"SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", kNone,
+     Verdict::kResets},
 };
 
 void ExpectSame(const Case& each, const Verdict& verdict, const std::string& how) {
@@ -226,6 +241,8 @@ TEST(SqlScanTest, Digests) {
 TEST(SqlScanTest, DeallocatedNames) {
   EXPECT_EQ(DeallocatedName("DEALLOCATE foo", {}), "foo");
   EXPECT_EQ(DeallocatedName("deallocate prepare \"Bar\";", {}), "Bar");
+  EXPECT_EQ(DeallocatedName("DEALLOCATE 1 foo", {}), "");
+  EXPECT_EQ(DeallocatedName("DEALLOCATE foo 'a'", {}), "");
 }
 
 }  // namespace
