@@ -75,7 +75,8 @@ Next PostgresServerLogin::OnBytes(engine::Bytes in, std::string& out) {
   partial_ += engine::AsText(in);
   size_t taken = 0;
   Next next = Next::kReceive;
-  while (next == Next::kReceive && partial_.size() - taken >= 5) {
+  // When the login is over a notice, a parameter or an error may follow in the same bytes.
+  while ((next == Next::kReceive || next == Next::kDone) && partial_.size() - taken >= 5) {
     Cursor cursor(std::string_view(partial_).substr(taken));
     const uint8_t type = cursor.U8();
     const uint32_t length = cursor.U32();
@@ -84,9 +85,13 @@ Next PostgresServerLogin::OnBytes(engine::Bytes in, std::string& out) {
     if (cursor.rest().size() < length - 4) break;
     const std::string body(cursor.Bytes(length - 4));
     taken += 1 + length;
-    next = OnMessage(type, body, out);
+    const Next each = OnMessage(type, body, out);
+    if (next != Next::kDone || each != Next::kReceive) next = each;
   }
   partial_.erase(0, taken);
+  // Who reads on must begin with a whole message.
+  if (next == Next::kDone && !partial_.empty())
+    return Fail(LoginFailure::kProtocol, "the server sent a part of a message behind the login");
   return next;
 }
 
@@ -104,6 +109,7 @@ Next PostgresServerLogin::OnMessage(uint8_t type, std::string_view body, std::st
     case backend::kAuthentication:
       return OnAuthentication(body, out);
     case backend::kBackendKeyData: {
+      if (state_ == State::kReady) break;
       Cursor cursor(body);
       process_id_ = cursor.U32();
       secret_ = std::string(cursor.rest());
@@ -112,6 +118,7 @@ Next PostgresServerLogin::OnMessage(uint8_t type, std::string_view body, std::st
     case backend::kReadyForQuery:
       return OnReady(out);
     case backend::kDataRow:
+      if (state_ == State::kReady) break;
       if (state_ == State::kFacts) OnFactsRow(body);
       return Next::kReceive;
     default:
@@ -120,8 +127,9 @@ Next PostgresServerLogin::OnMessage(uint8_t type, std::string_view body, std::st
         return copy ? Fail(LoginFailure::kInitQuery, "init_query must not COPY from the client")
                     : Next::kReceive;
       }
-      return Fail(LoginFailure::kProtocol, "unexpected message from the server during the login");
+      break;
   }
+  return Fail(LoginFailure::kProtocol, "unexpected message from the server during the login");
 }
 
 Next PostgresServerLogin::OnAuthentication(std::string_view body, std::string& out) {
@@ -131,6 +139,7 @@ Next PostgresServerLogin::OnAuthentication(std::string_view body, std::string& o
     return Fail(LoginFailure::kProtocol, "malformed Authentication message from the server");
   switch (static_cast<Authentication>(code)) {
     case Authentication::kOk:
+      if (state_ >= State::kReport) break;
       if (state_ == State::kAuthentication && !proven_) {
         if (!options_.allow_trust) {
           return Fail(LoginFailure::kMethod,

@@ -276,6 +276,26 @@ TEST_F(ServerLoginTest, OkInTheMiddleOfScramIsAFailedLogin) {
   EXPECT_EQ(Answer(sasl + Authentication(11, "r=other,s=AAAA,i=4096")), ServerNext::kFailed);
 }
 
+// Behind the end of a login the server may say something of its own accord: nothing of it is lost,
+// and who reads on begins with a whole message.
+TEST_F(ServerLoginTest, WhatFollowsTheLoginInTheSameBytes) {
+  const std::string ready("Z\0\0\0\5I", 6);
+  const std::string in = Authentication(0) + ready + ready;
+  std::string notice;
+  Writer writer(notice);
+  writer.Begin('S').CString("TimeZone").CString("UTC");
+  writer.End();
+  EXPECT_EQ(Answer(in, true), ServerNext::kDone);
+  EXPECT_EQ(Answer(in + notice, true), ServerNext::kDone);
+  EXPECT_EQ(Answer(in + notice.substr(0, 3), true), ServerNext::kFailed);
+  EXPECT_EQ(Answer(in + notice.substr(0, 9), true), ServerNext::kFailed);
+  EXPECT_EQ(Answer(in + EncodeError("FATAL", "57P01", "going down"), true), ServerNext::kFailed);
+  EXPECT_EQ(text_, "going down");
+  EXPECT_EQ(Answer(in + ready, true), ServerNext::kFailed);
+  EXPECT_EQ(Answer(in + Authentication(0), true), ServerNext::kFailed);
+  EXPECT_EQ(Answer(Authentication(0) + Authentication(0), true), ServerNext::kFailed);
+}
+
 // RFC 7677, section 3.
 TEST(ScramTest, TestVector) {
   class Fixed final : public engine::Entropy {
