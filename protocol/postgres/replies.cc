@@ -89,8 +89,9 @@ ReplyStatus PostgresReplies::Take(Bytes in, ExchangeSink& sink) {
       TakeHeader(cursor);
     }
   }
-  if (malformed_) return ReplyStatus::kMalformed;
+  // What came before a malformed message is answered.
   cursor.FlushRun();
+  if (malformed_) return ReplyStatus::kMalformed;
   return fatal_error_.empty() ? ReplyStatus::kOk : ReplyStatus::kFatal;
 }
 
@@ -285,21 +286,18 @@ bool PostgresReplies::CompletePart(Owed& head) {
   }
 }
 
-// While it waits for the client's data the server ignores Sync: those sent behind the Execute and
+// While it waits for the client's data the server ignores Sync: those sent behind the request and
 // before the end of the data get no answer. The end may have been sent already.
 void PostgresReplies::OnCopyIn() {
-  copy_in_ = owed_.Front().copy_ends == 0;
-  if (owed_.Front().kind == OwedKind::kExecute) {
-    while (copy_in_ && owed_.size() > 1 && owed_[1].kind == OwedKind::kSync) {
-      Owed head = owed_.PopFront();
-      CHECK(requests_owed_ > 0);
-      --requests_owed_;
-      head.copy_ends = owed_.Front().copy_ends;
-      copy_in_ = head.copy_ends == 0;
-      owed_.Front() = std::move(head);
-    }
-    if (owed_.size() == 1) open_batch_ = true;
+  while (owed_.Front().copy_ends == 0 && owed_.size() > 1 && owed_[1].kind == OwedKind::kSync) {
+    Owed head = owed_.PopFront();
+    CHECK(requests_owed_ > 0);
+    --requests_owed_;
+    head.copy_ends = owed_.Front().copy_ends;
+    owed_.Front() = std::move(head);
   }
+  if (owed_.size() == 1 && owed_.Front().kind == OwedKind::kExecute) open_batch_ = true;
+  copy_in_ = owed_.Front().copy_ends == 0;
   if (!copy_in_) --owed_.Front().copy_ends;
 }
 

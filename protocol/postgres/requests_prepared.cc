@@ -214,7 +214,8 @@ void PostgresRequests::EnsureUnnamed(Cursor& cursor) {
 PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (!cursor.complete() && cursor.left() < kBorrowBytes)
     return Need(cursor, std::min(cursor.whole, kBorrowBytes));
-  const std::string_view body = cursor.body();
+  // The same part of it, however much of it is there.
+  const std::string_view body = cursor.body().substr(0, kBorrowBytes - kHeader);
   const size_t portal_end = body.find('\0');
   const size_t name_end =
       portal_end == std::string_view::npos ? portal_end : body.find('\0', portal_end + 1);

@@ -113,6 +113,43 @@ TEST_P(ExchangeTest, ExtendedCopyInSentAheadToItsEnd) {
   EXPECT_TRUE(backend_.quiet());
 }
 
+TEST_P(ExchangeTest, ANameLongerThanWhatIsReadIsMalformedHoweverItComes) {
+  pair_.Join(backend_);
+  EXPECT_EQ(pair_.Client(Bind(std::string(20000, 'n'))).status, TakeStatus::kMalformed);
+}
+
+TEST_P(ExchangeTest, CopyInByAQueryEatsASyncToo) {
+  pair_.Join(backend_);
+  pair_.Client(Query("COPY t FROM STDIN") + Sync());
+  pair_.Server(Message('G', "xxx"));
+  EXPECT_EQ(backend_.requests_owed(), 1u);
+  pair_.Client(Message('d', "1\n") + Message('c', ""));
+  pair_.Server(Complete("COPY 1") + Ready('I'));
+  EXPECT_TRUE(backend_.quiet());
+}
+
+TEST_P(ExchangeTest, CopyInOfAClientThatDoesNotWaitToBeAsked) {
+  const std::string data = Message('d', "1\n") + Message('c', "");
+  for (const std::string& request :
+       {Query("COPY t FROM STDIN"),
+        Parse("", "COPY t FROM STDIN") + Bind("") + Execute() + Sync()}) {
+    PostgresReplies backend;
+    pair_.Join(backend);
+    pair_.Client(request + data + Sync());
+    EXPECT_EQ(pair_.wire.TakeServer(), request + data + Sync());
+    if (request[0] == 'P') pair_.Server(Message('1', "") + Message('2', ""));
+    pair_.Server(Message('G', "xxx"));
+    EXPECT_FALSE(backend.copy_in());
+    // A Sync now is not eaten by the COPY.
+    pair_.Client(Sync());
+    EXPECT_EQ(pair_.wire.TakeServer(), Sync());
+    if (request[0] == 'Q') pair_.Server(Complete("COPY 1") + Ready('I') + Ready('I') + Ready('I'));
+    if (request[0] == 'P') pair_.Server(Complete("COPY 1") + Ready('I') + Ready('I'));
+    EXPECT_TRUE(backend.quiet());
+    pair_.Part();
+  }
+}
+
 TEST_P(ExchangeTest, NoticesAndParametersPassAtAnyMoment) {
   pair_.Join(backend_);
   pair_.Client(Query("SELECT 1"));
