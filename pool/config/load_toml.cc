@@ -1,5 +1,7 @@
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
+// Some of the library's assertions fail on malformed text, and then it has an error for it.
+#define TOML_ASSERT(expression) static_cast<void>(0)
 #include "pool/config/load_toml.h"
 
 #include <toml++/toml.h>
@@ -70,6 +72,33 @@ std::string Number(double value) {
   return out.str();
 }
 
+// A byte beyond ASCII that stands neither in a string nor in a comment, where none may stand; npos:
+// there is none. toml++ 3.3 is not defined on such letters.
+size_t StrayLetter(std::string_view text) {
+  std::string_view end;  // of the string or comment at hand
+  for (size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (end.empty()) {
+      if (static_cast<uint8_t>(c) >= 0x80) return i;
+      if (c == '#') end = "\n";
+      if (c != '"' && c != '\'') continue;
+      const std::string_view three = c == '"' ? R"(""")" : "'''";
+      end = text.substr(i).starts_with(three) ? three : three.substr(0, 1);
+      i += end.size() - 1;
+    } else if (c == '\\' && end[0] == '"') {
+      ++i;
+    } else if (text.substr(i).starts_with(end)) {
+      i += end.size() - 1;
+      // A string of several lines may end in quotes of its own.
+      if (end.size() == 3) i = std::min(text.find_first_not_of(c, i), text.size()) - 1;
+      end = {};
+    } else if (c == '\n' && end.size() == 1) {
+      return std::string_view::npos;  // the parser will complain of the string
+    }
+  }
+  return std::string_view::npos;
+}
+
 class Loader {
  public:
   explicit Loader(std::string path) : path_(std::move(path)) {}
@@ -81,7 +110,15 @@ class Loader {
           Cat(path_, ": cannot be read: ", std::string_view(std::strerror(errno))));
     std::ostringstream text;
     text << file.rdbuf();
-    const toml::parse_result parsed = toml::parse(text.str(), path_);
+    const std::string bytes = text.str();
+    if (const size_t stray = StrayLetter(bytes); stray != std::string::npos) {
+      const std::string_view before = std::string_view(bytes).substr(0, stray);
+      return absl::InvalidArgumentError(
+          Cat(path_, ":", std::count(before.begin(), before.end(), '\n') + 1, ":",
+              stray - (before.rfind('\n') + 1) + 1,
+              ": only strings and comments may hold characters beyond ASCII"));
+    }
+    const toml::parse_result parsed = toml::parse(bytes, path_);
     if (!parsed) {
       const toml::source_region& where = parsed.error().source();
       return absl::InvalidArgumentError(Cat(path_, ":", where.begin.line, ":", where.begin.column,

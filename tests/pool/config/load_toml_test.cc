@@ -114,6 +114,30 @@ TEST_F(LoadConfigTest, WhatDoesNotGoTogetherIsToldWithThePlaceOfItsOwnTable) {
             std::string::npos);
 }
 
+TEST_F(LoadConfigTest, LettersBeyondAsciiAreForStringsAndComments) {
+  const std::string good = "# caf\u00e9 \"\n[proxy]\nname = \"\"\"\u00e9\\\"\n\u3042\"\"\"\"\n" +
+                           std::string(kGood) + "# '\u00e9";
+  const absl::StatusOr<Config> config = Load(good);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->proxy.name, "\u00e9\"\n\u3042\"");
+  for (const char* bad :
+       {"[proxy]\nname = \u00e9\n", "[proxy]\n\u3042 = 'x'\n", "[proxy]\nname = 'x'\u00e9\n"}) {
+    const absl::StatusOr<Config> refused = Load(bad);
+    ASSERT_FALSE(refused.ok());
+    const std::string message(refused.status().message());
+    EXPECT_NE(message.find("weir.toml:2:"), std::string::npos) << message;
+    EXPECT_NE(message.find("only strings and comments"), std::string::npos) << message;
+  }
+}
+
+TEST_F(LoadConfigTest, AKeyThatIsNoneIsAnError) {
+  for (const char* bad : {"[:proxy]\n", "[proxy]\n= 1\n", "[[:endpoint]]\n", "x = {: = 1}\n"}) {
+    const absl::StatusOr<Config> refused = Load(bad);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(std::string(refused.status().message()).find("weir.toml:"), std::string::npos);
+  }
+}
+
 TEST_F(LoadConfigTest, WhatComesLaterIsToldApartFromMistakes) {
   EXPECT_NE(ErrorOf(std::string(kGood) + "rotation_grace = 5\n").find("not available in this version"), std::string::npos);
   EXPECT_NE(ErrorOf(std::string(kGood) + "[client_tls]\n").find("not available in this version"), std::string::npos);
