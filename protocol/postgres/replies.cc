@@ -28,7 +28,8 @@ bool IsFake(OwedKind kind) { return kind == OwedKind::kFakeParse || kind == Owed
 
 // It may prepare statements, close or drop them.
 bool ChangesPrepared(const Owed& owed) {
-  return owed.kind == OwedKind::kParse || owed.kind == OwedKind::kClose || owed.drops_statements;
+  return owed.kind == OwedKind::kParse || owed.kind == OwedKind::kClose || owed.drops_statements ||
+         owed.deallocates;
 }
 
 // The messages whose bodies are read.
@@ -394,7 +395,8 @@ bool PostgresReplies::StatementInFlight(StatementId statement) const {
   for (size_t i = 0; i < ends; ++i) {
     const Owed& owed = owed_[i];
     if (!ChangesPrepared(owed)) continue;
-    if (statement == 0 ? owed.unnamed_parse : owed.drops_statements || owed.statement == statement)
+    if (statement == 0 ? owed.unnamed_parse
+                       : owed.drops_statements || owed.deallocates || owed.statement == statement)
       return true;
   }
   return false;

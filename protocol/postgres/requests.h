@@ -102,6 +102,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   Step Malformed(Cursor& cursor, const char* error);
   Step Await(Cursor& cursor);
 
+  bool Uncertain(Cursor& cursor, std::string_view name, const Statement* statement) const;
   std::unique_ptr<std::string> NameToTell(std::string_view name) const;
   void ParsePassing(Cursor& cursor, std::string_view tail, Owed owed);
   void PassEmpty(Cursor& cursor);

@@ -41,6 +41,19 @@ std::unique_ptr<std::string> PostgresRequests::NameToTell(std::string_view name)
   return std::make_unique<std::string>(name);
 }
 
+// What the name stands for is not known before an earlier request has been answered.
+bool PostgresRequests::Uncertain(Cursor& cursor, std::string_view name,
+                                 const Statement* statement) const {
+  PostgresReplies& backend = *cursor.backend;
+  if (backend.requests_owed() == 0 || backend.copy_in()) return false;
+  if (statement != nullptr && backend.StatementInFlight(statement->id)) return true;
+  if (name.empty() && backend.StatementInFlight(0)) return true;
+  for (size_t i = 0; changes_ != nullptr && i < changes_->size(); ++i) {
+    if ((*changes_)[i].name == name) return true;
+  }
+  return false;
+}
+
 // A Parse whose statement nobody keeps: only its reply is wanted.
 void PostgresRequests::ParsePassing(Cursor& cursor, std::string_view tail, Owed owed) {
   BuildMessage(context_.scratch, frontend::kParse, "", kPassingName);
@@ -130,7 +143,7 @@ PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::str
     statement = context_.statements.Intern(tail, static_cast<uint8_t>(verdict.pin), verdict.flags);
     if (statement == nullptr) return Malformed(cursor, "too many different prepared statements");
   }
-  if (backend.StatementInFlight(statement->id)) return Await(cursor);
+  if (Uncertain(cursor, name, statement)) return Await(cursor);
   const bool taken = names_.Find(name) != nullptr;
   const bool known = backend.prepared().Contains(statement->id);
   if ((taken || known) && backend.requests_owed() > 0 && !backend.copy_in()) return Await(cursor);
@@ -193,6 +206,8 @@ void PostgresRequests::EnsureUnnamed(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
   if (unnamed_.tag != 0 && backend.unnamed_tag() == unnamed_.tag) return;
   if (WEIR_FAULT("unnamed_not_parsed_again")) return;
+  // One too long to be kept has pinned the client: if it is anywhere, it is here.
+  if (unnamed_.tag != 0 && unnamed_.parse_tail.empty()) return;
   if (unnamed_.tag == 0) {
     BuildMessage(context_.scratch, frontend::kClose, "S", "");
     cursor.Insert(context_.scratch);
@@ -225,9 +240,7 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
   const Statement* statement = name.empty() ? nullptr : names_.Find(name);
-  if (cursor.backend->StatementInFlight(statement == nullptr ? 0 : statement->id) &&
-      (name.empty() || statement != nullptr))
-    return Await(cursor);
+  if (Uncertain(cursor, name, statement)) return Await(cursor);
   bound_deallocate_.reset();
   if (name.empty()) {
     MarkText(cursor, unnamed_.pin_reason, unnamed_.flags, unnamed_.parse_tail.c_str());
@@ -291,14 +304,14 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
       unnamed_.tag = 0;
       cursor.backend->set_unnamed_tag(0);
     } else {
-      if (cursor.backend->StatementInFlight(0)) return Await(cursor);
+      if (Uncertain(cursor, name, nullptr)) return Await(cursor);
       EnsureUnnamed(cursor);
     }
     return Forward(cursor, kind);
   }
   const Statement* statement = names_.Find(name);
+  if (Uncertain(cursor, name, statement)) return Await(cursor);
   if (statement == nullptr) return Forward(cursor, kind);
-  if (cursor.backend->StatementInFlight(statement->id)) return Await(cursor);
   if (close) {
     // The server's statement is shared: only the name goes. A Close never fails.
     ChangeName(name, nullptr);
@@ -335,7 +348,7 @@ void PostgresRequests::OnNamesUndone(size_t count) {
     // A later change of the same name, behind the Sync, stands; it goes back to what this one
     // found.
     NameChange* later = nullptr;
-    for (size_t j = changes_->size(); j > i; --j) {
+    for (size_t j = changes_->size(); j > count; --j) {
       if ((*changes_)[j - 1].name == undone.name) later = &(*changes_)[j - 1];
     }
     if (later == nullptr) {

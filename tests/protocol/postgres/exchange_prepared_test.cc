@@ -252,6 +252,45 @@ TEST_P(PreparedTest, DeallocateThroughTheExtendedProtocol) {
   EXPECT_EQ(pair_.wire.TakeServer(), Bind("one") + Bind("__weir_s1") + Sync());
 }
 
+TEST_P(PreparedTest, ANameWhoseChangeIsOnItsWayIsWaitedFor) {
+  for (const std::string& change : {Close("one") + Sync(), Query("DEALLOCATE one")}) {
+    Pair pair(context_, GetParam());
+    PostgresReplies backend;
+    pair.Join(backend);
+    pair.Client(Parse("one", "SELECT 1") + Sync());
+    pair.Server(Message('1', "") + Ready('I'));
+    EXPECT_EQ(pair.Client(Query("SELECT 2") + change + Bind("one") + Sync()).status,
+              TakeStatus::kAwaitReady);
+    pair.Server(Complete("SELECT 1") + Ready('I'));
+    if (change[0] == 'Q') pair.Server(Message('3', "") + Message('1', "") + Complete("DEALLOCATE"));
+    pair.Server(Ready('I'));
+    pair.wire = {};
+    pair.Pump();
+    EXPECT_EQ(pair.wire.TakeServer(), Bind("one") + Sync());
+  }
+}
+
+TEST_P(PreparedTest, ANameThatIsMadeAndClosedInWhatTheServerSkipsNeverWas) {
+  pair_.Join(backend_);
+  pair_.Client(Bind("x") + Parse("a", "SELECT 1") + Close("a") + Sync());
+  pair_.Server(Error("ERROR", "26000", "x does not exist") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Bind("a") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Bind("a") + Sync());
+}
+
+TEST_P(PreparedTest, AnUnnamedStatementThatIsTooLongIsNotParsedAgain) {
+  context_.scan_limit = 64;
+  pair_.Join(backend_);
+  pair_.Client(Parse("", "SELECT '" + std::string(100, 'x') + "'") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Client(Bind("unknown") + Parse("", "SELECT 1") + Sync());
+  pair_.Server(Error("ERROR", "26000", "no such") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Bind("") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Bind("") + Sync());
+}
+
 TEST_P(PreparedTest, ReservedNamesAreRefused) {
   for (const std::string& message : {Parse("__weir_own", "SELECT 1"), Bind("__weir_passing"),
                                      Describe("__weir_s1"), Close("__weir_x")}) {

@@ -1,12 +1,12 @@
 // Both logins, driven against each other in every split, and with what they must refuse.
 #include <gtest/gtest.h>
 
-#include "engine/base/text.h"
-
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "engine/base/text.h"
 #include "protocol/postgres/client_login.h"
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/server_login.h"
