@@ -3,6 +3,7 @@
 
 tools/test              all
 tools/test unit         the gtest programs, the checks of the tree, and whether the benchmarks run
+tools/test fuzz         the fuzz targets: their corpora, then a few seconds each
 tools/test e2e [ARGS]   the end-to-end tests; ARGS go to pytest
 tools/test sanitizers   what of both is worth most, under ASan with UBSan and under TSan (tools/dev asan, tsan: all of it)
 tools/test tidy         clang-tidy over the program's sources
@@ -15,11 +16,13 @@ import tempfile
 import xml.etree.ElementTree as xml
 
 sys.dont_write_bytecode = True
+import dev_fuzz  # noqa: E402
 import sanitizers  # noqa: E402
 import tidy  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build")
+FUZZ_SECONDS = 2  # for each target
 
 
 def run(*command):
@@ -121,13 +124,16 @@ def clang_tidy():
 
 def main():
     what = sys.argv[1] if len(sys.argv) > 1 else "all"
-    if what not in ("all", "unit", "e2e", "sanitizers", "tidy"):
+    if what not in ("all", "unit", "fuzz", "e2e", "sanitizers", "tidy"):
         sys.exit(__doc__)
-    build()
+    if what != "fuzz":
+        build()
     passed = failed = 0
     steps = []
     if what in ("all", "unit"):
         steps += [unit_tests, lambda: pytest("tests/tools"), lambda: pytest("tests/bench")]
+    if what in ("all", "fuzz"):
+        steps.append(lambda: dev_fuzz.check(FUZZ_SECONDS))
     if what in ("all", "tidy"):
         steps.append(clang_tidy)
     if what in ("all", "e2e"):

@@ -1,0 +1,154 @@
+// The verdict on a text: the same in any pieces, and the same for texts that mean the same to a
+// server.
+//
+// Input: mode, how the text is cut, the text. A byte 1 in the text stands for a name.
+#include <cstdint>
+#include <string>
+
+#include "protocol/postgres/sql_scan.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace weir::fuzz {
+namespace {
+
+using postgres::LexMode;
+using postgres::PinReason;
+using postgres::Scan;
+using postgres::Verdict;
+
+struct Tokens {
+  std::string all;  // spelled out
+  void OnToken(const postgres::Token& token) {
+    all += static_cast<char>('0' + static_cast<int>(token.kind));
+    all += token.quoted ? 'q' : '-';
+    all += token.symbol;
+    all += token.text;
+    all += '\n';
+    CHECK(token.text.size() <= postgres::SqlLexer::kTextMax);
+  }
+};
+
+struct Lexed {
+  std::string tokens;
+  bool open = false;
+  bool unreadable = false;
+  bool operator==(const Lexed&) const = default;
+};
+
+Lexed Lex(std::string_view text, LexMode mode, Pieces* pieces = nullptr) {
+  postgres::SqlLexer lexer(mode);
+  Tokens tokens;
+  while (!text.empty()) {
+    const std::string_view part =
+        text.substr(0, pieces == nullptr ? text.size() : pieces->Next(text.size()));
+    text.remove_prefix(part.size());
+    lexer.Feed(engine::AsBytes(part), tokens);
+  }
+  const bool open = lexer.open();
+  lexer.Finish(tokens);
+  return {tokens.all, open, lexer.unreadable()};
+}
+
+Verdict ScanInPieces(std::string_view text, LexMode mode, Pieces& pieces) {
+  postgres::SqlScanner scanner;
+  scanner.Begin(mode);
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, pieces.Next(text.size()));
+    text.remove_prefix(part.size());
+    scanner.Feed(engine::AsBytes(part));
+  }
+  return scanner.Finish();
+}
+
+bool Same(const Verdict& a, const Verdict& b) {
+  return a.pin == b.pin && a.flags == b.flags && a.statements == b.statements;
+}
+
+std::string Cat(std::string_view a, std::string_view b) { return std::string(a).append(b); }
+
+std::string WithName(std::string_view text, std::string_view name) {
+  std::string out;
+  for (const char c : text) {
+    if (c == 1) {
+      out += name;
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+// White space and comments around a text mean nothing.
+void CheckSurroundings(std::string_view text, LexMode mode, const Verdict& verdict) {
+  if (Lex(text, mode).open) return;
+  CHECK(Same(verdict, Scan(Cat(text, " "), mode)));
+  CHECK(Same(verdict, Scan(Cat(text, "\n"), mode)));
+  CHECK(Same(verdict, Scan(Cat(text, " -- set a = 1"), mode)));
+  CHECK(Same(verdict, Scan(Cat("/* set /* a */ = 1 */", text), mode)));
+  CHECK(Same(verdict, Scan(Cat("-- set a = 1\n ", text), mode)));
+}
+
+// What pins alone pins before and behind something else.
+void CheckNeighbours(std::string_view text, LexMode mode, const Verdict& verdict) {
+  if (Lex(text, mode).open) return;
+  const Verdict before = Scan(Cat(text, ";select 1"), mode);
+  const Verdict behind = Scan(Cat("select 1;", text), mode);
+  if (verdict.pin != PinReason::kNone) {
+    CHECK(before.pin != PinReason::kNone && behind.pin != PinReason::kNone);
+  }
+  constexpr uint16_t kEffects = Verdict::kWritesSequence | Verdict::kReadsSequence |
+                                Verdict::kDropsStatements | Verdict::kDropsSequences |
+                                Verdict::kResets;
+  CHECK((verdict.flags & kEffects) == (verdict.flags & before.flags & kEffects));
+  CHECK((verdict.flags & kEffects) == (behind.flags & kEffects));
+  CHECK(verdict.statements == 255 || behind.statements == verdict.statements + 1);
+  if (verdict.statements > 0) CHECK((behind.flags & Verdict::kPlainRead) == 0);
+  // Inside of a block what pins does so too.
+  const Verdict block = Scan(Cat("begin;", Cat(text, ";commit")), mode);
+  if (verdict.pin != PinReason::kNone) CHECK(block.pin != PinReason::kNone);
+}
+
+// Names are the same with quotes and without, in any case; keywords in any case.
+void CheckSpelling(std::string_view text, LexMode mode) {
+  if (text.find_first_of("'\"$") != std::string_view::npos) return;
+  const std::string plain = WithName(text, " zz1 ");
+  const Verdict verdict = Scan(plain, mode);
+  std::string upper = plain;
+  for (char& c : upper) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  CHECK(Same(verdict, Scan(upper, mode)));
+  // Words in quotes stand where an expression ends: there OVER and FILTER are read for what they
+  // are.
+  for (const char* word : {"OVER", "FILTER"}) {
+    if (upper.find(word) != std::string::npos) return;
+  }
+  const Verdict quoted = Scan(WithName(text, " \"zz1\" "), mode);
+  CHECK((verdict.pin == PinReason::kNone) || quoted.pin != PinReason::kNone);
+  CHECK((verdict.flags & ~Verdict::kPlainRead) ==
+        (verdict.flags & quoted.flags & ~Verdict::kPlainRead));
+}
+
+FUZZ_TARGET(sql_scan) {
+  Choices choices(input);
+  const uint8_t options = choices.Byte();
+  const LexMode mode{.standard_conforming_strings = (options & 1) == 0,
+                     .ascii_trailing_bytes = (options & 2) != 0};
+  Pieces pieces(choices.Byte());
+  std::string_view text = choices.Rest();
+  CHECK(Lex(text, mode, &pieces) == Lex(text, mode));
+  const Verdict verdict = Scan(text, mode);
+  CHECK(Same(verdict, ScanInPieces(text, mode, pieces)));
+  if ((verdict.flags & Verdict::kPlainRead) != 0) {
+    CHECK(verdict.pin == PinReason::kNone && verdict.statements == 1);
+    CHECK((verdict.flags & (Verdict::kWritesSequence | Verdict::kDdl)) == 0);
+  }
+  // A text ends at a NUL.
+  text = text.substr(0, text.find('\0'));
+  CheckSurroundings(text, mode, Scan(text, mode));
+  CheckNeighbours(text, mode, Scan(text, mode));
+  CheckSpelling(text, mode);
+}
+
+}  // namespace
+}  // namespace weir::fuzz
