@@ -83,7 +83,8 @@ void PostgresReplies::Part() {
 
 ReplyStatus PostgresReplies::Take(Bytes in, ExchangeSink& sink) {
   Cursor cursor{in, sink};
-  while (cursor.left() > 0 && !malformed_) {
+  // Nothing that comes behind a fatal error counts.
+  while (cursor.left() > 0 && !malformed_ && fatal_error_.empty()) {
     if (body_left_ > 0) {
       TakeBody(cursor);
     } else {

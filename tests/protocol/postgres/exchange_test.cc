@@ -204,7 +204,8 @@ TEST_P(ExchangeTest, AReadyForQueryTooManyIsMalformed) {
 TEST_P(ExchangeTest, AFatalErrorIsKeptForTheOwner) {
   pair_.Join(backend_);
   pair_.Client(Query("SELECT 1") + Query("SELECT 2"));
-  EXPECT_EQ(pair_.Server(Error("FATAL", "57P01", "going down")), ReplyStatus::kFatal);
+  EXPECT_EQ(pair_.Server(Error("FATAL", "57P01", "going down") + Message('!', "")),
+            ReplyStatus::kFatal);
   EXPECT_EQ(backend_.fatal_sqlstate(), "57P01");
   EXPECT_EQ(pair_.wire.TakeClient(), "");
   EXPECT_FALSE(backend_.FailOwed(engine::AsBytes(Error("ERROR", "57P01", "x")), pair_.wire));
