@@ -76,12 +76,16 @@ std::string Number(double value) {
 // there is none. toml++ 3.3 is not defined on such letters.
 size_t StrayLetter(std::string_view text) {
   std::string_view end;  // of the string or comment at hand
+  char last = '\n';      // outside of those, spaces aside: where a string may begin
   for (size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0; i < text.size(); ++i) {
     const char c = text[i];
     if (end.empty()) {
       if (static_cast<uint8_t>(c) >= 0x80) return i;
       if (c == '#') end = "\n";
-      if (c != '"' && c != '\'') continue;
+      const bool begins = (c == '"' || c == '\'') &&
+                          std::string_view("\n=,.[{").find(last) != std::string_view::npos;
+      if (c != ' ' && c != '\t' && c != '\r') last = c;
+      if (!begins) continue;
       const std::string_view three = c == '"' ? R"(""")" : "'''";
       end = text.substr(i).starts_with(three) ? three : three.substr(0, 1);
       i += end.size() - 1;
@@ -91,6 +95,7 @@ size_t StrayLetter(std::string_view text) {
       i += end.size() - 1;
       // A string of several lines may end in quotes of its own.
       if (end.size() == 3) i = std::min(text.find_first_not_of(c, i), text.size()) - 1;
+      if (c == '\n') last = c;
       end = {};
     } else if (c == '\n' && end.size() == 1) {
       return std::string_view::npos;  // the parser will complain of the string

@@ -121,7 +121,8 @@ TEST_F(LoadConfigTest, LettersBeyondAsciiAreForStringsAndComments) {
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->proxy.name, "\u00e9\"\n\u3042\"");
   for (const char* bad :
-       {"[proxy]\nname = \u00e9\n", "[proxy]\n\u3042 = 'x'\n", "[proxy]\nname = 'x'\u00e9\n"}) {
+       {"[proxy]\nname = \u00e9\n", "[proxy]\n\u3042 = 'x'\n", "[proxy]\nname = 'x'\u00e9\n",
+        "[proxy]\nname = 1'a\"\u00e9\n"}) {
     const absl::StatusOr<Config> refused = Load(bad);
     ASSERT_FALSE(refused.ok());
     const std::string message(refused.status().message());
