@@ -193,7 +193,7 @@ class World {
       for (size_t i = 0; i < 2; ++i) {
         Backend& backend = *backends_[(first + i) % 2];
         if (backend.joined) continue;
-        CHECK(backend.replies.quiet());
+        CHECK(backend.replies.owed() == 0 && !backend.replies.open_batch());
         session.Join(backend);
         return true;
       }

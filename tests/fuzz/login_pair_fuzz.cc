@@ -124,7 +124,7 @@ class Pair {
         break;
       }
       case 9:
-        queue.push_back(Encode('R', Put32(0)));
+        queue.push_back(Encode('R', Put32(0)) + Encode('Z', "I"));
         break;
       default:
         break;

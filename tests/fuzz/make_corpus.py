@@ -299,6 +299,9 @@ def exchange():
     seed("notices", server(message(b"N", b"\0"), message(b"S", z("client_encoding", "SJIS")), message(b"A", b"x")),
          client(query("SELECT '\x83\\'")), JOIN, server(done), TRIM)
     seed("a_ready_too_many", client(query("SELECT 1")), JOIN, server(done, READY))
+    seed("malformed_behind_a_reply", client(query("SELECT 1")), JOIN, server(message(b"D", b"r"), b"C\0\0\0\3"))
+    seed("more_behind_a_fatal_error", client(query("SELECT 1")), JOIN,
+         server(error("57P01", "going down", "FATAL"), message(b"D", b"r"), b"!\0\0\0\4"))
     seed("a_row_for_nobody", server(message(b"D", b"r")))
     seed("unknown_type", client(message(b"!", b"x")))
     seed("terminate", client(message(b"X")))
@@ -383,6 +386,7 @@ def config():
     seed("syntax", "[proxy\n")
     seed("no_key", "[:proxy]\n")
     seed("beyond_ascii", "x = \u3042\n")
+    seed("beyond_ascii_in_no_string", "x = 1a'b\"c\u3042\n\"\n")
     seed("not_utf8", "x = \udcff".encode("utf-8", "surrogateescape").decode("latin-1"))
     seed("deep_array", "x = " + "[" * 2000 + "]" * 2000)
     seed("deep_keys", "a." * 2000 + "a = 1")
