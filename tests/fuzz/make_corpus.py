@@ -381,6 +381,7 @@ def config():
          "custom_settings = [1]\nstatement_scan_limit = -1\n")
     seed("ranges", "[proxy]\nidle_client_timeout = 0\nstats_period = inf\nclient_lifetime = nan\n[connection_pool]\n"
          'max_connections_percent = 101\nstatement_scan_limit = "18446744073709551615GiB"\n')
+    seed("too_great", "[connection_pool]\nmax_connections_percent = 101\n" + whole)
     seed("not_tables", "proxy = 1\nendpoint = []\ntarget = [1]\nauth = {}\n")
     seed("inline", 'proxy = { name = "x", name.y = 1 }\nproxy.stats_period = 1\n')
     seed("syntax", "[proxy\n")

@@ -85,7 +85,7 @@ class ModelClient {
     std::string name;
     std::string text;
     bool copied = false;   // the data of a COPY went with it
-    bool forgets = false;  // may drop names
+    bool forgets = false;  // may drop names, or begin a COPY
   };
 
   void Ask(std::string& out, char type, std::string_view body, std::string name, std::string text);
@@ -115,7 +115,7 @@ class ModelClient {
   bool has_portal_ = false;
   bool skipping_ = false;        // an error has come; all up to Sync is not answered
   bool open_batch_ = false;      // the server waits for a Sync
-  bool has_forgetting_ = false;  // a text that drops names has been sent
+  bool has_forgetting_ = false;  // a text that does so has been sent
   bool copying_ = false;         // the server waits for data
 };
 

@@ -20,7 +20,8 @@ std::string ModelClient::AnyName() {
 void ModelClient::Ask(std::string& out, char type, std::string_view body, std::string name,
                       std::string text) {
   out += Encode(type, body);
-  const bool forgets = text.starts_with("DEALLOCATE") || text.starts_with("DISCARD");
+  const bool forgets =
+      text.starts_with("DEALLOCATE") || text.starts_with("DISCARD") || text.starts_with("COPY");
   has_forgetting_ = has_forgetting_ || forgets;
   expected_.push_back({.type = type, .name = std::move(name), .text = std::move(text)});
   expected_.back().forgets = (type == 'Q' && forgets) || (type == 'E' && has_forgetting_);
@@ -50,14 +51,15 @@ void ModelClient::MaySendBlind(std::string& out) {
   expected_.back().copied = true;
 }
 
-// Names that requests under way may change are known when those are answered: weir takes them for
-// changed when it sends the request, so that a client that does not wait can get an error too many.
+// A client that does not wait for the answers to an earlier batch can get an error too many: weir
+// takes names for changed, and statements for prepared, when it sends a request, and the server may
+// skip it.
 bool ModelClient::NamesUnsettled() const {
-  bool changed = false;
+  bool named = false;
   for (const Expected& each : expected_) {
-    if (each.forgets) return true;
-    if ((each.type == 'P' || each.type == 'C') && !each.name.empty()) changed = true;
-    if (changed && each.type == 'S') return true;
+    if (each.forgets) return true;  // or the server may wait for data, and take nothing else
+    if (!each.name.empty()) named = true;
+    if (named && each.type == 'S') return true;
   }
   return false;
 }
@@ -73,7 +75,7 @@ bool ModelClient::UnnamedUnsettled() const {
 void ModelClient::Send(std::string& out) {
   if (copying_) return SendCopy(out);
   if (NamesUnsettled()) {
-    if (open_batch_) Ask(out, 'S', "", "", "");
+    if (open_batch_ || choices_.Below(4) == 3) Ask(out, 'S', "", "", "");
     return;
   }
   const size_t what = choices_.Below(8);
@@ -89,7 +91,10 @@ void ModelClient::Send(std::string& out) {
     case 1:
     case 2: {
       std::string name = AnyName();
-      const std::string text = AnyText();
+      std::string text = AnyText();
+      // No two names for one text: weir forgets both with a DEALLOCATE of one.
+      if (!text.starts_with("SELECT")) name.clear();
+      if (!name.empty()) text += " -- " + name;
       // Beyond the limit of scanning a statement keeps its own name, which weir does not keep track
       // of.
       if (text.size() > 60) name.clear();
