@@ -44,7 +44,10 @@ def build():
                           stdout=subprocess.DEVNULL).returncode != 0:
             shutil.rmtree(BUILD, ignore_errors=True)
             return False
-    return subprocess.run(["ninja", "-C", BUILD, "fuzz"], cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
+    result = subprocess.run(["ninja", "-C", BUILD, "fuzz"], cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace")
+    if result.returncode != 0:
+        print(result.stdout[-6000:])
+    return result.returncode == 0
 
 
 def command(target, found, folders, *options):
