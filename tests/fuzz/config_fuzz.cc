@@ -39,7 +39,7 @@ template <class Options>
 void CheckRanges(const Options& options) {
   pool::VisitOptions(options, [](const pool::OptionInfo& info, const auto& value) {
     if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(value)>>) {
-      const double unit = info.type == pool::OptionType::Seconds ? 1e9 : 1;
+      const double unit = info.type == pool::OptionType::kSeconds ? 1e9 : 1;
       CHECK(static_cast<double>(value) >= info.least * unit - 0.5);
       CHECK(static_cast<double>(value) <= info.greatest * unit + 0.5);
     }
