@@ -647,7 +647,8 @@ void World::CheckDeadlines() {
   }
 }
 
-// Nobody waits beside an idle backend of his route, wherever it is, or beside a free slot.
+// Nobody for whom no login is under way waits beside an idle backend of his route, wherever it is,
+// or beside a free slot.
 void World::CheckNobodyStranded() {
   const pool::TargetBoard& target = *shared_->pool.targets[0];
   if (draining_ || target.failures.load() > 0) {
@@ -656,6 +657,7 @@ void World::CheckNobodyStranded() {
   }
   struct Sum {
     uint32_t waiting = 0;
+    uint32_t opening = 0;
     uint32_t idle = 0;
     Nanos oldest = kForever;
   };
@@ -669,12 +671,13 @@ void World::CheckNobodyStranded() {
     for (const pool::RouteCounts& route : seat.proxy->pool.route_counts()) {
       sums[route.route].waiting += route.waiting;
       sums[route.route].idle += route.idle;
+      sums[route.route].opening += route.opening;
       if (route.waiting > 0)
         sums[route.route].oldest = std::min(sums[route.route].oldest, route.oldest_since);
     }
   }
   for (const auto& [route, sum] : sums) {
-    const bool stranded = sum.waiting > 0 && (sum.idle > 0 || (free > 0 && opening == 0));
+    const bool stranded = sum.waiting > sum.opening && (sum.idle > 0 || (free > 0 && opening == 0));
     Nanos& since = stranded_since_[route];
     if (!stranded) {
       since = 0;
