@@ -102,7 +102,12 @@ Backend* Pool::OldestIdle(Target& target, const RouteState* but) {
 
 // Closes an idle backend of another route, here or elsewhere, so that this one gets the slot.
 bool Pool::Evict(TargetId id, RouteState& route) {
-  if (board(id).failures.load(std::memory_order_relaxed) > 0) return false;
+  // While the target is down a slot is worth having only for the next probe.
+  const TargetBoard& target_board = board(id);
+  if (target_board.failures.load(std::memory_order_relaxed) > 0 &&
+      (host_.Now() < target_board.retry_at.load(std::memory_order_relaxed) ||
+       target_board.launching.load(std::memory_order_relaxed) > 0))
+    return false;
   Backend* victim = OldestIdle(targets_[id], &route);
   if (victim == nullptr || !MayEvict(id, route)) return Ask(id, route, Wish::kEviction);
   ++route.asked;

@@ -353,6 +353,8 @@ void Pool::OnClosed(Backend& backend) {
     RouteState& route = StateOf(backend.evicted_for_);
     CHECK(route.asked > 0);
     --route.asked;
+    // Who could not wait so long may come again: the login is started all the same.
+    if (!Proven(route.id) && route.waiters.empty()) Prewarm(route.id);
   }
   if (backend.lend_to_ == 0) return;
   // A grant whose backend broke on the way out, or was closed for another shard's route: the slot
@@ -408,7 +410,8 @@ void Pool::Prewarm(RouteId route) {
   RouteState& state = StateOf(route);
   state.used_at = host_.Now();
   Nanos retry_at = 0;
-  if (free_slots(targets_[state.target]) > 0 && MayLaunch(state.target, state, &retry_at))
+  if (!draining_ && free_slots(targets_[state.target]) > 0 &&
+      MayLaunch(state.target, state, &retry_at))
     Launch(state.target, state);
 }
 
