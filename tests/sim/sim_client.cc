@@ -28,24 +28,6 @@ std::string U32(uint32_t value) {
 
 std::string Z(std::string_view text) { return std::string(text) + std::string(1, '\0'); }
 
-PgMessage Parse(const std::string& name, const std::string& sql) {
-  return {'P', Z(name) + Z(sql) + std::string(2, '\0')};
-}
-PgMessage Bind(const std::string& name, const std::string& parameter, bool takes) {
-  std::string body = Z("") + Z(name) + std::string(2, '\0');
-  if (takes) {
-    body += std::string("\0\1", 2) + U32(static_cast<uint32_t>(parameter.size())) + parameter;
-  } else {
-    body += std::string(2, '\0');
-  }
-  return {'B', body + std::string(2, '\0')};
-}
-PgMessage Execute(uint32_t rows = 0) { return {'E', Z("") + U32(rows)}; }
-PgMessage Describe(char kind, const std::string& name) { return {'D', kind + Z(name)}; }
-PgMessage CloseStatement(const std::string& name) { return {'C', "S" + Z(name)}; }
-const PgMessage kSync{'S', {}};
-const PgMessage kFlush{'H', {}};
-
 // PBKDF2 takes milliseconds: once for each salt.
 const protocol::ScramKeys& KeysFor(const std::string& salt, uint32_t iterations) {
   static std::map<std::string, protocol::ScramKeys> known;
@@ -406,6 +388,26 @@ bool SimClient::Matches(const PgMessage& expected, const PgMessage& message) {
   return any || (last_number_.has_value() && value == *last_number_);
 }
 
+// The server has cancelled it: the model runs it so.
+bool SimClient::OnServerCancelled(const PgMessage& message) {
+  Request& head = requests_.front();
+  model_ = head.before;
+  head.expected.clear();
+  for (const PgMessage& each : head.messages) model_.Take(each, true, head.expected);
+  // What was answered before stands.
+  const auto from =
+      head.expected.begin() + static_cast<ptrdiff_t>(std::min(head.seen, head.expected.size()));
+  const auto error = std::find_if(from, head.expected.end(),
+                                  [](const PgMessage& each) { return each.type == 'E'; });
+  if (error != head.expected.end()) head.expected.erase(from, error);
+  if (head.seen >= head.expected.size() || !Matches(head.expected[head.seen], message))
+    return false;
+  ++head.seen;
+  pinned_ = head.pinned || head.pins;
+  Redo(1);
+  return true;
+}
+
 // An error that is not the model's: may it be?
 bool SimClient::OnError(const PgMessage& message) {
   Request& head = requests_.front();
@@ -420,25 +422,8 @@ bool SimClient::OnError(const PgMessage& message) {
     return true;
   }
   if (code == "57014" && cancels_sent_ > 0 && head.sleeps &&
-      text.starts_with("canceling statement: ")) {
-    // The server has cancelled it: the model runs it so.
-    model_ = head.before;
-    const size_t seen = head.seen;
-    head.expected.clear();
-    for (const PgMessage& each : head.messages) model_.Take(each, true, head.expected);
-    for (size_t i = seen; i < head.expected.size(); ++i) {
-      if (head.expected[i].type != 'E') continue;
-      head.expected.erase(head.expected.begin() + static_cast<ptrdiff_t>(seen),
-                          head.expected.begin() + static_cast<ptrdiff_t>(i));
-      break;
-    }
-    if (head.seen >= head.expected.size() || !Matches(head.expected[head.seen], message))
-      return false;
-    ++head.seen;
-    pinned_ = head.pinned || head.pins;
-    Redo(1);
-    return true;
-  }
+      text.starts_with("canceling statement: "))
+    return OnServerCancelled(message);
   if (code == "55000" && head.seen < head.expected.size()) {
     // Where the sequence was used by others since, an honest error.
     bool own = false;
@@ -531,199 +516,6 @@ void SimClient::Answered() {
   }
   if (state_ == State::kServing && Roll() < 0.5) Ask();
   if (state_ == State::kServing) Later(net_.Between(0, options_.think_max));
-}
-
-std::string SimClient::Tag() {
-  return "t" + Number(number_) + "." + Number(lives_) + "." + Number(++tags_);
-}
-
-SimClient::Request SimClient::Simple(const std::string& sql) {
-  Request request;
-  request.messages = {{'Q', Z(sql)}};
-  request.sleeps = sql.find("pg_sleep") != std::string::npos;
-  return request;
-}
-
-SimClient::Request SimClient::Next() {
-  if (in_block_ && Roll() < 0.35) {
-    in_block_ = false;
-    return Simple(Roll() < 0.7 ? "commit" : "rollback");
-  }
-  const double roll = Roll();
-  if (!in_block_ && roll < 0.12) {
-    in_block_ = true;
-    return Simple("begin");
-  }
-  if (Roll() < options_.pins) return NextState();
-  if (roll < 0.45) return NextSimple();
-  if (roll < 0.65) return NextExtended();
-  if (roll < 0.9) return NextNamed();
-  return NextCopy();
-}
-
-SimClient::Request SimClient::NextSimple() {
-  const std::string tag = Tag();
-  const double roll = Roll();
-  if (roll < 0.08)
-    return Simple("select '" + tag + "' from generate_series(1, " + Number(Some(400)) + ")");
-  if (roll < 0.16) {
-    return Simple("select '" + tag + "', pg_sleep(0.0" + Number(Some(40)) + ")");
-  }
-  if (roll < 0.24) return Simple("select '" + tag + "', 1 / 0");
-  if (roll < 0.3) return Simple("select '" + tag + "'; select '" + tag + "b'");
-  if (roll < 0.33) return Simple("");
-  if (roll < 0.36) return Simple("syntax '" + tag + "'");
-  if (roll < 0.48) {
-    Request request = Simple("insert into t values ('" + tag + "')");
-    request.inserts = tag;
-    request.rows = 1;
-    return request;
-  }
-  if (roll < 0.52) return Simple("select '" + tag + std::string(options_.large, 'x') + "'");
-  if (roll < 0.6 && !in_block_ && requests_.empty()) {
-    return Simple(Roll() < 0.5 ? "select nextval('numbers')" : "select currval('numbers')");
-  }
-  if (roll < 0.66) return Simple("show app.base");
-  return Simple("select '" + tag + "'");
-}
-
-// The unnamed statement, in one request or in two.
-SimClient::Request SimClient::NextExtended() {
-  Request request;
-  const std::string tag = Tag();
-  const double roll = Roll();
-  if (roll < 0.25 && unnamed_certain_ && requests_.empty() && model_.HasUnnamed()) {
-    request.messages = {Bind("", tag, true), Execute(), kSync};
-    return request;
-  }
-  const std::string sql = "select 'u" + tag + "' || $1";
-  if (roll < 0.5) {
-    request.messages = {Parse("", sql), Describe('S', ""), kSync};
-    unnamed_certain_ = requests_.empty();
-    return request;
-  }
-  unnamed_certain_ = false;
-  if (roll < 0.6) {
-    // An error; what follows is skipped.
-    request.messages = {Parse("", "select '" + tag + "', 1 / 0"),
-                        Bind("", "", false),
-                        Execute(),
-                        Parse("", sql),
-                        Bind("", tag, true),
-                        Execute(),
-                        kSync};
-    return request;
-  }
-  if (roll < 0.7) {
-    request.messages = {Parse("", "select '" + tag + "' from generate_series(1, 9)"),
-                        Bind("", "", false),
-                        Describe('P', ""),
-                        Execute(4),
-                        kFlush,
-                        Execute(4),
-                        Execute(4),
-                        kSync};
-    return request;
-  }
-  if (roll < 0.8) {
-    request.messages = {Parse("", "insert into t values ('" + tag + "')"), Bind("", "", false),
-                        Execute(), kSync};
-    request.inserts = tag;
-    request.rows = 1;
-    return request;
-  }
-  if (roll < 0.85) {
-    request.messages = {Parse("", sql), Bind("", tag + std::string(options_.large, 'y'), true),
-                        Execute(), kSync};
-    return request;
-  }
-  request.messages = {Parse("", sql), Bind("", tag, true), Describe('P', ""), Execute(), kSync};
-  return request;
-}
-
-SimClient::Request SimClient::NextNamed() {
-  Request request;
-  const std::string tag = Tag();
-  const double roll = Roll();
-  if (names_.empty() || roll < 0.3) {
-    // Few different texts, so that clients share them.
-    const std::string name = "s" + Number(number_) + "_" + Number(tags_);
-    const std::string sql =
-        roll < 0.03 ? "syntax 'x'" : "select 'n" + Number(Some(12)) + "-' || $1";
-    request.messages = {Parse(name, sql), Bind(name, tag, true), Execute(), kSync};
-    if (roll < 0.1) request.messages = {Parse(name, sql), Describe('S', name), kSync};
-    request.names = {name};
-    return request;
-  }
-  auto chosen = names_.begin();
-  std::advance(chosen, static_cast<ptrdiff_t>(prng_.Below(names_.size())));
-  const std::string name = *chosen;
-  if (roll < 0.36) {
-    names_.erase(chosen);
-    gone_names_.push_back(name);
-    request.messages = {CloseStatement(name), kSync};
-    return request;
-  }
-  if (roll < 0.42) {
-    request.messages = {Parse(name, "select 'again'"), Bind(name, tag, true), Execute(), kSync};
-    return request;
-  }
-  if (roll < 0.46) {
-    const std::string unknown =
-        gone_names_.empty() ? "unknown" : gone_names_[prng_.Below(gone_names_.size())];
-    request.messages = {Bind(unknown, tag, true), Execute(), kSync};
-    return request;
-  }
-  if (roll < 0.5 && requests_.empty()) {
-    names_.clear();
-    return Simple("deallocate all");
-  }
-  if (roll < 0.54) {
-    names_.erase(chosen);
-    return Simple("deallocate " + name);
-  }
-  if (roll < 0.6) {
-    request.messages = {Describe('S', name),
-                        Bind(name, tag, true),
-                        Execute(),
-                        kFlush,
-                        Bind(name, tag + "b", true),
-                        Execute(),
-                        kSync};
-    return request;
-  }
-  request.messages = {Bind(name, tag, true), Execute(), kSync};
-  return request;
-}
-
-// What pins.
-SimClient::Request SimClient::NextState() {
-  const double roll = Roll();
-  if (roll < 0.2) return Simple("show app.mine");
-  Request request;
-  if (roll < 0.6) {
-    request = Simple("set app.mine = '" + Tag() + "'");
-  } else if (roll < 0.8) {
-    request = Simple("create temp table tmp" + Number(Some(2)) + " (tag text)");
-  } else {
-    request.messages = {{'F', U32(1) + std::string(6, '\0')}};
-  }
-  request.pins = true;
-  return request;
-}
-
-SimClient::Request SimClient::NextCopy() {
-  const std::string tag = Tag();
-  if (Roll() < 0.4) {
-    return Simple("copy (select '" + tag + "' from generate_series(1, " + Number(Some(50)) +
-                  ")) to stdout");
-  }
-  Request request = Simple("copy t from stdin -- '" + tag + "'");
-  request.rows = static_cast<int>(Some(5));
-  for (int i = 0; i < request.rows; ++i) request.messages.push_back({'d', tag + "\n"});
-  request.messages.push_back(Roll() < 0.8 ? PgMessage{'c', {}} : PgMessage{'f', Z("no more")});
-  if (request.messages.back().type == 'c') request.inserts = tag;
-  return request;
 }
 
 }  // namespace weir::sim

@@ -33,7 +33,7 @@ struct ClientOptions {
   Nanos think_max = 2 * engine::kMillisecond;
   Nanos borrow_timeout = 0;
   Nanos away_max = 5 * engine::kMillisecond;  // between two lives
-  Nanos patience = 100 * engine::kSecond;  // that an answer may take
+  Nanos patience = 100 * engine::kSecond;     // that an answer may take
   std::string database = "d0";
   std::string application;  // startup setting app.base; empty: none
   size_t large = 20000;     // bytes of a large text
@@ -90,6 +90,7 @@ class SimClient final : public Party {
   void OnReply(const PgMessage& message);
   bool Matches(const PgMessage& expected, const PgMessage& message);
   bool OnError(const PgMessage& message);
+  bool OnServerCancelled(const PgMessage& message);
   void Redo(size_t from);
   void Answered();
   void Leave();
