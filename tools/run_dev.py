@@ -18,20 +18,11 @@ import tidy  # noqa: E402
 
 ROOT = run_tests.ROOT
 TOOLS = os.path.join(ROOT, "tools")
-SIMULATED_SEEDS = ("1", "200")   # of the simulator in a sanitizer's build
 
 
 def sanitize(name, args):
     """All tests in a sanitizer's build, and the simulator in it."""
-    sanitizer = sanitizers.ALL[name]
-    passed, failed = run_tests.sanitized(sanitizer, everything=True, args=args)
-    simulator = os.path.join(sanitizer.folder, "tests", "sim", "sim")
-    if os.path.exists(simulator) and name == "asan":
-        result = subprocess.run([*sanitizer.around(), simulator, "--seeds", *SIMULATED_SEEDS],
-                                env=dict(os.environ, **sanitizer.environment()))
-        findings = sanitizer.findings()
-        print("\n".join(findings))
-        passed, failed = passed + (result.returncode == 0), failed + (result.returncode != 0 or len(findings) > 0)
+    passed, failed = run_tests.sanitized(sanitizers.ALL[name], everything=True, args=args)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
@@ -50,10 +41,7 @@ def run_format(args):
 def simulate(args):
     """Builds the simulator and hands the words on to it."""
     run_tests.build()
-    program = os.path.join(run_tests.BUILD, "tests", "sim", "sim")
-    if not os.path.exists(program):
-        sys.exit("tools/dev: this tree has no simulator (tests/sim)")
-    return subprocess.run([program, *args]).returncode
+    return subprocess.run([os.path.join(run_tests.BUILD, "tests", "sim", "sim"), *args]).returncode
 
 
 def script(name, args):
@@ -78,7 +66,8 @@ COMMANDS = [
             lambda args: sanitize("tsan", args)),
     Command("tidy", "[FILES]", "clang-tidy with the checks of .clang-tidy; all sources, tests too, if no file is named.", run_tidy),
     Command("format", "[--fix] [FILES]", "Says which files clang-format would change, and with --fix changes them.", run_format),
-    Command("sim", "--seed N [--verbose] | --minutes M", "One seed of the simulator, or as many as fit into the time.", simulate),
+    Command("sim", "--seed N [--verbose] | --seeds FIRST COUNT | --minutes M", "Runs the simulator: one seed, twice; some; or as many as fit"
+            " into the time.", simulate),
     Command("sim-mutants", "", "Switches every deliberate fault on and shows that the simulator finds it.",
             lambda args: simulate(["--mutants", *args])),
     Command("fuzz", "[ARGS]", "The fuzzers; tools/dev fuzz --help says which.", lambda args: script("dev_fuzz.py", args)),

@@ -3,6 +3,7 @@
 
 tools/test              all
 tools/test unit         the gtest programs, the checks of the tree, and whether the benchmarks run
+tools/test sim          the simulator: seeds, whether they repeat, and whether it finds what it is there to find
 tools/test fuzz         the fuzz targets: their corpora, then a few seconds each
 tools/test e2e [ARGS]   the end-to-end tests; ARGS go to pytest
 tools/test sanitizers   what of both is worth most, under ASan with UBSan and under TSan (tools/dev asan, tsan: all of it)
@@ -10,6 +11,7 @@ tools/test tidy         clang-tidy over the program's sources
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,8 @@ import tidy  # noqa: E402
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build")
 FUZZ_SECONDS = 2  # for each target
+SEEDS = 1000      # of the simulator
+REPEATED_SEEDS = 40
 
 
 def run(*command):
@@ -102,6 +106,33 @@ def pytest(folder, *args, build=BUILD, around=(), environment=None, names=()):
         return good, max(bad, 1) if result.returncode not in (0, 5) else bad
 
 
+def simulate(*args, build=BUILD, around=(), environment=None):
+    """(whether it ended well, what it printed)"""
+    result = subprocess.run([*around, os.path.join(build, "tests", "sim", "sim"), *args], stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, errors="replace", env=dict(os.environ, **(environment or {})))
+    if result.returncode != 0:
+        print(result.stdout[-20000:], flush=True)
+    return result.returncode == 0, result.stdout
+
+
+def simulator():
+    """Seeds, each a test; that they repeat bit for bit in another process; every deliberate fault, each a test."""
+    good, out = simulate("--seeds", "1", str(SEEDS))
+    print(f"simulator: {out.strip() if good else 'a seed failed'}", flush=True)
+    passed, failed = (SEEDS, 0) if good else (0, 1)
+    runs = [simulate("--seeds", "1", str(REPEATED_SEEDS)) for _ in range(2)]
+    if all(run[0] for run in runs) and runs[0][1] == runs[1][1]:
+        passed += 1
+    else:
+        print("simulator: the same seeds went another way in another process", flush=True)
+        failed += 1
+    good, out = simulate("--recorded-mutants")
+    found = re.search(r"^(\d+) passed, (\d+) failed$", out, re.MULTILINE)
+    mutants = (int(found.group(1)), int(found.group(2))) if found else (0, 1)
+    print(f"simulator: {mutants[0]} deliberate faults found, {mutants[1]} not", flush=True)
+    return passed + mutants[0], failed + mutants[1]
+
+
 def sanitized(sanitizer, everything=False, args=()):
     """Unit and end-to-end tests in a sanitizer's build: (passed, failed). Every report of it is a failure."""
     sanitizer.build(run, ["all"] if everything else sanitizer.targets)
@@ -110,6 +141,9 @@ def sanitized(sanitizer, everything=False, args=()):
     left_out = ["-k", " and ".join(f"not {name}" for name in sanitizer.without)] if everything and sanitizer.without else []
     passed, failed = unit_tests(programs=programs, **how)
     good, bad = pytest("tests/e2e", *left_out, *args, names=() if everything else sanitizer.tests, **how)
+    if sanitizer.seeds:
+        well, _ = simulate("--seeds", "1", str(sanitizer.seeds), **how)
+        good, bad = good + (sanitizer.seeds if well else 0), bad + (0 if well else 1)
     findings = sanitizer.findings()
     for text in findings:
         print(text, flush=True)
@@ -124,7 +158,7 @@ def clang_tidy():
 
 def main():
     what = sys.argv[1] if len(sys.argv) > 1 else "all"
-    if what not in ("all", "unit", "fuzz", "e2e", "sanitizers", "tidy"):
+    if what not in ("all", "unit", "sim", "fuzz", "e2e", "sanitizers", "tidy"):
         sys.exit(__doc__)
     if what != "fuzz":
         build()
@@ -132,6 +166,8 @@ def main():
     steps = []
     if what in ("all", "unit"):
         steps += [unit_tests, lambda: pytest("tests/tools"), lambda: pytest("tests/bench")]
+    if what in ("all", "sim"):
+        steps.append(simulator)
     if what in ("all", "fuzz"):
         steps.append(lambda: dev_fuzz.check(FUZZ_SECONDS))
     if what in ("all", "tidy"):

@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Sanitizer:
-    def __init__(self, name, *, sanitize, flags, environment, programs, tests, without=()):
+    def __init__(self, name, *, sanitize, flags, environment, programs, tests, without=(), seeds=0):
         self.name = name
         self.sanitize = sanitize
         self.flags = flags              # of the compiler, beside -fsanitize
@@ -24,13 +24,15 @@ class Sanitizer:
         self.programs = programs        # unit tests that tools/test runs; None: all
         self.tests = tests              # end-to-end tests that tools/test runs, by name
         self.without = without          # end-to-end tests that cannot run with it
+        self.seeds = seeds              # of the simulator
         self.folder = os.path.join(ROOT, f"build-{name}")
         self.reports = os.path.join(self.folder, "reports")
 
     @property
     def targets(self):
         """What ninja makes for tools/test."""
-        return ["pool/weir"] + [f"tests/{each}" for each in self.programs]
+        simulator = ["tests/sim/sim"] if self.seeds else []
+        return ["pool/weir"] + [f"tests/{each}" for each in self.programs] + simulator
 
     def build(self, run, targets):
         """With `run` for the commands. -O1 and -g1: fast enough, and a report has its lines. Warnings are the plain build's."""
@@ -74,6 +76,7 @@ ASAN = Sanitizer(
     environment={"ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1"
                                  ":quarantine_size_mb=16",
                  "UBSAN_OPTIONS": "print_stacktrace=1"},
+    seeds=100,
     programs=("engine/base/engine_base_tests", "engine/engine_tests", "protocol/postgres/postgres_tests",
               "pool/config/pool_config_tests", "pool/metrics/pool_metrics_tests", "pool/core/pool_core_tests",
               "pool/session/pool_session_tests"),
