@@ -93,13 +93,13 @@ void BackendSession::Fail(std::string_view reason) {
 }
 
 // The client is gone in the middle. Complete requests run to their end; what it left open is ended.
-void BackendSession::Abandon(bool mid_message, bool was_pinned, bool reset) {
+void BackendSession::Abandon(bool mid_message, bool leaves_state, bool reset) {
   CHECK(client_ != nullptr);
   const bool busy = replies_->owed() > 0;
-  if (reset && busy && !was_pinned) SendCancel();
+  if (reset && busy) SendCancel();
   client_ = nullptr;
   replies_->Part();
-  if (was_pinned || !replies_->FinishAbandoned(mid_message, *this)) {
+  if (leaves_state || !replies_->FinishAbandoned(mid_message, *this)) {
     Move(BackendPhase::kAbandoned);
     services_.pool.Discard(*this);
     return;

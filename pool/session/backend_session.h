@@ -66,7 +66,8 @@ class BackendSession final : public Backend,
   void Join(ClientSession& client, protocol::Requests& requests);
   void Part(bool discard);  // clean: back to the pool, or closed
   void PartLost();          // the connection is gone or will be
-  void Abandon(bool mid_message, bool pinned, bool reset);
+  // `leaves_state`: no other client may have it. `reset`: its connection broke.
+  void Abandon(bool mid_message, bool leaves_state, bool reset);
   void Fail(std::string_view reason);  // after PartLost: cannot be used any more
   void SendCancel();
 

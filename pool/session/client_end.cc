@@ -69,9 +69,15 @@ void ClientSession::Goodbye() {
 void ClientSession::AbandonBackend(bool reset) {
   BackendSession& backend = *backend_;
   const bool mid_message = requests_->mid_message();
+  // What is under way may leave something behind before it would have pinned.
+  const protocol::SessionMarks& marks = requests_->marks();
+  const bool resets =
+      reset_backend_ || (marks.resets && !services_.config->connection_pool.init_query.empty());
+  const bool leaves_state = (pin_reason_ != 0 || marks.pin_reason != 0 || resets) &&
+                            !WEIR_FAULT("state_of_a_gone_client");
   LogUnpinned();
   backend_ = nullptr;
-  backend.Abandon(mid_message, pinned_, reset);
+  backend.Abandon(mid_message, pinned_ || leaves_state, reset);
 }
 
 // It loses its backend. If it was its own, that is told.

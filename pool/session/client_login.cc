@@ -68,8 +68,8 @@ void ClientSession::ContinueLogin(engine::Slice bytes) {
 // The answer to a wrong password may have to wait; true if it does.
 bool ClientSession::DelayFailure(const std::string& answer) {
   const engine::Nanos now = services_.shard.now();
-  const engine::Nanos delay = services_.login_delays.OnFailure(services_.shard.io().PeerHost(stream_.fd()),
-                                                               login_->identity().user, now);
+  const engine::Nanos delay = services_.login_delays.OnFailure(
+      services_.shard.io().PeerHost(stream_.fd()), login_->identity().user, now);
   if (delay == 0) return false;
   delayed_answer_ = answer;
   held_.Clear();

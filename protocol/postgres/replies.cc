@@ -362,6 +362,10 @@ void PostgresReplies::SkipToSync() {
         listener_->OnUnnamedFailed(owed.tag, skipped > 0);
     }
     if (ChangesPrepared(owed)) --changes_owed_;
+    if (owed.discards_sequences) {
+      --discards_owed_;
+      sequence_owner_ = kSeveralOwners;
+    }
     if (EndsRequest(owed.kind)) {
       CHECK(requests_owed_ > 0);
       --requests_owed_;
@@ -376,6 +380,7 @@ void PostgresReplies::SkipToSync() {
 void PostgresReplies::PopFront() {
   const Owed owed = owed_.PopFront();
   if (ChangesPrepared(owed)) --changes_owed_;
+  if (owed.discards_sequences) --discards_owed_;
   if (EndsRequest(owed.kind)) {
     CHECK(requests_owed_ > 0);
     --requests_owed_;
@@ -412,6 +417,7 @@ void PostgresReplies::Push(Owed owed) {
     open_batch_ = true;
   }
   if (ChangesPrepared(owed)) ++changes_owed_;
+  if (owed.discards_sequences) ++discards_owed_;
   owed_.PushBack(std::move(owed));
 }
 

@@ -47,6 +47,9 @@ inline bool EndsRequest(OwedKind kind) {
   return kind == OwedKind::kSync || kind == OwedKind::kQuery || kind == OwedKind::kFunctionCall;
 }
 
+// Whose sequence values are readable on a backend, where it is not one client: those of several.
+inline constexpr uint64_t kSeveralOwners = UINT64_MAX;
+
 enum class OwedTo : uint8_t { kClient, kWeir, kNobody };
 
 struct Owed {
@@ -56,9 +59,10 @@ struct Owed {
   bool unnamed_parse = false;     // a Parse of the unnamed statement, tagged `tag`
   bool drops_statements = false;  // DEALLOCATE ALL, DISCARD ALL
   bool deallocates = false;       // a client's own DEALLOCATE of `name`
-  bool failed = false;            // its error has come
-  uint16_t copy_ends = 0;         // CopyDone or CopyFail sent behind it, before it was their turn
-  StatementId statement = 0;      // prepared by this Parse, or closed by this Close, on the server
+  bool discards_sequences = false;  // weir's DISCARD SEQUENCES ahead of a client's message
+  bool failed = false;              // its error has come
+  uint16_t copy_ends = 0;           // CopyDone or CopyFail sent behind it, before it was their turn
+  StatementId statement = 0;  // prepared by this Parse, or closed by this Close, on the server
   uint64_t tag = 0;
   // The client's name for the statement, where its id alone does not tell.
   std::unique_ptr<std::string> name = nullptr;
@@ -108,7 +112,8 @@ class PostgresReplies final : public protocol::Replies {
 
   // For the client's half.
   void Push(Owed owed);
-  void PushOwnStatement(bool sync);  // what OwnStatementMessages will be answered with
+  // What OwnStatementMessages will be answered with.
+  void PushOwnStatement(bool sync, bool discards_sequences = false);
   bool full() const { return owed_.size() >= kOwedMax; }
   // An earlier request that prepares the statement, closes it or drops them all is not answered
   // yet: whether it will be there is not known. `statement` 0: the unnamed one.
@@ -132,6 +137,8 @@ class PostgresReplies final : public protocol::Replies {
   }  // which unnamed statement the server will have; 0: unknown
   void set_unnamed_tag(uint64_t tag) { unnamed_tag_ = tag; }
   void set_sequence_owner(uint64_t owner) { sequence_owner_ = owner; }
+  // Whether the sequence values of others are gone is not known yet.
+  bool discard_in_flight() const { return discards_owed_ > 0; }
 
  private:
   enum class Disposal : uint8_t { kForward, kSwallow, kHold };
@@ -175,6 +182,7 @@ class PostgresReplies final : public protocol::Replies {
   protocol::TransactionStatus status_ = protocol::TransactionStatus::kIdle;
   LexMode lex_mode_;
   size_t requests_owed_ = 0;
+  size_t discards_owed_ = 0;
   size_t changes_owed_ = 0;  // of those that change what is prepared
   uint64_t unnamed_tag_ = 0;
   uint64_t sequence_owner_ = 0;

@@ -28,7 +28,7 @@ bool PostgresReplies::FailOwed(Bytes error, ExchangeSink& sink) {
     sink.InsertToClient(kReady);
     told = false;
   }
-  requests_owed_ = changes_owed_ = 0;
+  requests_owed_ = changes_owed_ = discards_owed_ = 0;
   if (names_to_undo && listener_ != nullptr) listener_->OnNamesUndone(names);
   const bool open = open_batch_;
   if (open && !told) sink.InsertToClient(error);
@@ -59,10 +59,12 @@ void PostgresReplies::OwnStatement(std::string_view sql, ExchangeSink& sink) {
   sink.InsertToServer(engine::AsBytes(OwnStatementMessages(sql, true)));
 }
 
-void PostgresReplies::PushOwnStatement(bool sync) {
+void PostgresReplies::PushOwnStatement(bool sync, bool discards_sequences) {
   for (const OwedKind kind :
        {OwedKind::kParse, OwedKind::kBind, OwedKind::kExecute, OwedKind::kClose}) {
-    Push({.kind = kind, .owner = OwedTo::kWeir});
+    Push({.kind = kind,
+          .owner = OwedTo::kWeir,
+          .discards_sequences = discards_sequences && kind == OwedKind::kExecute});
   }
   if (sync) Push({.kind = OwedKind::kSync, .owner = OwedTo::kWeir});
 }

@@ -16,8 +16,6 @@ using protocol::Taken;
 using protocol::TakeStatus;
 
 constexpr uint32_t kStatementLogged = 4096;
-// Values of more than one client are readable; no client's serial.
-constexpr uint64_t kSeveralOwners = UINT64_MAX;
 
 uint32_t ReadLength(const uint8_t* header) {
   return uint32_t{header[1]} << 24 | uint32_t{header[2]} << 16 | uint32_t{header[3]} << 8 |
@@ -269,6 +267,7 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
   const std::string_view body = cursor.body();
   const std::string_view text = body.substr(0, body.find('\0'));
   const Verdict verdict = Scan(text, cursor.backend->lex_mode());
+  if (MustWaitForDiscard(cursor, verdict.flags)) return Await(cursor);
   // A Query destroys the session's unnamed statement.
   unnamed_.tag = 0;
   cursor.backend->set_unnamed_tag(0);
@@ -282,6 +281,13 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
   cursor.backend->Push({.kind = OwedKind::kQuery, .drops_statements = drops});
   cursor.Extend(cursor.whole);
   return Step::kTaken;
+}
+
+// A text that reads sequence values waits until it is known whether those of others are gone.
+bool PostgresRequests::MustWaitForDiscard(Cursor& cursor, uint16_t flags) const {
+  const PostgresReplies& backend = *cursor.backend;
+  return (flags & Verdict::kReadsSequence) != 0 && backend.discard_in_flight() &&
+         backend.requests_owed() > 0 && !backend.copy_in();
 }
 
 // What a text that is about to run does to the session.
@@ -314,7 +320,7 @@ void PostgresRequests::DiscardSequences(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
   const bool sync = !backend.open_batch();
   cursor.Insert(OwnStatementMessages("DISCARD SEQUENCES", sync));
-  backend.PushOwnStatement(sync);
+  backend.PushOwnStatement(sync, /*discards_sequences=*/true);
   backend.set_sequence_owner(0);
 }
 

@@ -110,6 +110,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void CloseOnServer(Cursor& cursor, StatementId id);
   void EnsureUnnamed(Cursor& cursor);
   void MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t flags, std::string_view text);
+  bool MustWaitForDiscard(Cursor& cursor, uint16_t flags) const;
   void DiscardSequences(Cursor& cursor);
   bool RewriteDeallocate(Cursor& cursor, std::string_view text);
   void ChangeName(std::string_view name, const Statement* statement);

@@ -240,7 +240,9 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
   const Statement* statement = name.empty() ? nullptr : names_.Find(name);
-  if (Uncertain(cursor, name, statement)) return Await(cursor);
+  if (Uncertain(cursor, name, statement) ||
+      MustWaitForDiscard(cursor, statement == nullptr ? unnamed_.flags : statement->flags))
+    return Await(cursor);
   bound_deallocate_.reset();
   if (name.empty()) {
     MarkText(cursor, unnamed_.pin_reason, unnamed_.flags, unnamed_.parse_tail.c_str());

@@ -30,6 +30,18 @@ def test_a_set_pins_and_never_leaks(start_weir, postgres):
             assert other.execute("show work_mem").fetchone() != ("9MB",)
 
 
+def test_what_a_vanished_client_has_set_never_leaks(start_weir, postgres):
+    weir = start_weir(pool=ONE)
+    wire = Wire(weir.port)
+    wire.login()
+    # The setting is committed, and the request still under way.
+    wire.send(query("set work_mem = '9MB'; commit; select pg_sleep(20)"))
+    wait_until(lambda: postgres.backends("query like '%pg_sleep(20)%' and state = 'active'") == 1, what="the request to run")
+    wire.reset()
+    with weir.connect() as other:
+        assert other.execute("show work_mem").fetchone() != ("9MB",)
+
+
 @pytest.mark.parametrize("statement", [
     "create temp table t (a int)", "prepare p as select 1", "listen x", "select pg_advisory_lock(1)",
     "select set_config('work_mem', '9MB', false)", "do $$ begin perform set_config('work_mem', '9MB', false); end $$",

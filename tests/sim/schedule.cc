@@ -37,7 +37,7 @@ void World::Sleep(SimIo&, Nanos deadline) {
 }
 
 bool World::Runnable(const Seat& seat) const {
-  if (seat.fiber->ended()) return false;
+  if (seat.fiber->ended() || seat.frozen_until > steps_) return false;
   return !seat.asleep || seat.io->stirred() || seat.wake_at <= net_->now();
 }
 
@@ -51,7 +51,7 @@ void World::RunShard(uint32_t shard) {
 void World::Step() {
   ++steps_;
   if (steps_ > kStepsMax || net_->now() > kTimeMax) Violation("the run does not end");
-  if (choices_.Below(2) == 0) DrainSome();
+  if (choices_.Below(drain_every_) == 0) DrainSome();
   uint32_t runnable[64];
   size_t count = 0;
   for (uint32_t id = 0; id < seats_.size(); ++id) {
@@ -69,7 +69,13 @@ void World::Step() {
     return;
   }
   // Nobody can run: stores are seen in the end, and time goes on.
-  for (Seat& seat : seats_) DrainSeat(seat);
+  for (Seat& seat : seats_) {
+    DrainSeat(seat);
+    seat.frozen_until = 0;
+  }
+  for (const Seat& seat : seats_) {
+    if (Runnable(seat)) return;
+  }
   Nanos next = net_->NextEvent();
   for (const Seat& seat : seats_) {
     if (!seat.fiber->ended()) next = std::min(next, seat.wake_at);
@@ -81,8 +87,11 @@ void World::Step() {
 // --- Words that shards share.
 
 void World::OnAccess() {
-  if (running_ == kNobody || choices_.Below(50) != 0) return;
-  seats_[static_cast<size_t>(running_)].fiber->GiveWay();
+  if (running_ == kNobody || choices_.Below(yield_every_) != 0) return;
+  Seat& seat = seats_[static_cast<size_t>(running_)];
+  // The kernel may take the core away for a while.
+  seat.frozen_until = steps_ + choices_.Below(freeze_max_);
+  seat.fiber->GiveWay();
 }
 
 void World::Store(void* cell, uint64_t value, Apply apply, bool release) {

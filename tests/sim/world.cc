@@ -90,7 +90,10 @@ World::World(uint64_t seed, bool verbose)
       shape_(seed * 2654435761u + 1),
       config_(TheBasics().config),
       entropy_(seed ^ 0xE17),
-      choices_(seed ^ 0xC401CE) {
+      choices_(seed ^ 0xC401CE),
+      drain_every_(uint64_t{2} << (2 * shape_.Among(0, 3))),
+      freeze_max_(shape_.Chance(0.5) ? 1 : 300),
+      yield_every_(shape_.Chance(0.5) ? 50 : 6) {
   verbose_log = verbose;
   engine::SetLogSink(&WriteLog);
   calm_ = shape_.Chance(0.4);

@@ -113,6 +113,7 @@ class World final : public Host,
     std::unique_ptr<Fiber> fiber;
     bool asleep = false;
     Nanos wake_at = 0;
+    uint64_t frozen_until = 0;  // step
     std::deque<BufferedStore> stores;
   };
   static constexpr int kNobody = -1;
@@ -159,6 +160,9 @@ class World final : public Host,
   std::deque<SimClient> clients_;
   std::vector<std::unique_ptr<engine::Job>> jobs_;
   engine::Prng choices_;
+  uint64_t drain_every_;  // steps, about: a store that others do not see yet is seen
+  uint64_t freeze_max_;   // steps that such a shard then stands still, at most
+  uint64_t yield_every_;  // looks at shared words, about: another shard runs meanwhile
   int running_ = kNobody;
   uint64_t steps_ = 0;
   uint32_t budget_most_ = 1;

@@ -317,6 +317,30 @@ TEST_P(PreparedTest, SequenceValuesOfOthersAreDiscardedBeforeARead) {
   EXPECT_NE(second.wire.TakeServer().find("DISCARD SEQUENCES"), std::string::npos);
 }
 
+// A DISCARD that the server refuses or skips, in a failed transaction, has discarded nothing.
+TEST_P(PreparedTest, ADiscardThatFailsIsDoneAgain) {
+  Pair second(context_, GetParam(), 2);
+  pair_.Join(backend_);
+  pair_.Client(Query("SELECT nextval('s')"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  pair_.Part();
+  second.Join(backend_);
+  second.requests.KeepSequencesApart();
+  second.Client(Query("BEGIN") + Query("SELEC"));
+  second.Server(Complete("BEGIN") + Ready('T') + Error("ERROR", "42601", "syntax") + Ready('E'));
+  // What reads behind the ROLLBACK waits for what became of the DISCARD.
+  EXPECT_EQ(
+      second
+          .Client(Query("INSERT INTO t VALUES (2)") + Query("ROLLBACK") + Query("SELECT lastval()"))
+          .status,
+      TakeStatus::kAwaitReady);
+  const std::string aborted = Error("ERROR", "25P02", "aborted");
+  second.Server(aborted + Ready('E') + aborted + Ready('E') + Complete("ROLLBACK") + Ready('I'));
+  second.wire = {};
+  second.Pump();
+  EXPECT_NE(second.wire.TakeServer().find("DISCARD SEQUENCES"), std::string::npos);
+}
+
 // Where they are known to be read, they go before the client makes its own.
 TEST_P(PreparedTest, SequenceValuesOfOthersAreDiscardedBeforeAWriteWhereTheyAreRead) {
   Pair second(context_, GetParam(), 2);
