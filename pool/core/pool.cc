@@ -438,6 +438,7 @@ std::vector<RouteCounts> Pool::route_counts() const {
     counts.waiting = static_cast<uint32_t>(route->waiters.size());
     counts.idle = static_cast<uint32_t>(route->idle.size());
     counts.opening = route->opening;
+    counts.asked = route->asked;
     if (!route->waiters.empty()) counts.oldest_since = route->waiters.Front()->since;
     for (Waiter* waiter = route->waiters.Front(); waiter != nullptr;
          waiter = route->waiters.Next(*waiter)) {
@@ -469,8 +470,8 @@ void Pool::Describe(std::string& out) const {
     const RouteKey& key = routes_.Get(counts.route).key;
     engine::Append(out, "route=", counts.route, " database=", engine::Visible(key.database),
                    " user=", engine::Visible(key.user), " waiters=", counts.waiting,
-                   " idle=", counts.idle, " opening=", counts.opening,
-                   " asked=", route_states_[counts.route]->asked, "\n");
+                   " idle=", counts.idle, " opening=", counts.opening, " asked=", counts.asked,
+                   "\n");
   }
 }
 

@@ -78,6 +78,7 @@ struct RouteCounts {
   uint32_t waiting = 0;
   uint32_t idle = 0;
   uint32_t opening = 0;
+  uint32_t asked = 0;  // requests and evictions under way for it
   engine::Nanos oldest_since = 0;  // of its waiters
   engine::Nanos next_deadline = engine::kForever;
 };

@@ -18,8 +18,10 @@ using engine::kMicrosecond;
 using engine::kMillisecond;
 using engine::kSecond;
 
-// Somebody may wait beside what would serve him for as long as a message takes, not longer.
-constexpr Nanos kStrandedMax = 60 * kMillisecond;
+// Somebody may wait beside what would serve him for as long as a look at the board takes, and for
+// as long as messages and closes take if some are under way for him.
+constexpr Nanos kStrandedMax = 12 * kMillisecond;
+constexpr Nanos kServedLateMax = 60 * kMillisecond;
 // A deadline is kept within a tick.
 constexpr Nanos kLateMax = 100 * kMillisecond;
 
@@ -101,6 +103,7 @@ void World::CheckNobodyStranded() {
   struct Sum {
     uint32_t waiting = 0;
     uint32_t opening = 0;
+    uint32_t asked = 0;
     uint32_t idle = 0;
     Nanos oldest = kForever;
   };
@@ -115,6 +118,7 @@ void World::CheckNobodyStranded() {
       sums[route.route].waiting += route.waiting;
       sums[route.route].idle += route.idle;
       sums[route.route].opening += route.opening;
+      sums[route.route].asked += route.asked;
       if (route.waiting > 0)
         sums[route.route].oldest = std::min(sums[route.route].oldest, route.oldest_since);
     }
@@ -126,7 +130,8 @@ void World::CheckNobodyStranded() {
       since = 0;
     } else if (since == 0) {
       since = net_->now();
-    } else if (net_->now() - std::max(since, sum.oldest) > kStrandedMax) {
+    } else if (net_->now() - std::max(since, sum.oldest) >
+               (sum.waiting > sum.opening + sum.asked ? kStrandedMax : kServedLateMax)) {
       Violation(Cat("clients of route ", route, " wait beside what would serve them"));
     }
   }

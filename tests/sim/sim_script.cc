@@ -87,7 +87,7 @@ SimClient::Request SimClient::NextSimple() {
   if (roll < 0.6 && !in_block_ && requests_.empty()) {
     return Simple(Roll() < 0.5 ? "select nextval('numbers')" : "select currval('numbers')");
   }
-  if (roll < 0.66) return Simple("show app.base");
+  if (roll < 0.66) return Simple(roll < 0.63 ? "show app.base" : "show app.mine");
   return Simple("select '" + tag + "'");
 }
 

@@ -220,7 +220,7 @@ void World::MakeClients() {
   engine::Append(words_, " clients=", count, " lives=", common.lives);
   for (int number = 0; number < count; ++number) {
     ClientOptions options = common;
-    options.pins = pins ? 0.03 : 0;
+    options.pins = pins ? 0.05 : 0;
     options.cancels = cancels && shape_.Chance(0.5);
     options.rude = !calm_ && shape_.Chance(0.4);
     options.depth = static_cast<int>(shape_.Chance(0.3) ? shape_.Among(2, 20) : 1);
