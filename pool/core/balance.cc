@@ -23,18 +23,62 @@ constexpr int kStepsPerPass = 256;
 
 }  // namespace
 
-// The route whose oldest waiter, of those that nothing is under way for, has waited longest. Routes
-// marked as skipped in this pass are left out.
-Pool::RouteState* Pool::OldestUncovered(Target& target, uint64_t pass) {
+// The waiters of a route that nothing is under way for. A route that has never logged in makes one
+// attempt at a time, however many wait for it.
+uint32_t Pool::NeedOf(const RouteState& route) const {
+  const size_t covered = route.opening + route.asked;
+  if (route.waiters.size() <= covered) return 0;
+  if (!Proven(route.id)) return covered == 0 ? 1 : 0;
+  return static_cast<uint32_t>(route.waiters.size() - covered);
+}
+
+// The slots that those who wait here may come to use. Who has asked another shard may hear that it
+// has nothing: given away meanwhile, slots would go to and fro.
+uint32_t Pool::KeptSlots(Target& target) const {
+  uint32_t kept = 0;
+  for (RouteState* route = target.active.Front(); route != nullptr;
+       route = target.active.Next(*route)) {
+    if (!Proven(route->id)) {
+      kept += route->opening == 0 ? 1 : 0;
+    } else if (route->waiters.size() > route->opening) {
+      kept += static_cast<uint32_t>(route->waiters.size() - route->opening);
+    }
+  }
+  return kept;
+}
+
+// Free slots beyond those.
+uint32_t Pool::SpareSlots(Target& target) const {
+  const uint32_t free = free_slots(target);
+  const uint32_t kept = target.debt + KeptSlots(target);
+  return free > kept ? free - kept : 0;
+}
+
+// The route whose oldest waiter has waited longest, of those that need something. Routes marked as
+// skipped in this pass are left out.
+Pool::RouteState* Pool::OldestUncovered(Target& target, uint64_t pass, bool proven_only) {
   RouteState* oldest = nullptr;
   for (RouteState* route = target.active.Front(); route != nullptr;
        route = target.active.Next(*route)) {
-    if (route->skipped_in == pass || route->waiters.size() <= route->opening + route->asked)
-      continue;
+    if (route->skipped_in == pass || NeedOf(*route) == 0) continue;
+    if (proven_only && !Proven(route->id)) continue;
     if (oldest == nullptr || route->waiters.Front()->since < oldest->waiters.Front()->since)
       oldest = route;
   }
   return oldest;
+}
+
+// The oldest route here that has waited so long and may switch. One that never logged in and may
+// not take a slot now does not stand in the way of those behind it.
+Pool::RouteState* Pool::RouteToSwitchTo(TargetId id, const RouteState& from, Nanos longer_than) {
+  const Nanos now = host_.Now();
+  for (const bool proven_only : {false, true}) {
+    RouteState* other = OldestUncovered(targets_[id], ++passes_, proven_only);
+    if (other == nullptr || other == &from) return nullptr;
+    if (now - other->waiters.Front()->since <= longer_than) return nullptr;
+    if (other->refused_until <= now && MayEvict(id, *other)) return other;
+  }
+  return nullptr;
 }
 
 void Pool::Balance(TargetId id) {
@@ -80,7 +124,10 @@ bool Pool::MayLaunch(TargetId id, const RouteState& route, Nanos* retry_at) cons
     *retry_at = std::max(target_board.retry_at.load(std::memory_order_relaxed), now + kLaunchRetry);
     return launching == 0 && now >= target_board.retry_at.load(std::memory_order_relaxed);
   }
-  *retry_at = now + kLaunchRetry;
+  // A server that had no connection left is left alone for a moment.
+  const Nanos put_off = target_board.retry_at.load(std::memory_order_relaxed);
+  *retry_at = std::max(put_off, now + kLaunchRetry);
+  if (now < put_off) return false;
   if (!Proven(route.id) && route.opening > 0) return false;
   return launching < std::max(4u, target_board.budget.load(std::memory_order_relaxed) / 10);
 }
@@ -144,6 +191,8 @@ void Pool::OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& 
     case Kind::kUnreachable:
     case Kind::kTimeout:
     case Kind::kStarting: {
+      // Logins that were under way together and fail together are one failure.
+      if (target_board.failures.load() > 0 && now < target_board.retry_at.load()) return;
       const uint32_t failures = target_board.failures.fetch_add(1) + 1;
       const Nanos delay = std::min(kLongestRetry, kFirstRetry << std::min(failures - 1, 6u));
       const double jitter = 0.75 + 0.5 * host_.Random().Fraction();

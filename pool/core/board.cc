@@ -8,6 +8,7 @@ void BoardLine::Publish(const BoardState& state) {
   oldest_since_.store(state.oldest_since, kRelaxed);
   idle_.store(state.idle, kRelaxed);
   free_.store(state.free, kRelaxed);
+  spare_.store(state.spare, kRelaxed);
   slice_.store(state.slice, kRelaxed);
   open_.store(state.open, kRelaxed);
   waiting_.store(state.waiting, kRelaxed);
@@ -23,6 +24,7 @@ BoardState BoardLine::Read() const {
   state.oldest_since = oldest_since_.load(kRelaxed);
   state.idle = idle_.load(kRelaxed);
   state.free = free_.load(kRelaxed);
+  state.spare = spare_.load(kRelaxed);
   state.slice = slice_.load(kRelaxed);
   state.open = open_.load(kRelaxed);
   state.waiting = waiting_.load(kRelaxed);

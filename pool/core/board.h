@@ -22,10 +22,11 @@ struct BoardState {
   RouteId oldest_route = 0;  // of the oldest of them
   engine::Nanos oldest_since = 0;
   uint32_t idle = 0;
-  uint32_t free = 0;  // slots without a backend
+  uint32_t free = 0;   // slots without a backend
+  uint32_t spare = 0;  // of them, those that nobody who waits here may come to use
   uint32_t slice = 0;
-  uint32_t open = 0;     // backends, opening and closing ones too
-  bool waiting = false;  // somebody waits here, promised a backend or not: slots stay
+  uint32_t open = 0;     // backends, but for those that open or close
+  bool waiting = false;  // somebody waits here and no login is under way for him
   bool operator==(const BoardState&) const = default;
 };
 
@@ -49,6 +50,7 @@ class BoardLine {
   engine::Shared<uint32_t> oldest_route_{0};
   engine::Shared<uint32_t> idle_{0};
   engine::Shared<uint32_t> free_{0};
+  engine::Shared<uint32_t> spare_{0};
   engine::Shared<uint32_t> slice_{0};
   engine::Shared<uint32_t> open_{0};
   engine::Shared<bool> waiting_{false};

@@ -22,8 +22,11 @@ void Pool::OnJanitor() {
   const Nanos now = host_.Now();
   for (TargetId id = 0; id < target_count_; ++id) {
     Target& target = targets_[id];
-    if (steward(id) && target.cut_until != 0 && target.cut_until <= now) {
-      target.cut_until = 0;
+    const bool cut_is_over = target.cut_until != 0 && target.cut_until <= now;
+    // Slots that were in messages could not be recalled.
+    if (steward(id) && (cut_is_over || target.issued - target.recalled >
+                                           board(id).budget.load(std::memory_order_relaxed))) {
+      if (cut_is_over) target.cut_until = 0;
       SetBudget(id);
     }
     CloseIdle(id, now);

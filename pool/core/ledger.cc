@@ -60,8 +60,14 @@ void Pool::SetBudget(TargetId id) {
   const uint32_t effective = target.issued - target.recalled;
   target.dirty = true;
   if (effective <= budget) {
-    target.slice += budget - effective;
-    target.issued += budget - effective;
+    // What others still have to give back is theirs until then: it is not handed out twice.
+    const uint32_t forgiven = std::min(target.debt, budget - effective);
+    target.debt -= forgiven;
+    target.recalled -= forgiven;
+    if (target.issued < budget) {
+      target.slice += budget - target.issued;
+      target.issued = budget;
+    }
     return;
   }
   // Slots come back as they fall free: ours first, then those of the shards that have most.
@@ -72,9 +78,11 @@ void Pool::SetBudget(TargetId id) {
   excess -= ours;
   for (uint32_t shard = 0; shard < shared_.shards && excess > 0; ++shard) {
     if (shard == host_.shard_id()) continue;
-    const uint32_t part = std::min(excess, board(id).lines[shard].Read().slice);
+    const uint32_t slice = board(id).lines[shard].Read().slice;
+    const uint32_t part = std::min(excess, slice - std::min(slice, target.recalled_from[shard]));
     if (part == 0) continue;
     target.recalled += part;
+    target.recalled_from[shard] += part;
     excess -= part;
     Recall(id, shard, part);
   }
@@ -90,7 +98,7 @@ void Pool::PayDebt(TargetId id) {
     target.debt -= paid;
     target.slice -= paid;
     if (steward(id)) {
-      SlotsBack(id, paid);
+      SlotsBack(id, host_.shard_id(), paid);
     } else {
       GiveBack(id, paid);
     }
@@ -104,9 +112,13 @@ void Pool::PayDebt(TargetId id) {
   }
 }
 
-void Pool::SlotsBack(TargetId id, uint32_t count) {
+void Pool::SlotsBack(TargetId id, uint32_t shard, uint32_t count) {
   Target& target = targets_[id];
   CHECK(steward(id) && target.issued >= count && target.recalled >= count);
+  if (shard != host_.shard_id()) {
+    CHECK(target.recalled_from[shard] >= count);
+    target.recalled_from[shard] -= count;
+  }
   target.issued -= count;
   target.recalled -= count;
   SetBudget(id);

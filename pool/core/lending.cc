@@ -48,19 +48,25 @@ BoardState Pool::StateForBoard(TargetId id) {
   state.free = free > target.debt ? free - target.debt : 0;
   state.idle = static_cast<uint32_t>(CountOf(target, BackendState::kIdle));
   state.slice = target.slice;
-  state.open = target.open;
-  state.waiting = !target.active.empty();
+  state.open = static_cast<uint32_t>(target.open - CountOf(target, BackendState::kClosing) -
+                                     CountOf(target, BackendState::kOpening));
+  state.spare = SpareSlots(target);
+  state.waiting = KeptSlots(target) > 0;
   // Nobody can be helped while the target is down.
   if (board(id).failures.load(std::memory_order_relaxed) > 0) return state;
+  bool proven = false;
   for (RouteState* route = target.active.Front(); route != nullptr;
        route = target.active.Next(*route)) {
-    const size_t covered = route->opening + route->asked;
-    if (route->waiters.size() <= covered) continue;
-    state.wanted += static_cast<uint32_t>(route->waiters.size() - covered);
+    const uint32_t need = NeedOf(*route);
+    if (need == 0) continue;
+    state.wanted += need;
+    // A route that has never logged in, and may have to wait for long, hides no other.
+    if (proven && !Proven(route->id)) continue;
     const Nanos since = route->waiters.Front()->since;
-    if (state.oldest_route == 0 || since < state.oldest_since) {
+    if (state.oldest_route == 0 || since < state.oldest_since || (!proven && Proven(route->id))) {
       state.oldest_route = route->id;
       state.oldest_since = since;
+      proven = Proven(route->id);
     }
   }
   return state;
@@ -91,12 +97,14 @@ bool Pool::Publish(TargetId id, bool refusing) {
                        wanted > on_board || state.oldest_since != old.oldest_since ||
                        state.oldest_route != old.oldest_route || state.waiting != old.waiting ||
                        (state.idle == 0) != (old.idle == 0) || state.free != old.free ||
-                       state.slice != old.slice;
+                       state.spare != old.spare || state.slice != old.slice ||
+                       state.open != old.open || target.new_idle;
   if (!changed) return false;
   const uint32_t left = line.TakeWanted();
   state.wanted = unpromised(left);
   target.claimed += static_cast<int32_t>(old.wanted - left);
   target.published = state;
+  target.refused = target.new_idle = false;
   line.Publish(state);
   return true;
 }
@@ -107,7 +115,7 @@ void Pool::OfferPlenty(TargetId id, bool fresh) {
   Target& target = targets_[id];
   if (shared_.shards == 1 || draining_) return;
   // Slots are for those who wait here first. An idle backend is of no use to them, or they had it.
-  const bool free = target.active.empty() && free_slots(target) > target.debt;
+  uint32_t spare = SpareSlots(target);
   for (uint32_t step = 1; step < shared_.shards; ++step) {
     const uint32_t shard = (host_.shard_id() + step) % shared_.shards;
     BoardLine& line = board(id).lines[shard];
@@ -115,7 +123,8 @@ void Pool::OfferPlenty(TargetId id, bool fresh) {
       const BoardState state = line.Read();
       RouteState* route = state.oldest_route != 0 ? &StateOf(state.oldest_route) : nullptr;
       const bool idle = route != nullptr && !route->idle.empty();
-      if (!idle && (!free || free_slots(target) <= target.debt)) {
+      // Who waits there for his turn to log in has a slot already.
+      if (!idle && (spare == 0 || state.wanted <= state.free)) {
         if (fresh && CountOf(target, BackendState::kIdle) > 0) SendTo(shard, kLook, id, 0, 0);
         break;
       }
@@ -124,6 +133,7 @@ void Pool::OfferPlenty(TargetId id, bool fresh) {
         Lend(*route->idle.Front(), shard);
       } else {
         GrantSlots(id, shard, 1, false);
+        --spare;
       }
     }
   }
@@ -147,10 +157,12 @@ bool Pool::Ask(TargetId id, RouteState& route, Wish wish) {
     const BoardLine& line = board(id).lines[shard];
     const uint32_t epoch = line.epoch();
     const BoardState state = line.Read();
-    // Who waits there himself lends an idle backend of our route, if it is one, and nothing else.
-    if (state.waiting && (evict || state.idle == 0)) continue;
+    // Who waits there himself closes no backend for us, and gives what he cannot use.
+    if (state.waiting && evict) continue;
     if (!refused_at.empty() && epoch == refused_at[shard]) continue;
-    if (state.idle == 0 && (wish != Wish::kIdleOrSlot || state.free == 0)) continue;
+    const bool idle = state.idle > 0 && (evict || Proven(route.id));
+    const bool slot = wish == Wish::kIdleOrSlot && state.spare > 0;
+    if (!idle && !slot) continue;
     if (evict && !MayEvict(id, route)) return false;
     target.outstanding[shard] = true;
     target.asked_for[shard] = route.id;
@@ -202,14 +214,12 @@ void Pool::OnRequest(const engine::Message& message) {
     return;
   }
   // Our own waiters come first; they are served in the same tick.
-  if (target.active.empty() && !draining_) {
-    const uint32_t free = free_slots(target);
-    if (free > target.debt) {
-      GrantSlots(id, message.from, std::clamp((free - target.debt) / 2, 1u, std::max(1u, count)),
-                 true);
+  if (!draining_) {
+    if (const uint32_t spare = SpareSlots(target); spare > 0) {
+      GrantSlots(id, message.from, std::clamp(spare / 2, 1u, std::max(1u, count)), true);
       return;
     }
-    if ((message.words[2] & kEvict) != 0) {
+    if ((message.words[2] & kEvict) != 0 && KeptSlots(target) == 0) {
       if (Backend* victim = OldestIdle(target, nullptr); victim != nullptr) {
         victim->lend_to_ = message.from + 1;
         victim->lend_answers_ = true;
@@ -219,6 +229,7 @@ void Pool::OnRequest(const engine::Message& message) {
     }
   }
   Publish(id, /*refusing=*/true);
+  target.refused = true;
   SendTo(message.from, kRefuse, id,
          board(id).lines[host_.shard_id()].epoch() | (message.words[2] & kEvict), 0);
 }
@@ -297,7 +308,7 @@ void Pool::OnMessage(engine::Message&& message) {
       target.dirty = true;
       return;
     case kSlotsBack:
-      SlotsBack(id, static_cast<uint32_t>(message.words[1]));
+      SlotsBack(id, message.from, static_cast<uint32_t>(message.words[1]));
       return;
     default:
       UNREACHABLE();

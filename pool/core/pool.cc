@@ -59,6 +59,7 @@ Pool::Pool(PoolHost& host, BackendDriver& driver, PoolShared& shared, RouteCache
     target.retry.Bind(engine::Callback::To<&Target::OnRetry>(target));
     target.outstanding.assign(shared.shards, false);
     target.asked_for.assign(shared.shards, 0);
+    target.recalled_from.assign(shared.shards, 0);
     // Until a server has said how many it grants, there is one slot, the steward's.
     if (steward(id)) target.slice = target.issued = 1;
     target.dirty = true;
@@ -247,10 +248,8 @@ bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
   Waiter* here = route.waiters.Front();
   const Nanos age = here == nullptr ? 0 : now - here->since;
   if (target.active.size() > (here == nullptr ? 0u : 1u)) {
-    RouteState* other = OldestUncovered(target, ++passes_);
-    if (other != nullptr && other != &route && other->refused_until <= now &&
-        now - other->waiters.Front()->since > age + options_.route_switch_bound &&
-        (Proven(other->id) || MayEvict(backend.target(), *other))) {
+    RouteState* other = RouteToSwitchTo(backend.target(), route, age + options_.route_switch_bound);
+    if (other != nullptr) {
       ++other->asked;
       backend.evicted_for_ = other->id;
       CloseBackend(backend);
@@ -272,6 +271,7 @@ bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
     }
     // Of another route: the backend is closed, its slot goes there.
     if (state.oldest_route == 0 || waited <= age + options_.route_switch_bound) continue;
+    if (state.wanted <= state.free) continue;
     if (!Proven(state.oldest_route) && !MayEvictForNew(backend.target())) continue;
     if (!line.Claim()) continue;
     backend.lend_to_ = shard + 1;
@@ -284,7 +284,9 @@ bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
 void Pool::MakeIdle(Backend& backend) {
   backend.idle_since = host_.Now();
   Move(backend, BackendState::kIdle);
-  TargetOf(backend).dirty = true;
+  Target& target = TargetOf(backend);
+  target.dirty = true;
+  if (target.refused && StateOf(backend.route()).idle.size() == 1) target.new_idle = true;
 }
 
 void Pool::Discard(Backend& backend) {
@@ -305,6 +307,7 @@ void Pool::OnOpened(Backend& backend, const ServerFacts& facts) {
   --route.opening;
   target_board.launching.fetch_sub(1);
   if (target_board.failures.exchange(0) > 0) {
+    target_board.retry_at.store(0);
     host_.PoolLog(false, "the target is AVAILABLE again");
     TellToLook(backend.target());
   }
@@ -353,8 +356,15 @@ void Pool::OnClosed(Backend& backend) {
     RouteState& route = StateOf(backend.evicted_for_);
     CHECK(route.asked > 0);
     --route.asked;
-    // Who could not wait so long may come again: the login is started all the same.
-    if (!Proven(route.id) && route.waiters.empty()) Prewarm(route.id);
+    // The slot is for this route, not for one that may take free slots only. Who could not wait so
+    // long may come again: then the login is started all the same.
+    Nanos launch_at = 0;
+    if (NeedOf(route) > 0 && free_slots(target) > target.debt && !draining_ &&
+        route.refused_until <= host_.Now() && MayLaunch(backend.target(), route, &launch_at)) {
+      Launch(backend.target(), route);
+    } else if (!Proven(route.id) && route.waiters.empty()) {
+      Prewarm(route.id);
+    }
   }
   if (backend.lend_to_ == 0) return;
   // A grant whose backend broke on the way out, or was closed for another shard's route: the slot

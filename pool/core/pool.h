@@ -164,11 +164,14 @@ class Pool {
     int32_t claimed = 0;
     std::vector<bool> outstanding;   // a request to that shard is not yet answered
     std::vector<RouteId> asked_for;  // ... for that route
+    bool refused = false;            // a request since the last Publish has found nothing
+    bool new_idle = false;           // since then a route that had no idle backend has got one
     // The steward's.
-    uint32_t issued = 0;          // the sum of all slices, and slots in messages
-    uint32_t recalled = 0;        // debts not yet paid
-    uint32_t wanted_budget = 1;   // by the server's facts
-    engine::Nanos cut_until = 0;  // after a 53300
+    uint32_t issued = 0;                  // the sum of all slices, and slots in messages
+    uint32_t recalled = 0;                // debts not yet paid
+    std::vector<uint32_t> recalled_from;  // ... by shard
+    uint32_t wanted_budget = 1;           // by the server's facts
+    engine::Nanos cut_until = 0;          // after a 53300
     uint32_t cut_budget = 0;
   };
 
@@ -200,7 +203,11 @@ class Pool {
 
   // balance.cc
   void Balance(TargetId id);
-  RouteState* OldestUncovered(Target& target, uint64_t pass);
+  uint32_t NeedOf(const RouteState& route) const;
+  uint32_t KeptSlots(Target& target) const;
+  uint32_t SpareSlots(Target& target) const;
+  RouteState* OldestUncovered(Target& target, uint64_t pass, bool proven_only = false);
+  RouteState* RouteToSwitchTo(TargetId id, const RouteState& from, engine::Nanos longer_than);
   bool MayLaunch(TargetId id, const RouteState& route, engine::Nanos* retry_at) const;
   void Launch(TargetId id, RouteState& route);
   Backend* OldestIdle(Target& target, const RouteState* but);
@@ -237,7 +244,7 @@ class Pool {
   void Cut(TargetId id);
   void SetBudget(TargetId id);
   void PayDebt(TargetId id);
-  void SlotsBack(TargetId id, uint32_t count);
+  void SlotsBack(TargetId id, uint32_t shard, uint32_t count);
 
   // janitor.cc
   void OnJanitor();

@@ -124,7 +124,9 @@ void World::CheckNobodyStranded() {
     }
   }
   for (const auto& [route, sum] : sums) {
-    const bool stranded = sum.waiting > sum.opening && (sum.idle > 0 || (free > 0 && opening == 0));
+    const bool stranded =
+        sum.waiting > sum.opening &&
+        (sum.idle > 0 || (free > 0 && opening == 0 && target.retry_at.load() <= net_->now()));
     Nanos& since = stranded_since_[route];
     if (!stranded) {
       since = 0;

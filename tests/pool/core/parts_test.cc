@@ -52,9 +52,10 @@ TEST(BoardTest, AWantIsClaimedOnce) {
                 .oldest_since = 4,
                 .idle = 5,
                 .free = 6,
-                .slice = 7,
-                .open = 8});
-  EXPECT_EQ(line.Read(), (BoardState{2, 3, 4, 5, 6, 7, 8}));
+                .spare = 7,
+                .slice = 8,
+                .open = 9});
+  EXPECT_EQ(line.Read(), (BoardState{2, 3, 4, 5, 6, 7, 8, 9}));
   EXPECT_TRUE(line.Claim());
   EXPECT_TRUE(line.Claim());
   EXPECT_FALSE(line.Claim());

@@ -127,7 +127,8 @@ class Fuzz {
     for (const auto& waiter : waiters_) {
       const bool proven = waiter->waiting() && waiter->route == pools_[0].Route("a") &&
                           pools_[0].Proven(waiter->route);
-      ASSERT_FALSE(proven && idle > 0 && board.failures.load() == 0)
+      ASSERT_FALSE(proven && idle > 0 && board.failures.load() == 0 &&
+                   board.retry_at.load() <= pools_.now)
           << "stranded beside " << idle << " idle backends";
     }
     for (int round = 0; round < 400 && !waiters_.empty(); ++round) {

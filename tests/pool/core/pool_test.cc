@@ -1,12 +1,12 @@
 // The pool on one and two shards, step by step.
 #include "pool/core/pool.h"
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "tests/pool/core/scripted.h"
 
@@ -184,6 +184,113 @@ TEST_F(PoolTest, LongIdleBackendsAreClosedBeyondTheirShare) {
     pools.Settle(kTen);
   }
   EXPECT_EQ(pools.open(), 2u);
+}
+
+// Another route's waiter that may not switch yet does not stand in the way of the next one.
+TEST_F(PoolTest, AnUnknownRouteDoesNotHoldUpOthers) {
+  ScriptedPools pools(1);
+  Wait(pools[0], "old");
+  pools.Settle({1, 0, 0});
+  GiveBack(*waiters_.back());
+  ScriptedWaiter& holder = Wait(pools[0], "db");
+  pools.now += 60 * kMillisecond;  // it has never logged in
+  pools.Settle({1, 0, 0});
+  ASSERT_NE(holder.backend, nullptr);
+  pools.shared.targets[0]->new_route_at.store(pools.now);
+  ScriptedWaiter& unknown = Wait(pools[0], "unknown");
+  pools.now += kMillisecond;
+  ScriptedWaiter& old = Wait(pools[0], "old");
+  pools.now += 200 * kMillisecond;
+  Wait(pools[0], "db");
+  pools[0].Turn();
+  GiveBack(holder);
+  pools.Settle({1, 0, 0});
+  EXPECT_EQ(unknown.backend, nullptr);
+  EXPECT_NE(old.backend, nullptr);
+}
+
+// Slots that nobody here needs go to another shard, also while somebody here waits for a login.
+TEST_F(PoolTest, SpareSlotsAreGivenWhileALoginGoesOn) {
+  ScriptedPools pools(2);
+  Wait(pools[0], "db");
+  pools.Settle(kTen);
+  ScriptedWaiter& slow = Wait(pools[0], "db");
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 1u);
+  ScriptedWaiter& there = Wait(pools[1], "db");
+  for (int round = 0; round < 20; ++round) {
+    pools[1].Turn();
+    pools[0].Turn();
+    while (!pools[1].pending.empty()) pools[1].Complete(0, kTen);
+  }
+  EXPECT_EQ(slow.backend, nullptr);
+  EXPECT_NE(there.backend, nullptr);
+}
+
+// Slots that are still to come back are not handed out a second time.
+TEST_F(PoolTest, TheBudgetGrowsOnlyByWhatHasComeBack) {
+  ScriptedPools pools(2);
+  for (int i = 0; i < 10; ++i) Wait(pools[1], "db");
+  pools.Settle(kTen);
+  ASSERT_EQ(pools[1].pool.counts(0).linked, 10u);
+  // The server grants less, then as much as before; nothing has returned.
+  GiveBack(*waiters_[0]);
+  const auto ask = [&](const ServerFacts& facts) {
+    pools.now += 61 * kSecond;
+    pools.Settle(facts);
+  };
+  ask({4, 0, 0});
+  EXPECT_EQ(pools[0].pool.counts(0).budget, 4u);
+  EXPECT_GT(pools.slices(), 4u);
+  pools.shared.targets[0]->known.store(false);
+  engine::Message facts;
+  facts.kind = Pool::kMessages + 6;
+  facts.words[1] = 10;
+  pools[1].Send(0, std::move(facts));
+  pools.Settle(kTen);
+  EXPECT_EQ(pools[0].pool.counts(0).budget, 10u);
+  EXPECT_LE(pools.slices(), 10u);
+  for (size_t i = 1; i < 10; ++i) {
+    if (waiters_[i]->backend != nullptr) GiveBack(*waiters_[i]);
+  }
+  pools.Settle(kTen);
+  EXPECT_EQ(pools.slices(), 10u);
+}
+
+// The server has no connection left, whatever it grants: logins are not tried without a pause.
+TEST_F(PoolTest, AFullServerIsNotAskedWithoutAPause) {
+  ScriptedPools pools(2);
+  constexpr ServerFacts kHundred{100, 0, 0};
+  for (int i = 0; i < 10; ++i) Wait(pools[1], "db");
+  pools.Settle(kHundred);
+  ASSERT_EQ(pools[1].pool.counts(0).linked, 10u);
+  for (int i = 0; i < 30; ++i) Wait(pools[1], "db");
+  const LaunchFailure too_many{LaunchFailure::Kind::kTooManyConnections, "too many", {}};
+  int attempts = 0;
+  for (int round = 0; round < 200; ++round) {
+    pools[1].Turn();
+    pools[0].Turn();
+    pools.now += kMillisecond;
+    if (pools[1].pending.empty()) continue;
+    ++attempts;
+    pools[1].Complete(0, kHundred, &too_many);
+  }
+  EXPECT_LE(attempts, 30);
+}
+
+// Logins that fail together are one failure.
+TEST_F(PoolTest, LoginsThatFailTogetherAreOneFailure) {
+  ScriptedPools pools(1);
+  for (int i = 0; i < 2; ++i) Wait(pools[0], "db");
+  pools.Settle(kTen);
+  for (int i = 0; i < 4; ++i) Wait(pools[0], "db");
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 4u);
+  const LaunchFailure unreachable{LaunchFailure::Kind::kUnreachable, "refused", {}};
+  for (int i = 0; i < 4; ++i) pools[0].Complete(0, kTen, &unreachable);
+  pools.now += 130 * kMillisecond;
+  pools[0].Turn();
+  EXPECT_EQ(pools[0].pending.size(), 1u);
 }
 
 }  // namespace
