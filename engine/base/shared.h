@@ -48,7 +48,7 @@ template <class T>
 class Shared {
  public:
   static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(uint64_t));
-  Shared(T value = {}) : value_(value) {}  // as std::atomic: may be implicit
+  explicit Shared(T value = {}) : value_(value) {}
   Shared(const Shared&) = delete;
   Shared& operator=(const Shared&) = delete;
 

@@ -266,6 +266,11 @@ void BackendSession::InsertToServer(engine::Bytes bytes) { stream_.Queue(bytes);
 
 void BackendSession::DetachStream() {
   CHECK(client_ == nullptr && replies_->settled() && cancels_ == 0);
+  if (stream_.queued_bytes() > 0) {
+    // Rows of a COPY that the server has given up are still on the way. Only the slot goes.
+    Lost();
+    return;
+  }
   Move(BackendPhase::kDetaching);
   stream_.Detach();
 }

@@ -348,8 +348,13 @@ void PgSession::Close(std::string_view body, std::vector<PgMessage>& out) {
 void PgSession::Copy(const PgMessage& message, std::vector<PgMessage>& out) {
   switch (message.type) {
     case 'd':
-      ++copy_rows_;
-      return;
+      if (!message.body.starts_with("broken")) {
+        ++copy_rows_;
+        return;
+      }
+      copying_ = false;
+      Fail("22P02", "invalid row: " + copy_tag_, out);
+      break;
     case 'c':
       copying_ = false;
       out.push_back({'C', "COPY " + Number(copy_rows_) + std::string(1, '\0')});

@@ -225,6 +225,14 @@ SimClient::Request SimClient::NextCopy() {
   Request request = Simple("copy t from stdin -- '" + tag + "'");
   request.rows = static_cast<int>(Some(5));
   for (int i = 0; i < request.rows; ++i) request.messages.push_back({'d', tag + "\n"});
+  if (Roll() < 0.2) {
+    // The server ends it in the middle; what is still on the way means nothing.
+    request.messages.push_back({'d', "broken\n"});
+    for (int64_t i = Some(12); i > 0; --i)
+      request.messages.push_back({'d', std::string(options_.large, 'x')});
+    request.messages.push_back({'c', {}});
+    return request;
+  }
   request.messages.push_back(Roll() < 0.8 ? PgMessage{'c', {}} : PgMessage{'f', Z("no more")});
   if (request.messages.back().type == 'c') request.inserts = tag;
   return request;
