@@ -129,6 +129,11 @@ void Stream::End(StreamEnd end) {
   }
   switch (life_) {
     case Life::kOpen:
+      // An owner that has said its last word is waiting for the end.
+      if (close_when_sent_ && broken_) {
+        Close();
+        return;
+      }
       events_->OnEnd(end);
       return;
     case Life::kLingering:

@@ -18,10 +18,8 @@ using engine::kMicrosecond;
 using engine::kMillisecond;
 using engine::kSecond;
 
-// Somebody may wait beside what would serve him for as long as a look at the board takes, and for
-// as long as messages and closes take if some are under way for him.
-constexpr Nanos kStrandedMax = 12 * kMillisecond;
-constexpr Nanos kServedLateMax = 60 * kMillisecond;
+// Somebody may wait beside what would serve him for as long as a look at the board takes.
+constexpr Nanos kStrandedMax = 30 * kMillisecond;
 // A deadline is kept within a tick.
 constexpr Nanos kLateMax = 100 * kMillisecond;
 
@@ -92,8 +90,8 @@ void World::CheckDeadlines() {
   }
 }
 
-// Nobody for whom no login is under way waits beside an idle backend of his route, wherever it is,
-// or beside a free slot.
+// Nobody for whom no login, request or close is under way waits beside an idle backend of his
+// route, wherever it is, or beside a free slot.
 void World::CheckNobodyStranded() {
   const pool::TargetBoard& target = *shared_->pool.targets[0];
   if (draining_ || target.failures.load() > 0) {
@@ -125,15 +123,14 @@ void World::CheckNobodyStranded() {
   }
   for (const auto& [route, sum] : sums) {
     const bool stranded =
-        sum.waiting > sum.opening &&
+        sum.waiting > sum.opening + sum.asked &&
         (sum.idle > 0 || (free > 0 && opening == 0 && target.retry_at.load() <= net_->now()));
     Nanos& since = stranded_since_[route];
     if (!stranded) {
       since = 0;
     } else if (since == 0) {
       since = net_->now();
-    } else if (net_->now() - std::max(since, sum.oldest) >
-               (sum.waiting > sum.opening + sum.asked ? kStrandedMax : kServedLateMax)) {
+    } else if (net_->now() - std::max(since, sum.oldest) > kStrandedMax) {
       Violation(Cat("clients of route ", route, " wait beside what would serve them"));
     }
   }

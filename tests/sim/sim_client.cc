@@ -95,7 +95,10 @@ void SimClient::Wrong(const std::string& what, const PgMessage& message) {
 void SimClient::Later(Nanos delay) {
   if (acting_) return;
   acting_ = true;
-  net_.At(net_.now() + delay, [this] {
+  Nanos when = net_.now() + delay;
+  if (options_.beat > 0 && state_ == State::kServing)
+    when = (when / options_.beat + 1) * options_.beat;
+  net_.At(when, [this] {
     acting_ = false;
     Act();
   });
@@ -281,6 +284,7 @@ void SimClient::Ask() {
   }
   if (options_.cancels && !requests_.empty() && requests_.front().sleeps && Roll() < 0.3)
     SendCancel();
+  if (options_.rude && !requests_.empty() && requests_.back().pins && Roll() < 0.4) VanishSoon();
   if (options_.rude && Roll() < 0.01) {
     asked_ = life_requests_;
     in_block_ = false;
@@ -303,6 +307,16 @@ void SimClient::SendCancel() {
   net_.At(net_.now() + delay,
           [this, canceller] { net_.Connect(options_.weir_address, *canceller); });
   net_.At(net_.now() + 1000 * engine::kSecond, [canceller] {});
+}
+
+// In the middle of what it has asked.
+void SimClient::VanishSoon() {
+  net_.At(net_.now() + net_.Between(0, 2 * engine::kMillisecond), [this, life = life_] {
+    if (life != life_ || end_ == nullptr) return;
+    net_.Reset(*end_);
+    end_ = nullptr;
+    Gone();
+  });
 }
 
 void SimClient::Leave() {

@@ -31,6 +31,7 @@ struct ClientOptions {
   double pins = 0.02;      // of requests that pin
   double slow_reader = 0;  // of replies that are read late
   Nanos think_max = 2 * engine::kMillisecond;
+  Nanos beat = 0;  // it acts at multiples of it only, as the others do; 0: at any time
   Nanos borrow_timeout = 0;
   Nanos away_max = 5 * engine::kMillisecond;  // between two lives
   Nanos patience = 100 * engine::kSecond;     // that an answer may take
@@ -98,6 +99,7 @@ class SimClient final : public Party {
   void OnEnd();
   void CheckPatience();
   void SendCancel();
+  void VanishSoon();
   [[noreturn]] void Wrong(const std::string& what, const PgMessage& message);
 
   // The script.

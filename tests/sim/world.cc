@@ -217,7 +217,10 @@ void World::MakeClients() {
   const bool pins = !calm_ && shape_.Chance(0.5);
   const bool cancels = shape_.Chance(0.3);
   const bool routes = shape_.Chance(0.5);
-  engine::Append(words_, " clients=", count, " lives=", common.lives);
+  // Many meetings at one moment, and silence after it.
+  if (shape_.Chance(0.2)) common.beat = 100 * kMillisecond;
+  engine::Append(words_, " clients=", count, " lives=", common.lives,
+                 common.beat > 0 ? " beat" : "");
   for (int number = 0; number < count; ++number) {
     ClientOptions options = common;
     options.pins = pins ? 0.05 : 0;
