@@ -34,11 +34,12 @@ class MemoryFile {
   std::string path_;
 };
 
-// Every number is in the range that its row declares; -1 stands for a default that is derived.
+// Every number is in the range that its row declares; a size that may be off is 0 then.
 template <class Options>
 void CheckRanges(const Options& options) {
   pool::VisitOptions(options, [](const pool::OptionInfo& info, const auto& value) {
     if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(value)>>) {
+      if (info.type == pool::OptionType::kBytesOrOff && value == 0) return;
       const double unit = info.type == pool::OptionType::kSeconds ? 1e9 : 1;
       CHECK(static_cast<double>(value) >= info.least * unit - 0.5);
       CHECK(static_cast<double>(value) <= info.greatest * unit + 0.5);

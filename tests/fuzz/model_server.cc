@@ -42,6 +42,9 @@ std::string_view Deallocated(std::string_view text) {
   return {};
 }
 
+// What a failed transaction still takes.
+bool EndsTransaction(std::string_view text) { return text == "COMMIT" || text == "ROLLBACK"; }
+
 }  // namespace
 
 bool ModelServer::Chosen(size_t one_in) { return choices_.Below(one_in) == one_in - 1; }
@@ -121,11 +124,12 @@ void ModelServer::OnParse(std::string_view body) {
   const std::string text(UntilNul(body));
   CHECK(body.size() == 2);  // no types
   if (name.empty()) statements_.erase(name);
-  if (status_ == 'E' && text != "COMMIT" && text != "ROLLBACK")
+  if (status_ == 'E' && !text.empty() && !EndsTransaction(text))
     return Fail("25P02", "current transaction is aborted");
   if (!name.empty() && statements_.contains(name))
     return Fail("42P05", "prepared statement \"" + name + "\" already exists");
-  if (!name.starts_with("__weir_own") && Chosen(8)) return Fail("42601", "syntax error");
+  if (!name.starts_with("__weir_own") && !text.empty() && Chosen(8))
+    return Fail("42601", "syntax error");
   statements_[name] = text;
   Say('1', "");
 }
@@ -137,7 +141,7 @@ void ModelServer::OnBind(std::string_view body) {
   if (found == statements_.end())
     return Fail("26000", "prepared statement \"" + name + "\" does not exist");
   const std::string& text = found->second;
-  if (status_ == 'E' && text != "COMMIT" && text != "ROLLBACK")
+  if (status_ == 'E' && !EndsTransaction(text))
     return Fail("25P02", "current transaction is aborted");
   if (!name.starts_with("__weir_own") && Chosen(8)) return Fail("22P02", "invalid input syntax");
   if (portal.empty()) {
@@ -179,7 +183,7 @@ void ModelServer::OnClose(std::string_view body) {
 void ModelServer::OnExecute() {
   if (!has_portal_) return Fail("34000", "portal \"\" does not exist");
   const std::string text = portal_;
-  if (status_ == 'E' && text != "COMMIT" && text != "ROLLBACK")
+  if (status_ == 'E' && !EndsTransaction(text))
     return Fail("25P02", "current transaction is aborted");
   if (!RunText(text, Copy::kExtended)) skipping_ = true;
 }
@@ -187,7 +191,7 @@ void ModelServer::OnExecute() {
 void ModelServer::OnQuery(std::string_view text) {
   statements_.erase("");
   has_portal_ = false;
-  if (status_ == 'E' && text != "COMMIT" && text != "ROLLBACK") {
+  if (status_ == 'E' && !EndsTransaction(text)) {
     Error("25P02", "current transaction is aborted");
     Ready();
     return;
