@@ -26,10 +26,9 @@ uint32_t ReadLength(const uint8_t* header) {
 
 bool IsFake(OwedKind kind) { return kind == OwedKind::kFakeParse || kind == OwedKind::kFakeClose; }
 
-// It may prepare statements, close or drop them.
+// It may prepare statements or close them, or change the unnamed one.
 bool ChangesPrepared(const Owed& owed) {
-  return owed.kind == OwedKind::kParse || owed.kind == OwedKind::kClose || owed.drops_statements ||
-         owed.deallocates;
+  return owed.kind == OwedKind::kParse || owed.kind == OwedKind::kClose || owed.unnamed_change;
 }
 
 // The messages whose bodies are read.
@@ -74,7 +73,7 @@ void PostgresReplies::Part() {
   CHECK(listener_ != nullptr);
   for (size_t i = 0; i < owed_.size(); ++i) {
     if (owed_[i].owner == OwedTo::kClient) owed_[i].owner = OwedTo::kNobody;
-    owed_[i].name_change = false;
+    owed_[i].name_change = owed_[i].unnamed_change = false;
   }
   listener_ = nullptr;
   if (disposal_ == Disposal::kForward) disposal_ = Disposal::kSwallow;
@@ -344,23 +343,35 @@ bool PostgresReplies::OnError() {
   return true;
 }
 
+// An entry of owed_ that never came to be, from the front on. `refused`: the server has seen it.
+void PostgresReplies::Undo(const Owed& owed, bool refused, Undone& undone) {
+  if (owed.name_change) ++undone.names;
+  // A refused Parse has destroyed what was there. What weir parsed again stays the client's.
+  const bool destroyed = refused && owed.unnamed_parse && owed.owner == OwedTo::kClient;
+  if (owed.unnamed_change && !destroyed) ++undone.unnamed;
+  if (!destroyed || listener_ == nullptr) return;
+  if (owed.unnamed_change) listener_->OnUnnamedConfirmed();
+  listener_->OnUnnamedRefused();
+}
+
+void PostgresReplies::TellUndone(const Undone& undone) {
+  if (listener_ == nullptr) return;
+  if (undone.names > 0) listener_->OnNamesUndone(undone.names);
+  if (undone.unnamed > 0) listener_->OnUnnamedUndone(undone.unnamed);
+}
+
 // The server reads on to the next Sync. What stands before it in owed_ never came to be.
 void PostgresReplies::SkipToSync() {
   size_t skipped = 0;
-  size_t names = 0;
+  Undone undone;
   while (skipped < owed_.size() && owed_[skipped].kind != OwedKind::kSync) {
-    Owed& owed = owed_[skipped];
-    if (owed.name_change) ++names;
+    const Owed& owed = owed_[skipped];
+    Undo(owed, skipped == 0, undone);
     if (owed.kind == OwedKind::kParse && owed.statement != 0 &&
         !WEIR_FAULT("failed_parse_remembered"))
       prepared_.Remove(owed.statement);
     if (owed.kind == OwedKind::kClose && owed.statement != 0 && skipped > 0) close_first_ = true;
-    if (owed.unnamed_parse) {
-      unnamed_tag_ = 0;
-      // What weir parsed again stays the client's.
-      if (listener_ != nullptr && owed.owner == OwedTo::kClient)
-        listener_->OnUnnamedFailed(owed.tag, skipped > 0);
-    }
+    if (owed.unnamed_parse) unnamed_tag_ = 0;
     if (ChangesPrepared(owed)) --changes_owed_;
     if (owed.discards_sequences) {
       --discards_owed_;
@@ -372,7 +383,7 @@ void PostgresReplies::SkipToSync() {
     }
     ++skipped;
   }
-  if (names > 0 && listener_ != nullptr) listener_->OnNamesUndone(names);
+  TellUndone(undone);
   for (; skipped > 0; --skipped) owed_.PopFront();
   if (owed_.empty()) skipping_ = open_batch_ = true;
 }
@@ -386,11 +397,12 @@ void PostgresReplies::PopFront() {
     --requests_owed_;
   }
   if (listener_ == nullptr) return;
-  if (owed.name_change && !IsFake(owed.kind)) listener_->OnNameConfirmed();
-  if (owed.unnamed_parse) listener_->OnUnnamedParsed(owed.tag);
-  if (owed.failed) return;
-  if (owed.drops_statements) listener_->OnStatementsDropped();
-  if (owed.deallocates) listener_->OnDeallocated(*owed.name);
+  if (owed.name_change && owed.failed) {
+    listener_->OnNamesUndone(1);
+  } else if (owed.name_change && !IsFake(owed.kind)) {
+    listener_->OnNameConfirmed();
+  }
+  if (owed.unnamed_change) listener_->OnUnnamedConfirmed();
 }
 
 bool PostgresReplies::StatementInFlight(StatementId statement) const {
@@ -400,10 +412,20 @@ bool PostgresReplies::StatementInFlight(StatementId statement) const {
   while (!EndsRequest(owed_[ends - 1].kind)) --ends;
   for (size_t i = 0; i < ends; ++i) {
     const Owed& owed = owed_[i];
-    if (!ChangesPrepared(owed)) continue;
-    if (statement == 0 ? owed.unnamed_parse
-                       : owed.drops_statements || owed.deallocates || owed.statement == statement)
-      return true;
+    if (ChangesPrepared(owed) && owed.statement == statement) return true;
+  }
+  return false;
+}
+
+bool PostgresReplies::UnnamedInFlight() const {
+  if (changes_owed_ == 0 || requests_owed_ == 0) return false;
+  bool earlier = false;
+  for (size_t i = owed_.size(); i > 0; --i) {
+    const Owed& owed = owed_[i - 1];
+    if (EndsRequest(owed.kind)) earlier = true;
+    if (!earlier && owed.owner == OwedTo::kClient && (owed.unnamed_parse || owed.unnamed_change))
+      return false;
+    if (earlier && (owed.unnamed_parse || owed.unnamed_change)) return true;
   }
   return false;
 }

@@ -55,15 +55,13 @@ enum class OwedTo : uint8_t { kClient, kWeir, kNobody };
 struct Owed {
   OwedKind kind = OwedKind::kSync;
   OwedTo owner = OwedTo::kClient;
-  bool name_change = false;       // the client's oldest unconfirmed change of a name belongs to it
-  bool unnamed_parse = false;     // a Parse of the unnamed statement, tagged `tag`
-  bool drops_statements = false;  // DEALLOCATE ALL, DISCARD ALL
-  bool deallocates = false;       // a client's own DEALLOCATE of `name`
+  bool name_change = false;     // the client's oldest unconfirmed change of a name belongs to it
+  bool unnamed_change = false;  // ... and of the unnamed statement
+  bool unnamed_parse = false;   // a Parse of the unnamed statement
   bool discards_sequences = false;  // weir's DISCARD SEQUENCES ahead of a client's message
   bool failed = false;              // its error has come
   uint16_t copy_ends = 0;           // CopyDone or CopyFail sent behind it, before it was their turn
   StatementId statement = 0;  // prepared by this Parse, or closed by this Close, on the server
-  uint64_t tag = 0;
   // The client's name for the statement, where its id alone does not tell.
   std::unique_ptr<std::string> name = nullptr;
 };
@@ -74,11 +72,10 @@ class OwedListener {
   virtual ~OwedListener() = default;
   virtual void OnNameConfirmed() = 0;            // the oldest change stands
   virtual void OnNamesUndone(size_t count) = 0;  // the oldest `count` changes never were
-  virtual void OnUnnamedParsed(uint64_t tag) = 0;
-  // skipped: the server has not even seen it.
-  virtual void OnUnnamedFailed(uint64_t tag, bool skipped) = 0;
-  virtual void OnStatementsDropped() = 0;
-  virtual void OnDeallocated(std::string_view name) = 0;
+  // The same of the unnamed statement's changes.
+  virtual void OnUnnamedConfirmed() = 0;
+  virtual void OnUnnamedUndone(size_t count) = 0;
+  virtual void OnUnnamedRefused() = 0;  // the server has none, behind what is confirmed
   virtual std::string_view NameOf(
       StatementId statement) const = 0;  // the client's, for error texts
 };
@@ -115,9 +112,11 @@ class PostgresReplies final : public protocol::Replies {
   // What OwnStatementMessages will be answered with.
   void PushOwnStatement(bool sync, bool discards_sequences = false);
   bool full() const { return owed_.size() >= kOwedMax; }
-  // An earlier request that prepares the statement, closes it or drops them all is not answered
-  // yet: whether it will be there is not known. `statement` 0: the unnamed one.
+  // An earlier request that prepares the statement or closes it is not answered yet: whether it
+  // will be there is not known.
   bool StatementInFlight(StatementId statement) const;
+  // The same of the unnamed statement, unless the request at hand changes it first.
+  bool UnnamedInFlight() const;
   bool skipping() const { return skipping_; }  // the server ignores all but Sync
   // A CopyDone or CopyFail has been sent. It may be ahead of the server's CopyInResponse.
   void EndCopyIn();
@@ -161,6 +160,13 @@ class PostgresReplies final : public protocol::Replies {
   bool OnError();
   bool OnReadyForQuery();
   void OnCopyIn();
+  // What became of the changes that belong to what is owed.
+  struct Undone {
+    size_t names = 0;
+    size_t unnamed = 0;
+  };
+  void Undo(const Owed& owed, bool refused, Undone& undone);
+  void TellUndone(const Undone& undone);
   void SkipToSync();
   void PopFront();
 

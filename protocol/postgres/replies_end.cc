@@ -1,5 +1,6 @@
 // The ends of an exchange: the server is gone, the client is gone; and statements of weir's own.
 #include <cstdint>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "protocol/postgres/format.h"
@@ -13,14 +14,11 @@ using protocol::ExchangeSink;
 bool PostgresReplies::FailOwed(Bytes error, ExchangeSink& sink) {
   static constexpr uint8_t kReady[] = {backend::kReadyForQuery, 0, 0, 0, 5, 'I'};
   bool told = skipping_;  // the open batch has had its error
-  bool names_to_undo = false;
-  size_t names = 0;
+  Undone undone;
+  bool refused = !told;
   for (; !owed_.empty(); owed_.PopFront()) {
     const Owed& owed = owed_.Front();
-    if (owed.name_change) {
-      names_to_undo = true;
-      ++names;
-    }
+    Undo(owed, std::exchange(refused, false), undone);
     if (owed.owner != OwedTo::kClient) continue;
     if (!told && !owed.failed) sink.InsertToClient(error);
     told = true;
@@ -29,7 +27,7 @@ bool PostgresReplies::FailOwed(Bytes error, ExchangeSink& sink) {
     told = false;
   }
   requests_owed_ = changes_owed_ = discards_owed_ = 0;
-  if (names_to_undo && listener_ != nullptr) listener_->OnNamesUndone(names);
+  TellUndone(undone);
   const bool open = open_batch_;
   if (open && !told) sink.InsertToClient(error);
   open_batch_ = skipping_ = copy_in_ = false;

@@ -1,6 +1,7 @@
 #include "protocol/postgres/requests.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "engine/base/fault.h"
@@ -91,6 +92,7 @@ void PostgresRequests::TakeBody(Cursor& cursor) {
   if (long_scan_ == nullptr) return;
   const Verdict verdict = long_scan_->Finish();
   long_scan_.reset();
+  if ((verdict.flags & Verdict::kDropsStatements) != 0) cursor.backend->ForgetPrepared();
   MarkText(cursor, static_cast<uint8_t>(verdict.pin), verdict.flags,
            "(a statement longer than the scan limit)");
 }
@@ -120,8 +122,8 @@ PostgresRequests::Step PostgresRequests::Drop(Cursor& cursor) {
   return Step::kTaken;
 }
 
-PostgresRequests::Step PostgresRequests::Forward(Cursor& cursor, OwedKind kind) {
-  cursor.backend->Push({.kind = kind});
+PostgresRequests::Step PostgresRequests::Forward(Cursor& cursor, Owed owed) {
+  cursor.backend->Push(std::move(owed));
   cursor.Extend(kHeader);
   body_left_ = cursor.whole - kHeader;
   return Step::kTaken;
@@ -215,10 +217,10 @@ PostgresRequests::Step PostgresRequests::TakeLinked(Cursor& cursor) {
       return TakeExecute(cursor);
     case frontend::kFunctionCall:
       MarkText(cursor, static_cast<uint8_t>(PinReason::kFunctionCall), 0, "FunctionCall");
-      return Forward(cursor, OwedKind::kFunctionCall);
+      return Forward(cursor, {.kind = OwedKind::kFunctionCall});
     case frontend::kSync:
       if (backend.copy_in()) return Drop(cursor);
-      return Forward(cursor, OwedKind::kSync);
+      return Forward(cursor, {.kind = OwedKind::kSync});
     case frontend::kFlush:
       if (backend.copy_in()) return Drop(cursor);
       cursor.Extend(kHeader);
@@ -239,26 +241,17 @@ PostgresRequests::Step PostgresRequests::TakeCopy(Cursor& cursor) {
 
 // A Query or Parse beyond the scan limit is scanned while it streams; what it turns out to do pins.
 PostgresRequests::Step PostgresRequests::TakeLongText(Cursor& cursor) {
-  if (cursor.left() < std::min(cursor.whole, context_.scan_limit)) {
-    return Need(cursor, std::min(cursor.whole, context_.scan_limit));
-  }
+  if (cursor.left() < context_.scan_limit) return Need(cursor, context_.scan_limit);
+  if (cursor.type == frontend::kParse) return TakeLongParse(cursor);
+  BeginLongScan(cursor);
+  const bool change = LeaveUnnamed(cursor);
+  cursor.backend->set_unnamed_tag(0);
+  return Forward(cursor, {.kind = OwedKind::kQuery, .unnamed_change = change});
+}
+
+void PostgresRequests::BeginLongScan(Cursor& cursor) {
   long_scan_ = std::make_unique<SqlScanner>();
   long_scan_->Begin(cursor.backend->lex_mode());
-  if (cursor.type == frontend::kQuery) {
-    cursor.backend->set_unnamed_tag(0);
-    unnamed_ = {};
-    return Forward(cursor, OwedKind::kQuery);
-  }
-  // The statement is this client's alone, under its own name, on this backend.
-  MarkText(cursor, static_cast<uint8_t>(PinReason::kStatementTooLong), 0,
-           "(a statement longer than the scan limit)");
-  if (cursor.body().starts_with('\0')) {
-    cursor.backend->set_unnamed_tag(0);
-    unnamed_ = {};
-    unnamed_.tag = ++context_.unnamed_tags;
-    cursor.backend->set_unnamed_tag(unnamed_.tag);
-  }
-  return Forward(cursor, OwedKind::kParse);
 }
 
 PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
@@ -268,17 +261,23 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
   const std::string_view text = body.substr(0, body.find('\0'));
   const Verdict verdict = Scan(text, cursor.backend->lex_mode());
   if (MustWaitForDiscard(cursor, verdict.flags)) return Await(cursor);
-  // A Query destroys the session's unnamed statement.
-  unnamed_.tag = 0;
-  cursor.backend->set_unnamed_tag(0);
-  if ((verdict.flags & Verdict::kDeallocate) != 0 && RewriteDeallocate(cursor, text)) {
-    return Step::kTaken;
+  std::string deallocated;
+  if ((verdict.flags & Verdict::kDeallocate) != 0) {
+    deallocated = DeallocatedName(text, cursor.backend->lex_mode());
+    if (Uncertain(cursor, deallocated, nullptr)) return Await(cursor);
   }
+  // A Query destroys the session's unnamed statement.
+  const bool change = LeaveUnnamed(cursor);
+  cursor.backend->set_unnamed_tag(0);
+  if (!deallocated.empty() && RewriteDeallocate(cursor, deallocated, change)) return Step::kTaken;
   // A DEALLOCATE of a name that is not the protocol's is of one that SQL prepared, or an error.
   MarkText(cursor, static_cast<uint8_t>(verdict.pin), verdict.flags, text);
   const bool drops = (verdict.flags & Verdict::kDropsStatements) != 0;
-  if (drops) cursor.backend->ForgetPrepared();
-  cursor.backend->Push({.kind = OwedKind::kQuery, .drops_statements = drops});
+  if (drops) {
+    cursor.backend->ForgetPrepared();
+    DropNames();
+  }
+  cursor.backend->Push({.kind = OwedKind::kQuery, .name_change = drops, .unnamed_change = change});
   cursor.Extend(cursor.whole);
   return Step::kTaken;
 }
@@ -332,6 +331,7 @@ void PostgresRequests::ClearMarks() {
 void PostgresRequests::Trim() {
   if (unnamed_.tag == 0) unnamed_.parse_tail = {};
   if (changes_ != nullptr && changes_->empty()) changes_.reset();
+  if (unnamed_changes_ != nullptr && unnamed_changes_->empty()) unnamed_changes_.reset();
 }
 
 }  // namespace weir::postgres

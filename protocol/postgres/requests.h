@@ -8,8 +8,8 @@
 // Statement names. A client's named statement is known by the id of its text and types
 // (statements.h). On first use on a backend that lacks it, its Parse goes ahead. The unnamed
 // statement outlives Sync: its text is remembered, and parsed again ahead of a Bind or Describe
-// when something else has run on the backend. Changes of names are made when the message is sent
-// and undone when the server skips it.
+// when something else has run on the backend. Changes of names and of the unnamed statement are
+// made when the message is sent and undone when the server skips it.
 #pragma once
 
 #include <cstdint>
@@ -60,17 +60,18 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   // OwedListener
   void OnNameConfirmed() override;
   void OnNamesUndone(size_t count) override;
-  void OnUnnamedParsed(uint64_t tag) override;
-  void OnUnnamedFailed(uint64_t tag, bool skipped) override;
-  void OnStatementsDropped() override;
-  void OnDeallocated(std::string_view name) override;
+  void OnUnnamedConfirmed() override;
+  void OnUnnamedUndone(size_t count) override;
+  void OnUnnamedRefused() override;
   std::string_view NameOf(StatementId statement) const override;
 
  private:
   struct Cursor;
   struct NameChange {
-    std::string name;
+    std::string name;  // empty: all names go
+    const Statement* statement = nullptr;
     const Statement* previous = nullptr;
+    StatementNames all = {};  // what they were
   };
   struct Unnamed {
     uint64_t tag = 0;  // 0: none
@@ -94,9 +95,11 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   Step TakeDescribeOrClose(Cursor& cursor);
   Step TakeCopy(Cursor& cursor);
   Step TakeLongText(Cursor& cursor);
+  Step TakeLongParse(Cursor& cursor);
+  void BeginLongScan(Cursor& cursor);
   void TakeBody(Cursor& cursor);
 
-  Step Forward(Cursor& cursor, OwedKind kind);
+  Step Forward(Cursor& cursor, Owed owed);
   Step Drop(Cursor& cursor);
   Step Need(Cursor& cursor, uint32_t bytes);
   Step Malformed(Cursor& cursor, const char* error);
@@ -105,15 +108,19 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool Uncertain(Cursor& cursor, std::string_view name, const Statement* statement) const;
   std::unique_ptr<std::string> NameToTell(std::string_view name) const;
   void ParsePassing(Cursor& cursor, std::string_view tail, Owed owed);
+  void ClosePassing(Cursor& cursor);
   void PassEmpty(Cursor& cursor);
   void Prepare(Cursor& cursor, const Statement& statement, OwedTo owner, bool name_change);
   void CloseOnServer(Cursor& cursor, StatementId id);
+  bool LeaveUnnamed(Cursor& cursor);
   void EnsureUnnamed(Cursor& cursor);
   void MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t flags, std::string_view text);
   bool MustWaitForDiscard(Cursor& cursor, uint16_t flags) const;
   void DiscardSequences(Cursor& cursor);
-  bool RewriteDeallocate(Cursor& cursor, std::string_view text);
+  bool RewriteDeallocate(Cursor& cursor, const std::string& name, bool unnamed_change);
   void ChangeName(std::string_view name, const Statement* statement);
+  void DropNames();
+  void Apply(NameChange& change);
 
   // What every message touches.
   RequestsContext& context_;
@@ -129,9 +136,10 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   Unnamed unnamed_;
   StatementNames names_;
 
-  std::unique_ptr<Unnamed> previous_unnamed_;  // until the newer one is known to have parsed
-  std::unique_ptr<engine::RingQueue<NameChange>> changes_;  // made, not confirmed; oldest first
-  std::unique_ptr<std::string> refusal_;                    // the error for the next request
+  // Made, not confirmed; oldest first. Of the unnamed statement: what it was before.
+  std::unique_ptr<engine::RingQueue<NameChange>> changes_;
+  std::unique_ptr<engine::RingQueue<Unnamed>> unnamed_changes_;
+  std::unique_ptr<std::string> refusal_;  // the error for the next request
   protocol::SessionMarks marks_;
 };
 

@@ -46,10 +46,10 @@ bool PostgresRequests::Uncertain(Cursor& cursor, std::string_view name,
                                  const Statement* statement) const {
   PostgresReplies& backend = *cursor.backend;
   if (backend.requests_owed() == 0 || backend.copy_in()) return false;
+  if (name.empty()) return backend.UnnamedInFlight();
   if (statement != nullptr && backend.StatementInFlight(statement->id)) return true;
-  if (name.empty() && backend.StatementInFlight(0)) return true;
   for (size_t i = 0; changes_ != nullptr && i < changes_->size(); ++i) {
-    if ((*changes_)[i].name == name) return true;
+    if ((*changes_)[i].name.empty() || (*changes_)[i].name == name) return true;
   }
   return false;
 }
@@ -63,27 +63,39 @@ void PostgresRequests::ParsePassing(Cursor& cursor, std::string_view tail, Owed 
   cursor.backend->Push(std::move(owed));
 }
 
-// The passing name stands for an empty statement from now on. Neither message can fail, in a failed
-// transaction neither.
-void PostgresRequests::PassEmpty(Cursor& cursor) {
+// The passing name stands for nothing from now on, or for an empty statement. None of these
+// messages can fail, in a failed transaction neither.
+void PostgresRequests::ClosePassing(Cursor& cursor) {
   BuildMessage(context_.scratch, frontend::kClose, "S", kPassingName);
   cursor.Insert(context_.scratch);
   cursor.backend->Push({.kind = OwedKind::kClose, .owner = OwedTo::kWeir});
+}
+
+void PostgresRequests::PassEmpty(Cursor& cursor) {
+  ClosePassing(cursor);
   ParsePassing(cursor, std::string_view("\0\0\0", 3),
                {.kind = OwedKind::kParse, .owner = OwedTo::kWeir});
 }
 
 // DEALLOCATE of a name that the client prepared through the protocol: some drivers do that. The
 // statement is shared, so that only the name goes; what the server takes away is an empty one.
-bool PostgresRequests::RewriteDeallocate(Cursor& cursor, std::string_view text) {
-  const std::string name = DeallocatedName(text, cursor.backend->lex_mode());
-  if (names_.Find(name) == nullptr) return false;
-  cursor.Skip(cursor.whole);
-  PassEmpty(cursor);
-  BuildMessage(context_.scratch, frontend::kQuery, "DEALLOCATE ", kPassingName);
-  cursor.Insert(context_.scratch);
-  cursor.backend->Push(
-      {.kind = OwedKind::kQuery, .deallocates = true, .name = std::make_unique<std::string>(name)});
+bool PostgresRequests::RewriteDeallocate(Cursor& cursor, const std::string& name,
+                                         bool unnamed_change) {
+  const Statement* statement = names_.Find(name);
+  if (statement == nullptr) return false;
+  if (statement == &kNotShared) {
+    cursor.Extend(cursor.whole);
+  } else {
+    cursor.Skip(cursor.whole);
+    PassEmpty(cursor);
+    BuildMessage(context_.scratch, frontend::kQuery, "DEALLOCATE ", kPassingName);
+    cursor.Insert(context_.scratch);
+  }
+  ChangeName(name, nullptr);
+  cursor.backend->Push({.kind = OwedKind::kQuery,
+                        .name_change = true,
+                        .unnamed_change = unnamed_change,
+                        .name = std::make_unique<std::string>(name)});
   return true;
 }
 
@@ -101,23 +113,27 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
 
   const std::string_view text = body.substr(name_end + 1, text_end - name_end - 1);
   const Verdict verdict = Scan(text, cursor.backend->lex_mode());
-  if (unnamed_.tag != 0 && cursor.backend->owed() > 0) {
-    // The server may skip this Parse; then the older statement stands.
-    if (previous_unnamed_ == nullptr) previous_unnamed_ = std::make_unique<Unnamed>();
-    std::swap(*previous_unnamed_, unnamed_);
+  std::string deallocated;
+  if ((verdict.flags & Verdict::kDeallocate) != 0) {
+    deallocated = DeallocatedName(text, cursor.backend->lex_mode());
+    if (Uncertain(cursor, deallocated, nullptr)) return Await(cursor);
   }
+  const bool change = LeaveUnnamed(cursor);
   unnamed_.tag = ++context_.unnamed_tags;
   unnamed_.pin_reason = static_cast<uint8_t>(verdict.pin);
   unnamed_.flags = verdict.flags;
   unnamed_.deallocates.reset();
   unnamed_.parse_tail.assign(tail);
   cursor.backend->set_unnamed_tag(unnamed_.tag);
-  cursor.backend->Push({.kind = OwedKind::kParse, .unnamed_parse = true, .tag = unnamed_.tag});
+  cursor.backend->Push({.kind = OwedKind::kParse, .unnamed_change = change, .unnamed_parse = true});
   if ((verdict.flags & Verdict::kDeallocate) != 0) {
-    std::string deallocated = DeallocatedName(text, cursor.backend->lex_mode());
-    if (names_.Find(deallocated) != nullptr) {
+    if (const Statement* named = names_.Find(deallocated); named != nullptr) {
       // As with a Query.
       unnamed_.deallocates = std::make_unique<std::string>(std::move(deallocated));
+      if (named == &kNotShared) {
+        cursor.Extend(cursor.whole);
+        return Step::kTaken;
+      }
       unnamed_.parse_tail = engine::Cat("DEALLOCATE ", kPassingName, std::string_view("\0\0\0", 3));
       cursor.Skip(cursor.whole);
       BuildMessage(context_.scratch, frontend::kParse, "", "");
@@ -160,14 +176,59 @@ PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::str
     backend.Push({.kind = OwedKind::kFakeParse, .name_change = true});
   } else if (known) {
     // In a transaction that has failed only the server knows the answer.
-    BuildMessage(context_.scratch, frontend::kClose, "S", kPassingName);
-    cursor.Insert(context_.scratch);
-    backend.Push({.kind = OwedKind::kClose, .owner = OwedTo::kWeir});
+    ClosePassing(cursor);
     ParsePassing(cursor, tail, {.kind = OwedKind::kParse, .name_change = true});
   } else {
     Prepare(cursor, *statement, OwedTo::kClient, true);
   }
   ChangeName(name, statement);
+  return Step::kTaken;
+}
+
+// One that is too long to be looked at whole is this client's alone, under its own name, on this
+// backend.
+PostgresRequests::Step PostgresRequests::TakeLongParse(Cursor& cursor) {
+  PostgresReplies& backend = *cursor.backend;
+  // The same part of it, however much of it is there.
+  const std::string_view body = cursor.body().substr(0, context_.scan_limit - kHeader);
+  const size_t name_end = body.find('\0');
+  if (name_end == std::string_view::npos) return Malformed(cursor, "invalid Parse message");
+  const std::string_view name = body.substr(0, name_end);
+  if (name.starts_with(kReservedPrefix))
+    return Malformed(cursor, "statement names starting with __weir_ are reserved");
+  const Statement* statement = names_.Find(name);
+  if (!name.empty()) {
+    if (Uncertain(cursor, name, statement)) return Await(cursor);
+    if (statement != nullptr && backend.requests_owed() > 0 && !backend.copy_in())
+      return Await(cursor);
+  }
+  BeginLongScan(cursor);
+  MarkText(cursor, static_cast<uint8_t>(PinReason::kStatementTooLong), 0,
+           "(a statement longer than the scan limit)");
+  const uint32_t front = kHeader + static_cast<uint32_t>(name_end) + 1;
+  body_left_ = cursor.whole - front;
+  if (statement != nullptr) {
+    // As with a short one: the server's own error.
+    auto told = std::make_unique<std::string>(name);
+    cursor.Skip(front);
+    PassEmpty(cursor);
+    BuildMessage(context_.scratch, frontend::kParse, "", kPassingName);
+    PutLength(context_.scratch, body_left_);
+    cursor.Insert(context_.scratch);
+    backend.Push({.kind = OwedKind::kParse, .name = std::move(told)});
+    return Step::kTaken;
+  }
+  if (name.empty()) {
+    const bool change = LeaveUnnamed(cursor);
+    unnamed_ = {};
+    unnamed_.tag = ++context_.unnamed_tags;
+    backend.set_unnamed_tag(unnamed_.tag);
+    backend.Push({.kind = OwedKind::kParse, .unnamed_change = change, .unnamed_parse = true});
+  } else {
+    ChangeName(name, &kNotShared);
+    backend.Push({.kind = OwedKind::kParse, .name_change = true});
+  }
+  cursor.Extend(front);
   return Step::kTaken;
 }
 
@@ -201,6 +262,19 @@ void PostgresRequests::Prepare(Cursor& cursor, const Statement& statement, OwedT
                 .statement = statement.id});
 }
 
+// The unnamed statement is about to become another one, or none. True if the server may skip that:
+// then what it has been is kept.
+bool PostgresRequests::LeaveUnnamed(Cursor& cursor) {
+  const bool change = cursor.backend->owed() > 0;
+  if (change) {
+    if (unnamed_changes_ == nullptr)
+      unnamed_changes_ = std::make_unique<engine::RingQueue<Unnamed>>();
+    unnamed_changes_->PushBack(std::exchange(unnamed_, {}));
+  }
+  unnamed_.tag = 0;
+  return change;
+}
+
 // Before a Bind or Describe of the unnamed statement: the server must have this client's, or none.
 void PostgresRequests::EnsureUnnamed(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
@@ -220,10 +294,7 @@ void PostgresRequests::EnsureUnnamed(Cursor& cursor) {
   PutLength(context_.scratch, 0);
   cursor.Insert(context_.scratch);
   backend.set_unnamed_tag(unnamed_.tag);
-  backend.Push({.kind = OwedKind::kParse,
-                .owner = OwedTo::kWeir,
-                .unnamed_parse = true,
-                .tag = unnamed_.tag});
+  backend.Push({.kind = OwedKind::kParse, .owner = OwedTo::kWeir, .unnamed_parse = true});
 }
 
 PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
@@ -240,22 +311,28 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
   const Statement* statement = name.empty() ? nullptr : names_.Find(name);
-  if (Uncertain(cursor, name, statement) ||
-      MustWaitForDiscard(cursor, statement == nullptr ? unnamed_.flags : statement->flags))
+  if (Uncertain(cursor, name, statement)) return Await(cursor);
+  const std::string* deallocates =
+      name.empty() && unnamed_.tag != 0 ? unnamed_.deallocates.get() : nullptr;
+  if (deallocates != nullptr && Uncertain(cursor, *deallocates, nullptr)) return Await(cursor);
+  if (MustWaitForDiscard(cursor, statement == nullptr ? unnamed_.flags : statement->flags))
     return Await(cursor);
   bound_deallocate_.reset();
+  bound_drops_ = false;
   if (name.empty()) {
     MarkText(cursor, unnamed_.pin_reason, unnamed_.flags, unnamed_.parse_tail.c_str());
     EnsureUnnamed(cursor);
     bound_drops_ = (unnamed_.flags & Verdict::kDropsStatements) != 0;
-    if (unnamed_.tag != 0 && unnamed_.deallocates != nullptr &&
-        names_.Find(*unnamed_.deallocates) != nullptr) {
-      bound_deallocate_ = std::make_unique<std::string>(*unnamed_.deallocates);
-      PassEmpty(cursor);
+    if (deallocates != nullptr) {
+      bound_deallocate_ = std::make_unique<std::string>(*deallocates);
+      const Statement* named = names_.Find(*deallocates);
+      if (named == nullptr) ClosePassing(cursor);
+      if (named != nullptr && named != &kNotShared) PassEmpty(cursor);
     }
   }
   // An unknown name goes to the server as it is: the error is the server's own.
-  if (statement == nullptr) return Forward(cursor, OwedKind::kBind);
+  if (statement == nullptr || statement == &kNotShared)
+    return Forward(cursor, {.kind = OwedKind::kBind});
 
   MarkText(cursor, statement->pin_reason, statement->flags, statement->text());
   if (cursor.backend->prepared().Contains(statement->id)) {
@@ -277,11 +354,17 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
 
 PostgresRequests::Step PostgresRequests::TakeExecute(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
-  if (bound_drops_) backend.ForgetPrepared();
-  const bool deallocates = bound_deallocate_ != nullptr;
+  const bool drops = std::exchange(bound_drops_, false);
+  const bool deallocates =
+      bound_deallocate_ != nullptr && names_.Find(*bound_deallocate_) != nullptr;
+  if (drops) {
+    backend.ForgetPrepared();
+    DropNames();
+  } else if (deallocates) {
+    ChangeName(*bound_deallocate_, nullptr);
+  }
   backend.Push({.kind = OwedKind::kExecute,
-                .drops_statements = std::exchange(bound_drops_, false),
-                .deallocates = deallocates,
+                .name_change = drops || deallocates,
                 .name = std::move(bound_deallocate_)});
   cursor.Extend(kHeader);
   body_left_ = cursor.whole - kHeader;
@@ -298,22 +381,27 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
   const bool close = cursor.type == frontend::kClose;
   const OwedKind kind = close ? OwedKind::kClose : OwedKind::kDescribe;
   const std::string_view name = body.substr(1, body.find('\0', 1) - 1);
-  if (body[0] != 'S') return Forward(cursor, kind);
+  if (body[0] != 'S') return Forward(cursor, {.kind = kind});
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
   if (name.empty()) {
     if (close) {
-      unnamed_.tag = 0;
+      const bool change = LeaveUnnamed(cursor);
       cursor.backend->set_unnamed_tag(0);
-    } else {
-      if (Uncertain(cursor, name, nullptr)) return Await(cursor);
-      EnsureUnnamed(cursor);
+      return Forward(cursor, {.kind = kind, .unnamed_change = change});
     }
-    return Forward(cursor, kind);
+    if (Uncertain(cursor, name, nullptr)) return Await(cursor);
+    EnsureUnnamed(cursor);
+    return Forward(cursor, {.kind = kind});
   }
   const Statement* statement = names_.Find(name);
   if (Uncertain(cursor, name, statement)) return Await(cursor);
-  if (statement == nullptr) return Forward(cursor, kind);
+  if (statement == nullptr || (statement == &kNotShared && !close))
+    return Forward(cursor, {.kind = kind});
+  if (statement == &kNotShared) {
+    ChangeName(name, nullptr);
+    return Forward(cursor, {.kind = kind, .name_change = true});
+  }
   if (close) {
     // The server's statement is shared: only the name goes. A Close never fails.
     ChangeName(name, nullptr);
@@ -331,10 +419,26 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
 }
 
 void PostgresRequests::ChangeName(std::string_view name, const Statement* statement) {
-  if (statement != nullptr && names_.FindId(statement->id) != nullptr) aliases_ = true;
+  if (statement != nullptr && statement != &kNotShared && names_.FindId(statement->id) != nullptr)
+    aliases_ = true;
   if (changes_ == nullptr) changes_ = std::make_unique<engine::RingQueue<NameChange>>();
-  changes_->PushBack({std::string(name), names_.Find(name)});
-  names_.Set(name, statement);
+  changes_->PushBack({.name = std::string(name), .statement = statement});
+  Apply(changes_->Back());
+}
+
+void PostgresRequests::DropNames() {
+  if (changes_ == nullptr) changes_ = std::make_unique<engine::RingQueue<NameChange>>();
+  changes_->PushBack({});
+  Apply(changes_->Back());
+}
+
+void PostgresRequests::Apply(NameChange& change) {
+  if (change.name.empty()) {
+    change.all = std::exchange(names_, {});
+  } else {
+    change.previous = names_.Find(change.name);
+    names_.Set(change.name, change.statement);
+  }
 }
 
 void PostgresRequests::OnNameConfirmed() {
@@ -342,52 +446,53 @@ void PostgresRequests::OnNameConfirmed() {
   changes_->PopFront();
 }
 
+// Back to what was before all changes, and on with those that stand: behind the Sync.
 void PostgresRequests::OnNamesUndone(size_t count) {
   CHECK(changes_ != nullptr && changes_->size() >= count);
-  for (size_t i = count; i > 0; --i) {
-    const NameChange& undone = (*changes_)[i - 1];
-    if (WEIR_FAULT("name_not_undone")) break;
-    // A later change of the same name, behind the Sync, stands; it goes back to what this one
-    // found.
-    NameChange* later = nullptr;
-    for (size_t j = changes_->size(); j > count; --j) {
-      if ((*changes_)[j - 1].name == undone.name) later = &(*changes_)[j - 1];
-    }
-    if (later == nullptr) {
-      names_.Set(undone.name, undone.previous);
+  for (size_t i = changes_->size(); i > 0 && !WEIR_FAULT("name_not_undone"); --i) {
+    NameChange& change = (*changes_)[i - 1];
+    if (change.name.empty()) {
+      names_ = std::move(change.all);
     } else {
-      later->previous = undone.previous;
+      names_.Set(change.name, change.previous);
     }
   }
   for (; count > 0; --count) changes_->PopFront();
+  for (size_t i = 0; i < changes_->size() && !WEIR_FAULT("name_not_undone"); ++i)
+    Apply((*changes_)[i]);
 }
 
-void PostgresRequests::OnUnnamedParsed(uint64_t tag) {
-  if (tag == unnamed_.tag) previous_unnamed_.reset();
+void PostgresRequests::OnUnnamedConfirmed() {
+  CHECK(unnamed_changes_ != nullptr);
+  unnamed_changes_->PopFront();
 }
 
-void PostgresRequests::OnUnnamedFailed(uint64_t tag, bool skipped) {
-  if (tag != unnamed_.tag) return;
-  unnamed_.tag = 0;
-  if (skipped && previous_unnamed_ != nullptr) unnamed_ = std::move(*previous_unnamed_);
-  previous_unnamed_.reset();
+// What it was before the oldest of them is what it is now, or was before the next change.
+void PostgresRequests::OnUnnamedUndone(size_t count) {
+  CHECK(unnamed_changes_ != nullptr && count > 0);
+  Unnamed standing = unnamed_changes_->PopFront();
+  for (; count > 1; --count) unnamed_changes_->PopFront();
+  (unnamed_changes_->empty() ? unnamed_ : unnamed_changes_->Front()) = std::move(standing);
 }
 
-// What the client has named since it sent that stays: changes that are not confirmed yet.
-void PostgresRequests::OnStatementsDropped() {
-  StatementNames kept;
-  for (size_t i = 0; changes_ != nullptr && i < changes_->size(); ++i) {
-    NameChange& change = (*changes_)[i];
-    if (kept.Find(change.name) == nullptr) change.previous = nullptr;
-    kept.Set(change.name, names_.Find(change.name));
-  }
-  names_ = std::move(kept);
+void PostgresRequests::OnUnnamedRefused() {
+  const bool changed = unnamed_changes_ != nullptr && !unnamed_changes_->empty();
+  (changed ? unnamed_changes_->Front() : unnamed_).tag = 0;
 }
 
-void PostgresRequests::OnDeallocated(std::string_view name) { names_.Set(name, nullptr); }
-
+// Also one that has gone since the request was sent that the server complains of.
 std::string_view PostgresRequests::NameOf(StatementId statement) const {
-  return names_.NameOf(statement);
+  if (statement == 0) return {};
+  std::string_view name = names_.NameOf(statement);
+  for (size_t i = 0; changes_ != nullptr && i < changes_->size() && name.empty(); ++i) {
+    const NameChange& change = (*changes_)[i];
+    if (change.previous != nullptr && change.previous->id == statement) {
+      name = change.name;
+    } else {
+      name = change.all.NameOf(statement);
+    }
+  }
+  return name;
 }
 
 }  // namespace weir::postgres

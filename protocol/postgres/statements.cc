@@ -7,6 +7,8 @@
 
 namespace weir::postgres {
 
+const Statement kNotShared;
+
 std::string ServerName(StatementId id) { return engine::Cat(kServerNamePrefix, id); }
 
 StatementId IdOfServerName(std::string_view name) {

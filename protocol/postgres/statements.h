@@ -23,7 +23,7 @@ using StatementId = uint32_t;  // 0: none
 
 // One statement; immutable and living as long as the program.
 struct Statement {
-  StatementId id = 0;
+  StatementId id = 0;      // 0: not shared
   std::string parse_tail;  // what follows the name in a Parse message: text, NUL, number and oids
                            // of the types
   std::string_view text() const { return parse_tail.c_str(); }
@@ -40,6 +40,9 @@ inline constexpr std::string_view kPassingName = "__weir_passing";
 std::string ServerName(StatementId id);
 // The id behind a name of ours; 0 if it is not one.
 StatementId IdOfServerName(std::string_view name);
+
+// Stands for a statement that is not shared: it is on one backend, under its client's own name.
+extern const Statement kNotShared;
 
 // All statements of the process. A mutex is taken only when a shard sees a text for the first time,
 // through its StatementCache.

@@ -56,6 +56,7 @@ class ModelServer {
   std::map<std::string, std::string, std::less<>> statements_;
   std::string portal_;
   bool has_portal_ = false;
+  bool portal_has_run_ = false;
   bool skipping_ = false;
   bool fatal_ = false;
   Copy copy_ = Copy::kNone;
@@ -84,8 +85,8 @@ class ModelClient {
     char type = 0;  // of the client's message
     std::string name;
     std::string text;
-    bool copied = false;   // the data of a COPY went with it
-    bool forgets = false;  // may drop names, or begin a COPY
+    bool copied = false;  // the data of a COPY went with it
+    bool may_copy = false;
   };
 
   void Ask(std::string& out, char type, std::string_view body, std::string name, std::string text);
@@ -93,8 +94,7 @@ class ModelClient {
   std::string AnyName();
   void SendCopy(std::string& out);
   void MaySendBlind(std::string& out);
-  bool NamesUnsettled() const;
-  bool UnnamedUnsettled() const;
+  bool CopyUnsettled() const;
   void OnReply(const Message& message);
   void OnQueryReply(const Message& message);
   void OnExecuteReply(const Message& message);
@@ -113,10 +113,10 @@ class ModelClient {
   std::map<std::string, std::string> names_;  // as the server has told them
   std::string portal_;
   bool has_portal_ = false;
-  bool skipping_ = false;        // an error has come; all up to Sync is not answered
-  bool open_batch_ = false;      // the server waits for a Sync
-  bool has_forgetting_ = false;  // a text that does so has been sent
-  bool copying_ = false;         // the server waits for data
+  bool skipping_ = false;    // an error has come; all up to Sync is not answered
+  bool open_batch_ = false;  // the server waits for a Sync
+  bool has_copies_ = false;  // a COPY has been sent
+  bool copying_ = false;     // the server waits for data
 };
 
 }  // namespace weir::fuzz

@@ -20,11 +20,10 @@ std::string ModelClient::AnyName() {
 void ModelClient::Ask(std::string& out, char type, std::string_view body, std::string name,
                       std::string text) {
   out += Encode(type, body);
-  const bool forgets =
-      text.starts_with("DEALLOCATE") || text.starts_with("DISCARD") || text.starts_with("COPY");
-  has_forgetting_ = has_forgetting_ || forgets;
+  const bool copies = text.starts_with("COPY");
+  has_copies_ = has_copies_ || copies;
   expected_.push_back({.type = type, .name = std::move(name), .text = std::move(text)});
-  expected_.back().forgets = (type == 'Q' && forgets) || (type == 'E' && has_forgetting_);
+  expected_.back().may_copy = (type == 'Q' && copies) || (type == 'E' && has_copies_);
   open_batch_ = type != 'Q' && type != 'S';
 }
 
@@ -51,30 +50,15 @@ void ModelClient::MaySendBlind(std::string& out) {
   expected_.back().copied = true;
 }
 
-// A client that does not wait for the answers to an earlier batch can get an error too many: weir
-// takes names for changed, and statements for prepared, when it sends a request, and the server may
-// skip it.
-bool ModelClient::NamesUnsettled() const {
-  bool named = false;
-  for (const Expected& each : expected_) {
-    if (each.forgets) return true;  // or the server may wait for data, and take nothing else
-    if (!each.name.empty()) named = true;
-    if (named && each.type == 'S') return true;
-  }
-  return false;
-}
-
-// The unnamed statement is changed once at a time: of two changes that the server skips weir undoes
-// the later one.
-bool ModelClient::UnnamedUnsettled() const {
-  return std::any_of(expected_.begin(), expected_.end(), [](const Expected& each) {
-    return (each.type == 'P' || each.type == 'C') && each.name.empty();
-  });
+// Then the server may wait for data, and takes nothing else.
+bool ModelClient::CopyUnsettled() const {
+  return std::any_of(expected_.begin(), expected_.end(),
+                     [](const Expected& each) { return each.may_copy; });
 }
 
 void ModelClient::Send(std::string& out) {
   if (copying_) return SendCopy(out);
-  if (NamesUnsettled()) {
+  if (CopyUnsettled()) {
     if (open_batch_ || choices_.Below(4) == 3) Ask(out, 'S', "", "", "");
     return;
   }
@@ -92,13 +76,8 @@ void ModelClient::Send(std::string& out) {
     case 2: {
       std::string name = AnyName();
       std::string text = AnyText();
-      // No two names for one text: weir forgets both with a DEALLOCATE of one.
-      if (!text.starts_with("SELECT")) name.clear();
-      if (!name.empty()) text += " -- " + name;
-      // Beyond the limit of scanning a statement keeps its own name, which weir does not keep track
-      // of.
-      if (text.size() > 60) name.clear();
-      if (name.empty() && UnnamedUnsettled()) return;
+      // Under a name weir does not look for a DEALLOCATE of a name.
+      if (text.starts_with("DEALLOCATE") && !text.ends_with("ALL")) name.clear();
       Ask(out, 'P', Z(name) + Z(text) + std::string(2, '\0'), name, text);
       return;
     }
@@ -118,7 +97,6 @@ void ModelClient::Send(std::string& out) {
       return;
     case 6: {
       const std::string name = AnyName();
-      if (name.empty() && !expected_.empty()) return;
       Ask(out, 'C', "S" + Z(name), name, "");
       return;
     }
@@ -260,8 +238,9 @@ void ModelClient::OnError(const Message& message) {
   CHECK(message.body.find("__weir_own") == std::string::npos);
   switch (head.type) {
     case 'Q':
-      // Also told if the statement could not be prepared again: only its kind is sure.
-      if (code == "26000") CHECK(head.text.starts_with("DEALLOCATE"));
+      if (code == "26000") {
+        CHECK(head.text.starts_with("DEALLOCATE") && !Known(head.text.ends_with("a") ? "a" : "b"));
+      }
       return;
     case 'P':
       if (code == "42P05") CHECK(Known(head.name));
@@ -269,8 +248,7 @@ void ModelClient::OnError(const Message& message) {
       break;
     case 'B':
     case 'D':
-      // An unnamed statement that could not be parsed again is gone.
-      if (code == "26000") CHECK(head.name.empty() || !Known(head.name));
+      if (code == "26000") CHECK(!Known(head.name));
       break;
     case 'S':
       CHECK(false);

@@ -147,6 +147,7 @@ void ModelServer::OnBind(std::string_view body) {
   if (portal.empty()) {
     portal_ = text;
     has_portal_ = true;
+    portal_has_run_ = false;
   }
   Say('2', "");
 }
@@ -185,6 +186,10 @@ void ModelServer::OnExecute() {
   const std::string text = portal_;
   if (status_ == 'E' && !EndsTransaction(text))
     return Fail("25P02", "current transaction is aborted");
+  // What is no query runs once.
+  const bool again = portal_has_run_ && !text.starts_with("SELECT");
+  if (again) return Fail("55000", "portal \"\" cannot be run");
+  portal_has_run_ = true;
   if (!RunText(text, Copy::kExtended)) skipping_ = true;
 }
 

@@ -301,6 +301,151 @@ TEST_P(PreparedTest, ReservedNamesAreRefused) {
   }
 }
 
+// Changes of the unnamed statement that the server skips never were, however many there are.
+TEST_P(PreparedTest, SkippedChangesOfTheUnnamedStatementAreUndone) {
+  for (const std::string& skipped :
+       {Parse("", "SELECT 2") + Parse("", "SELECT 3"), Close(""), Close("") + Parse("", "SELECT 2"),
+        Parse("", "SELECT 2") + Sync() + Bind("x") + Parse("", "SELECT 3"),
+        Parse("", "SELECT 2") + Sync() + Bind("x") + Close("")}) {
+    Pair pair(context_, GetParam());
+    PostgresReplies backend;
+    pair.Join(backend);
+    pair.Client(Parse("", "SELECT 1") + Sync());
+    pair.Server(Message('1', "") + Ready('I'));
+    pair.Client(Bind("x") + skipped + Sync());
+    while (backend.owed() > 0) pair.Server(Error("ERROR", "26000", "no such") + Ready('I'));
+    pair.wire = {};
+    pair.Client(Bind("") + Sync());
+    EXPECT_EQ(pair.wire.TakeServer(), Parse("", "SELECT 1") + Bind("") + Sync());
+  }
+}
+
+TEST_P(PreparedTest, AnUnnamedStatementBehindSkippedOnesStands) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("", "SELECT 1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Client(Bind("x") + Parse("", "SELECT 2") + Sync() + Parse("", "SELECT 3") + Sync());
+  pair_.Server(Error("ERROR", "26000", "no such") + Ready('I') + Message('1', "") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Bind("") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Parse("", "SELECT 3") + Bind("") + Sync());
+}
+
+// A Parse that the server refuses has destroyed the older statement; so has a Query.
+TEST_P(PreparedTest, ARefusedParseLeavesNoUnnamedStatement) {
+  for (const std::string& failed :
+       {Parse("", "SELEC") + Sync(), Parse("", "SELEC") + Parse("", "SELECT 2") + Sync(),
+        Parse("", "SELEC") + Sync() + Bind("x") + Close("") + Sync(),
+        Bind("x") + Parse("", "SELECT 2") + Sync() + Query("SELEC")}) {
+    Pair pair(context_, GetParam());
+    PostgresReplies backend;
+    pair.Join(backend);
+    pair.Client(Parse("", "SELECT 1") + Sync());
+    pair.Server(Message('1', "") + Ready('I'));
+    pair.Client(failed);
+    while (backend.owed() > 0) pair.Server(Error("ERROR", "42601", "syntax error") + Ready('I'));
+    pair.wire = {};
+    pair.Client(Bind("") + Sync());
+    EXPECT_EQ(pair.wire.TakeServer(), Close("") + Bind("") + Sync());
+  }
+}
+
+TEST_P(PreparedTest, RequestsThatMakeTheirOwnUnnamedStatementWaitForNothing) {
+  pair_.Join(backend_);
+  const std::string requests = Parse("", "SELECT 1") + Bind("") + Execute() + Sync() +
+                               Parse("", "SELECT 2") + Bind("") + Execute() + Sync();
+  EXPECT_EQ(pair_.Client(requests).status, TakeStatus::kMore);
+  EXPECT_EQ(pair_.wire.TakeServer(), requests);
+}
+
+TEST_P(PreparedTest, AnUnnamedStatementWhoseChangeIsOnItsWayIsWaitedFor) {
+  for (const std::string& change : {Parse("", "SELECT 2"), Bind("x") + Close("")}) {
+    Pair pair(context_, GetParam());
+    PostgresReplies backend;
+    pair.Join(backend);
+    EXPECT_EQ(pair.Client(change + Sync() + Bind("") + Sync()).status, TakeStatus::kAwaitReady);
+    EXPECT_EQ(pair.wire.TakeServer(), change + Sync());
+  }
+}
+
+// Names that are dropped are free in the same batch already, and stay if that fails.
+TEST_P(PreparedTest, ADropOfAllNamesCountsWhenItIsSent) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("", "DEALLOCATE ALL") + Bind("") + Parse("a", "SELECT 1") + Sync());
+  pair_.Server(Message('1', "") + Message('2', "") + Message('1', "") + Ready('T'));
+  pair_.wire = {};
+  pair_.Client(Execute() + Parse("a", "SELECT 2") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(),
+            Execute() + Close("__weir_s2") + Parse("__weir_s2", "SELECT 2") + Sync());
+  pair_.Server(Error("ERROR", "57014", "canceled") + Ready('E'));
+  pair_.wire = {};
+  pair_.Client(Bind("a") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(),
+            Close("__weir_s1") + Parse("__weir_s1", "SELECT 1") + Bind("__weir_s1") + Sync());
+}
+
+TEST_P(PreparedTest, AQueryThatFailsToDropLeavesTheNames) {
+  for (const std::string sql : {"DISCARD ALL", "DEALLOCATE a"}) {
+    Pair pair(context_, GetParam());
+    PostgresReplies backend;
+    pair.Join(backend);
+    pair.Client(Parse("a", "SELECT 1") + Sync());
+    pair.Server(Message('1', "") + Ready('I'));
+    pair.Client(Query(sql));
+    if (sql == "DEALLOCATE a") pair.Server(Message('3', "") + Message('1', ""));
+    pair.Server(Error("ERROR", "25001", "in a transaction") + Ready('E'));
+    pair.wire = {};
+    pair.Client(Bind("a") + Sync());
+    EXPECT_TRUE(pair.wire.TakeServer().ends_with(Bind("__weir_s1") + Sync()));
+  }
+}
+
+TEST_P(PreparedTest, ADeallocateWaitsForWhatBecomesOfItsName) {
+  for (const std::string& request : {Query("DEALLOCATE a"), Parse("", "DEALLOCATE a") + Sync()}) {
+    Pair pair(context_, GetParam());
+    PostgresReplies backend;
+    pair.Join(backend);
+    pair.Client(Parse("a", "SELECT 1") + Sync());
+    pair.Server(Message('1', "") + Ready('I'));
+    EXPECT_EQ(pair.Client(Bind("x") + Close("a") + Sync() + request).status,
+              TakeStatus::kAwaitReady);
+    pair.Server(Error("ERROR", "26000", "no such") + Ready('I'));
+    pair.wire = {};
+    pair.Pump();
+    EXPECT_NE(pair.wire.TakeServer().find("DEALLOCATE __weir_passing"), std::string::npos);
+  }
+}
+
+// Its text says the passing name, under which nothing may be there then.
+TEST_P(PreparedTest, AnUnnamedDeallocateOfANameThatHasGoneFails) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "SELECT 1") + Parse("", "DEALLOCATE a") + Close("a") + Sync());
+  pair_.Server(Message('1', "") + Message('1', "") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Bind("") + Execute() + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Close("__weir_passing") + Bind("") + Execute() + Sync());
+  pair_.Server(Message('3', "") + Message('2', "") +
+               Error("ERROR", "26000", "prepared statement \"__weir_passing\" does not exist") +
+               Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(),
+            Message('2', "") + Error("ERROR", "26000", "prepared statement \"a\" does not exist") +
+                Ready('I'));
+}
+
+TEST_P(PreparedTest, AnErrorTellsTheNameThatIsClosedBehindIt) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "SELECT $1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  for (const std::string& behind : {Close("a") + Sync(), Sync() + Query("DEALLOCATE ALL")}) {
+    pair_.wire = {};
+    pair_.Client(Bind("a") + behind);
+    pair_.Server(Error("ERROR", "08P01", "prepared statement \"__weir_s1\" requires 1") +
+                 Ready('I'));
+    EXPECT_EQ(pair_.wire.TakeClient(),
+              Error("ERROR", "08P01", "prepared statement \"a\" requires 1") + Ready('I'));
+  }
+}
+
 // Another client's sequence value must not be read: a write over another's mark does not make it
 // one's own.
 TEST_P(PreparedTest, SequenceValuesOfOthersAreDiscardedBeforeARead) {
