@@ -1,5 +1,4 @@
-// Where the client's half of an exchange stands in the bytes that it takes. Shared by requests.cc
-// and requests_prepared.cc.
+// Where the client's half of an exchange stands in the bytes that it takes. Shared by its files.
 #pragma once
 
 #include <algorithm>

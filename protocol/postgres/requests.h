@@ -130,6 +130,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool skip_to_sync_ = false;              // of a request that has got its error from weir
   std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams
   bool bound_drops_ = false;               // what the portal bound last will do when executed
+  bool earlier_drops_ = false;             // ... and one bound earlier, which may still be there
   bool aliases_ = false;                   // two names of the client's were one statement
   bool keep_sequences_apart_ = false;      // currval or lastval was seen on the route
   std::unique_ptr<std::string> bound_deallocate_;  // ... and the name that it takes away

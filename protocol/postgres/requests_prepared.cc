@@ -1,5 +1,4 @@
-// Prepared statements in the client's half: names, preparing ahead, the unnamed statement, what is
-// undone.
+// Prepared statements in the client's half: their messages, and what goes ahead of them.
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -33,26 +32,6 @@ void BuildMessage(std::string& out, uint8_t type, std::string_view kind, std::st
 }
 
 }  // namespace
-
-// The client's name of a statement, if an error text may have to tell it: its id says no name for
-// certain while changes of names are under way, or after two names were one statement.
-std::unique_ptr<std::string> PostgresRequests::NameToTell(std::string_view name) const {
-  if (!aliases_ && (changes_ == nullptr || changes_->empty())) return nullptr;
-  return std::make_unique<std::string>(name);
-}
-
-// What the name stands for is not known before an earlier request has been answered.
-bool PostgresRequests::Uncertain(Cursor& cursor, std::string_view name,
-                                 const Statement* statement) const {
-  PostgresReplies& backend = *cursor.backend;
-  if (backend.requests_owed() == 0 || backend.copy_in()) return false;
-  if (name.empty()) return backend.UnnamedInFlight();
-  if (statement != nullptr && backend.StatementInFlight(statement->id)) return true;
-  for (size_t i = 0; changes_ != nullptr && i < changes_->size(); ++i) {
-    if ((*changes_)[i].name.empty() || (*changes_)[i].name == name) return true;
-  }
-  return false;
-}
 
 // A Parse whose statement nobody keeps: only its reply is wanted.
 void PostgresRequests::ParsePassing(Cursor& cursor, std::string_view tail, Owed owed) {
@@ -262,19 +241,6 @@ void PostgresRequests::Prepare(Cursor& cursor, const Statement& statement, OwedT
                 .statement = statement.id});
 }
 
-// The unnamed statement is about to become another one, or none. True if the server may skip that:
-// then what it has been is kept.
-bool PostgresRequests::LeaveUnnamed(Cursor& cursor) {
-  const bool change = cursor.backend->owed() > 0;
-  if (change) {
-    if (unnamed_changes_ == nullptr)
-      unnamed_changes_ = std::make_unique<engine::RingQueue<Unnamed>>();
-    unnamed_changes_->PushBack(std::exchange(unnamed_, {}));
-  }
-  unnamed_.tag = 0;
-  return change;
-}
-
 // Before a Bind or Describe of the unnamed statement: the server must have this client's, or none.
 void PostgresRequests::EnsureUnnamed(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
@@ -318,6 +284,9 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (MustWaitForDiscard(cursor, statement == nullptr ? unnamed_.flags : statement->flags))
     return Await(cursor);
   bound_deallocate_.reset();
+  const bool fresh =
+      cursor.backend->settled() && cursor.backend->transaction_status() == TransactionStatus::kIdle;
+  earlier_drops_ = !fresh && (earlier_drops_ || bound_drops_);
   bound_drops_ = false;
   if (name.empty()) {
     MarkText(cursor, unnamed_.pin_reason, unnamed_.flags, unnamed_.parse_tail.c_str());
@@ -357,8 +326,8 @@ PostgresRequests::Step PostgresRequests::TakeExecute(Cursor& cursor) {
   const bool drops = std::exchange(bound_drops_, false);
   const bool deallocates =
       bound_deallocate_ != nullptr && names_.Find(*bound_deallocate_) != nullptr;
+  if (drops || earlier_drops_) backend.ForgetPrepared();
   if (drops) {
-    backend.ForgetPrepared();
     DropNames();
   } else if (deallocates) {
     ChangeName(*bound_deallocate_, nullptr);
@@ -416,83 +385,6 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
   cursor.Insert(context_.scratch);
   cursor.backend->Push({.kind = OwedKind::kDescribe, .name = NameToTell(name)});
   return Step::kTaken;
-}
-
-void PostgresRequests::ChangeName(std::string_view name, const Statement* statement) {
-  if (statement != nullptr && statement != &kNotShared && names_.FindId(statement->id) != nullptr)
-    aliases_ = true;
-  if (changes_ == nullptr) changes_ = std::make_unique<engine::RingQueue<NameChange>>();
-  changes_->PushBack({.name = std::string(name), .statement = statement});
-  Apply(changes_->Back());
-}
-
-void PostgresRequests::DropNames() {
-  if (changes_ == nullptr) changes_ = std::make_unique<engine::RingQueue<NameChange>>();
-  changes_->PushBack({});
-  Apply(changes_->Back());
-}
-
-void PostgresRequests::Apply(NameChange& change) {
-  if (change.name.empty()) {
-    change.all = std::exchange(names_, {});
-  } else {
-    change.previous = names_.Find(change.name);
-    names_.Set(change.name, change.statement);
-  }
-}
-
-void PostgresRequests::OnNameConfirmed() {
-  CHECK(changes_ != nullptr);
-  changes_->PopFront();
-}
-
-// Back to what was before all changes, and on with those that stand: behind the Sync.
-void PostgresRequests::OnNamesUndone(size_t count) {
-  CHECK(changes_ != nullptr && changes_->size() >= count);
-  for (size_t i = changes_->size(); i > 0 && !WEIR_FAULT("name_not_undone"); --i) {
-    NameChange& change = (*changes_)[i - 1];
-    if (change.name.empty()) {
-      names_ = std::move(change.all);
-    } else {
-      names_.Set(change.name, change.previous);
-    }
-  }
-  for (; count > 0; --count) changes_->PopFront();
-  for (size_t i = 0; i < changes_->size() && !WEIR_FAULT("name_not_undone"); ++i)
-    Apply((*changes_)[i]);
-}
-
-void PostgresRequests::OnUnnamedConfirmed() {
-  CHECK(unnamed_changes_ != nullptr);
-  unnamed_changes_->PopFront();
-}
-
-// What it was before the oldest of them is what it is now, or was before the next change.
-void PostgresRequests::OnUnnamedUndone(size_t count) {
-  CHECK(unnamed_changes_ != nullptr && count > 0);
-  Unnamed standing = unnamed_changes_->PopFront();
-  for (; count > 1; --count) unnamed_changes_->PopFront();
-  (unnamed_changes_->empty() ? unnamed_ : unnamed_changes_->Front()) = std::move(standing);
-}
-
-void PostgresRequests::OnUnnamedRefused() {
-  const bool changed = unnamed_changes_ != nullptr && !unnamed_changes_->empty();
-  (changed ? unnamed_changes_->Front() : unnamed_).tag = 0;
-}
-
-// Also one that has gone since the request was sent that the server complains of.
-std::string_view PostgresRequests::NameOf(StatementId statement) const {
-  if (statement == 0) return {};
-  std::string_view name = names_.NameOf(statement);
-  for (size_t i = 0; changes_ != nullptr && i < changes_->size() && name.empty(); ++i) {
-    const NameChange& change = (*changes_)[i];
-    if (change.previous != nullptr && change.previous->id == statement) {
-      name = change.name;
-    } else {
-      name = change.all.NameOf(statement);
-    }
-  }
-  return name;
 }
 
 }  // namespace weir::postgres

@@ -384,6 +384,21 @@ TEST_P(PreparedTest, ADropOfAllNamesCountsWhenItIsSent) {
             Close("__weir_s1") + Parse("__weir_s1", "SELECT 1") + Bind("__weir_s1") + Sync());
 }
 
+// Other clients must not be told of statements that are gone, whichever portal did it.
+TEST_P(PreparedTest, APortalThatDropsStatementsMayBeExecutedLater) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("", "DEALLOCATE ALL") + Message('B', Z("p") + Z("") + std::string(6, '\0')) +
+               Parse("a", "SELECT 1") + Bind("a"));
+  EXPECT_TRUE(backend_.prepared().Contains(1));
+  pair_.Client(Message('E', Z("p") + std::string(4, '\0')) + Sync());
+  EXPECT_FALSE(backend_.prepared().Contains(1));
+  pair_.Server(Message('1', "") + Message('2', "") + Message('1', "") + Message('2', "") +
+               Complete("DEALLOCATE") + Ready('I'));
+  // No portal outlives its transaction.
+  pair_.Client(Bind("a") + Execute() + Sync());
+  EXPECT_TRUE(backend_.prepared().Contains(1));
+}
+
 TEST_P(PreparedTest, AQueryThatFailsToDropLeavesTheNames) {
   for (const std::string sql : {"DISCARD ALL", "DEALLOCATE a"}) {
     Pair pair(context_, GetParam());

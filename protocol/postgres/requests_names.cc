@@ -1,0 +1,125 @@
+// What the client's statements are called: changes are made when they are sent, then confirmed, or
+// undone when the server skips them.
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/base/fault.h"
+#include "protocol/postgres/request_cursor.h"
+#include "protocol/postgres/requests.h"
+
+namespace weir::postgres {
+
+// The client's name of a statement, if an error text may have to tell it: its id says no name for
+// certain while changes of names are under way, or after two names were one statement.
+std::unique_ptr<std::string> PostgresRequests::NameToTell(std::string_view name) const {
+  if (!aliases_ && (changes_ == nullptr || changes_->empty())) return nullptr;
+  return std::make_unique<std::string>(name);
+}
+
+// What the name stands for is not known before an earlier request has been answered.
+bool PostgresRequests::Uncertain(Cursor& cursor, std::string_view name,
+                                 const Statement* statement) const {
+  PostgresReplies& backend = *cursor.backend;
+  if (backend.requests_owed() == 0 || backend.copy_in()) return false;
+  if (name.empty()) return backend.UnnamedInFlight();
+  if (statement != nullptr && backend.StatementInFlight(statement->id)) return true;
+  for (size_t i = 0; changes_ != nullptr && i < changes_->size(); ++i) {
+    if ((*changes_)[i].name.empty() || (*changes_)[i].name == name) return true;
+  }
+  return false;
+}
+
+// The unnamed statement is about to become another one, or none. True if the server may skip that:
+// then what it has been is kept.
+bool PostgresRequests::LeaveUnnamed(Cursor& cursor) {
+  const bool change = cursor.backend->owed() > 0;
+  if (change) {
+    if (unnamed_changes_ == nullptr)
+      unnamed_changes_ = std::make_unique<engine::RingQueue<Unnamed>>();
+    unnamed_changes_->PushBack(std::exchange(unnamed_, {}));
+  }
+  unnamed_.tag = 0;
+  return change;
+}
+
+void PostgresRequests::ChangeName(std::string_view name, const Statement* statement) {
+  if (statement != nullptr && statement != &kNotShared && names_.FindId(statement->id) != nullptr)
+    aliases_ = true;
+  if (changes_ == nullptr) changes_ = std::make_unique<engine::RingQueue<NameChange>>();
+  changes_->PushBack({.name = std::string(name), .statement = statement});
+  Apply(changes_->Back());
+}
+
+void PostgresRequests::DropNames() {
+  if (changes_ == nullptr) changes_ = std::make_unique<engine::RingQueue<NameChange>>();
+  changes_->PushBack({});
+  Apply(changes_->Back());
+}
+
+void PostgresRequests::Apply(NameChange& change) {
+  if (change.name.empty()) {
+    change.all = std::exchange(names_, {});
+  } else {
+    change.previous = names_.Find(change.name);
+    names_.Set(change.name, change.statement);
+  }
+}
+
+void PostgresRequests::OnNameConfirmed() {
+  CHECK(changes_ != nullptr);
+  changes_->PopFront();
+}
+
+// Back to what was before all changes, and on with those that stand: behind the Sync.
+void PostgresRequests::OnNamesUndone(size_t count) {
+  CHECK(changes_ != nullptr && changes_->size() >= count);
+  for (size_t i = changes_->size(); i > 0 && !WEIR_FAULT("name_not_undone"); --i) {
+    NameChange& change = (*changes_)[i - 1];
+    if (change.name.empty()) {
+      names_ = std::move(change.all);
+    } else {
+      names_.Set(change.name, change.previous);
+    }
+  }
+  for (; count > 0; --count) changes_->PopFront();
+  for (size_t i = 0; i < changes_->size() && !WEIR_FAULT("name_not_undone"); ++i)
+    Apply((*changes_)[i]);
+}
+
+void PostgresRequests::OnUnnamedConfirmed() {
+  CHECK(unnamed_changes_ != nullptr);
+  unnamed_changes_->PopFront();
+}
+
+// What it was before the oldest of them is what it is now, or was before the next change.
+void PostgresRequests::OnUnnamedUndone(size_t count) {
+  CHECK(unnamed_changes_ != nullptr && count > 0);
+  Unnamed standing = unnamed_changes_->PopFront();
+  for (; count > 1; --count) unnamed_changes_->PopFront();
+  (unnamed_changes_->empty() ? unnamed_ : unnamed_changes_->Front()) = std::move(standing);
+}
+
+void PostgresRequests::OnUnnamedRefused() {
+  const bool changed = unnamed_changes_ != nullptr && !unnamed_changes_->empty();
+  (changed ? unnamed_changes_->Front() : unnamed_).tag = 0;
+}
+
+// Also one that has gone since the request was sent that the server complains of.
+std::string_view PostgresRequests::NameOf(StatementId statement) const {
+  if (statement == 0) return {};
+  std::string_view name = names_.NameOf(statement);
+  for (size_t i = 0; changes_ != nullptr && i < changes_->size() && name.empty(); ++i) {
+    const NameChange& change = (*changes_)[i];
+    if (change.previous != nullptr && change.previous->id == statement) {
+      name = change.name;
+    } else {
+      name = change.all.NameOf(statement);
+    }
+  }
+  return name;
+}
+
+}  // namespace weir::postgres
