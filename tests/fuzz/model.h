@@ -16,6 +16,11 @@
 
 namespace weir::fuzz {
 
+// What a failed transaction still takes.
+inline bool EndsTransaction(std::string_view text) {
+  return text == "COMMIT" || text == "ROLLBACK";
+}
+
 // Texts that a model runs. The first ones are about the session, the others mean nothing.
 extern const std::vector<std::string_view> kTexts;
 
@@ -105,6 +110,8 @@ class ModelClient {
   void Effects(std::string_view text);
   void CheckRow(const Message& message, std::string_view text) const;
   bool Known(const std::string& name) const { return names_.contains(name); }
+  // In a failed transaction the rest is an error.
+  bool Possible(std::string_view text) const { return status_ != 'E' || EndsTransaction(text); }
 
   Choices& choices_;
   const char tag_;
@@ -117,6 +124,7 @@ class ModelClient {
   bool open_batch_ = false;  // the server waits for a Sync
   bool has_copies_ = false;  // a COPY has been sent
   bool copying_ = false;     // the server waits for data
+  char status_ = 'I';        // of the transaction
 };
 
 }  // namespace weir::fuzz

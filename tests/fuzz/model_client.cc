@@ -147,6 +147,7 @@ void ModelClient::OnReply(const Message& message) {
       break;
     case 'S':
       CHECK(type == 'Z');
+      status_ = message.body[0];
       skipping_ = false;
       break;
     case 'E':
@@ -167,7 +168,7 @@ void ModelClient::CheckRow(const Message& message, std::string_view text) const 
 }
 
 void ModelClient::OnExecuteReply(const Message& message) {
-  CHECK(has_portal_);
+  CHECK(has_portal_ && Possible(portal_));
   CheckRow(message, portal_);
   switch (message.type) {
     case 'D':
@@ -202,6 +203,7 @@ void ModelClient::OnQueryReply(const Message& message) {
     case 'Z':
       names_.erase("");
       has_portal_ = false;
+      status_ = message.body[0];
       expected_.pop_front();
       return;
     default:
@@ -212,6 +214,7 @@ void ModelClient::OnQueryReply(const Message& message) {
 void ModelClient::OnParsed() {
   const Expected& parse = expected_.front();
   CHECK(parse.name.empty() || !Known(parse.name));
+  CHECK(Possible(parse.text));
   names_[parse.name] = parse.text;
 }
 
@@ -219,6 +222,7 @@ void ModelClient::OnBound() {
   const Expected& bind = expected_.front();
   CHECK(Known(bind.name));
   portal_ = names_[bind.name];
+  CHECK(Possible(portal_));
   has_portal_ = true;
 }
 
@@ -262,6 +266,8 @@ void ModelClient::OnError(const Message& message) {
 }
 
 void ModelClient::Effects(std::string_view text) {
+  if (text == "BEGIN" && status_ == 'I') status_ = 'T';
+  if (EndsTransaction(text)) status_ = 'I';
   if (text == "DISCARD ALL" || text == "DEALLOCATE ALL" || text == "DEALLOCATE PREPARE ALL") {
     std::erase_if(names_, [](const auto& each) { return !each.first.empty(); });
   } else if (text == "DEALLOCATE a") {

@@ -42,9 +42,6 @@ std::string_view Deallocated(std::string_view text) {
   return {};
 }
 
-// What a failed transaction still takes.
-bool EndsTransaction(std::string_view text) { return text == "COMMIT" || text == "ROLLBACK"; }
-
 }  // namespace
 
 bool ModelServer::Chosen(size_t one_in) { return choices_.Below(one_in) == one_in - 1; }
