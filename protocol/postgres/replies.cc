@@ -265,6 +265,8 @@ bool PostgresReplies::CompletePart(Owed& head) {
     case backend::kCommandComplete:
     case backend::kEmptyQueryResponse:
       copy_in_ = false;
+      // The portal that was to drop names was another one.
+      if (type_ == backend::kEmptyQueryResponse && execute) head.failed = true;
       if (execute) PopFront();
       return simple || execute;
     case backend::kPortalSuspended:

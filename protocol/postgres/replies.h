@@ -76,8 +76,7 @@ class OwedListener {
   virtual void OnUnnamedConfirmed() = 0;
   virtual void OnUnnamedUndone(size_t count) = 0;
   virtual void OnUnnamedRefused() = 0;  // the server has none, behind what is confirmed
-  virtual std::string_view NameOf(
-      StatementId statement) const = 0;  // the client's, for error texts
+  virtual std::string NameOf(StatementId statement) = 0;  // the client's, for error texts
 };
 
 class PostgresReplies final : public protocol::Replies {

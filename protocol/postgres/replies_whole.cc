@@ -89,10 +89,10 @@ void PostgresReplies::RewriteNames(std::string_view message, std::string& rewrit
     size_t end = 0;
     while (end < message.size() && in_name(message[end])) ++end;
     const std::string_view server_name = message.substr(0, end);
-    std::string_view name = told == nullptr ? std::string_view() : std::string_view(*told);
+    std::string name = told == nullptr ? std::string() : *told;
     if (told == nullptr && listener_ != nullptr)
       name = listener_->NameOf(IdOfServerName(server_name));
-    rewritten.append(name.empty() ? server_name : name);
+    rewritten.append(name.empty() ? server_name : std::string_view(name));
     message.remove_prefix(end);
   }
   PutLength(rewritten);

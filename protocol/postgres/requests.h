@@ -63,7 +63,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void OnUnnamedConfirmed() override;
   void OnUnnamedUndone(size_t count) override;
   void OnUnnamedRefused() override;
-  std::string_view NameOf(StatementId statement) const override;
+  std::string NameOf(StatementId statement) override;
 
  private:
   struct Cursor;
@@ -121,6 +121,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void ChangeName(std::string_view name, const Statement* statement);
   void DropNames();
   void Apply(NameChange& change);
+  void TakeBackChanges();
+  void ApplyChanges();
 
   // What every message touches.
   RequestsContext& context_;

@@ -73,10 +73,9 @@ void PostgresRequests::OnNameConfirmed() {
   changes_->PopFront();
 }
 
-// Back to what was before all changes, and on with those that stand: behind the Sync.
-void PostgresRequests::OnNamesUndone(size_t count) {
-  CHECK(changes_ != nullptr && changes_->size() >= count);
-  for (size_t i = changes_->size(); i > 0 && !WEIR_FAULT("name_not_undone"); --i) {
+// To what the names were before all changes that are not confirmed; and on again.
+void PostgresRequests::TakeBackChanges() {
+  for (size_t i = changes_ == nullptr ? 0 : changes_->size(); i > 0; --i) {
     NameChange& change = (*changes_)[i - 1];
     if (change.name.empty()) {
       names_ = std::move(change.all);
@@ -84,9 +83,19 @@ void PostgresRequests::OnNamesUndone(size_t count) {
       names_.Set(change.name, change.previous);
     }
   }
+}
+
+void PostgresRequests::ApplyChanges() {
+  for (size_t i = 0; changes_ != nullptr && i < changes_->size(); ++i) Apply((*changes_)[i]);
+}
+
+// Those behind the Sync stand.
+void PostgresRequests::OnNamesUndone(size_t count) {
+  CHECK(changes_ != nullptr && changes_->size() >= count);
+  const bool undo = !WEIR_FAULT("name_not_undone");
+  if (undo) TakeBackChanges();
   for (; count > 0; --count) changes_->PopFront();
-  for (size_t i = 0; i < changes_->size() && !WEIR_FAULT("name_not_undone"); ++i)
-    Apply((*changes_)[i]);
+  if (undo) ApplyChanges();
 }
 
 void PostgresRequests::OnUnnamedConfirmed() {
@@ -107,18 +116,12 @@ void PostgresRequests::OnUnnamedRefused() {
   (changed ? unnamed_changes_->Front() : unnamed_).tag = 0;
 }
 
-// Also one that has gone since the request was sent that the server complains of.
-std::string_view PostgresRequests::NameOf(StatementId statement) const {
+// What the server complains of was sent before the changes that are not confirmed.
+std::string PostgresRequests::NameOf(StatementId statement) {
   if (statement == 0) return {};
-  std::string_view name = names_.NameOf(statement);
-  for (size_t i = 0; changes_ != nullptr && i < changes_->size() && name.empty(); ++i) {
-    const NameChange& change = (*changes_)[i];
-    if (change.previous != nullptr && change.previous->id == statement) {
-      name = change.name;
-    } else {
-      name = change.all.NameOf(statement);
-    }
-  }
+  TakeBackChanges();
+  std::string name(names_.NameOf(statement));
+  ApplyChanges();
   return name;
 }
 

@@ -447,6 +447,17 @@ TEST_P(PreparedTest, AnUnnamedDeallocateOfANameThatHasGoneFails) {
                 Ready('I'));
 }
 
+TEST_P(PreparedTest, AnErrorTellsNoNameThatIsMadeBehindIt) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("c", "SELECT $1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Client(Bind("c") + Parse("a", "SELECT $1") + Sync());
+  pair_.wire = {};
+  pair_.Server(Error("ERROR", "08P01", "prepared statement \"__weir_s1\" requires 1") + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(),
+            Error("ERROR", "08P01", "prepared statement \"c\" requires 1") + Ready('I'));
+}
+
 TEST_P(PreparedTest, AnErrorTellsTheNameThatIsClosedBehindIt) {
   pair_.Join(backend_);
   pair_.Client(Parse("a", "SELECT $1") + Sync());
