@@ -387,6 +387,9 @@ void PostgresReplies::SkipToSync() {
   }
   TellUndone(undone);
   for (; skipped > 0; --skipped) owed_.PopFront();
+  bool bound = false;
+  for (size_t i = 0; i < owed_.size(); ++i) bound = bound || owed_[i].kind == OwedKind::kBind;
+  if (!bound && listener_ != nullptr) listener_->OnBindsUndone();
   if (owed_.empty()) skipping_ = open_batch_ = true;
 }
 

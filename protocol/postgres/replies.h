@@ -76,6 +76,7 @@ class OwedListener {
   virtual void OnUnnamedConfirmed() = 0;
   virtual void OnUnnamedUndone(size_t count) = 0;
   virtual void OnUnnamedRefused() = 0;  // the server has none, behind what is confirmed
+  virtual void OnBindsUndone() = 0;     // no portal that was bound is what it was to be
   virtual std::string NameOf(StatementId statement) = 0;  // the client's, for error texts
 };
 

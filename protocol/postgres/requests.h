@@ -63,6 +63,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void OnUnnamedConfirmed() override;
   void OnUnnamedUndone(size_t count) override;
   void OnUnnamedRefused() override;
+  void OnBindsUndone() override;
   std::string NameOf(StatementId statement) override;
 
  private:

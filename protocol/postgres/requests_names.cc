@@ -116,6 +116,12 @@ void PostgresRequests::OnUnnamedRefused() {
   (changed ? unnamed_changes_->Front() : unnamed_).tag = 0;
 }
 
+void PostgresRequests::OnBindsUndone() {
+  earlier_drops_ = earlier_drops_ || bound_drops_;
+  bound_drops_ = false;
+  bound_deallocate_.reset();
+}
+
 // What the server complains of was sent before the changes that are not confirmed.
 std::string PostgresRequests::NameOf(StatementId statement) {
   if (statement == 0) return {};

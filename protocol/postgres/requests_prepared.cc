@@ -323,6 +323,10 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
 
 PostgresRequests::Step PostgresRequests::TakeExecute(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
+  // What is bound is not known before an earlier request has been answered.
+  if ((bound_drops_ || bound_deallocate_ != nullptr) && backend.requests_owed() > 0 &&
+      !backend.copy_in())
+    return Await(cursor);
   const bool drops = std::exchange(bound_drops_, false);
   const bool deallocates =
       bound_deallocate_ != nullptr && names_.Find(*bound_deallocate_) != nullptr;

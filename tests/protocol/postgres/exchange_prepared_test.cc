@@ -447,6 +447,18 @@ TEST_P(PreparedTest, AnUnnamedDeallocateOfANameThatHasGoneFails) {
                 Ready('I'));
 }
 
+TEST_P(PreparedTest, APortalThatWasNotBoundDropsNoNames) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "DISCARD ALL") + Sync());
+  pair_.Server(Message('1', "") + Ready('T'));
+  EXPECT_EQ(pair_.Client(Bind("a") + Sync() + Execute() + Bind("a") + Sync()).status,
+            TakeStatus::kAwaitReady);
+  pair_.Server(Error("ERROR", "25P02", "current transaction is aborted") + Ready('E'));
+  pair_.wire = {};
+  pair_.Pump();
+  EXPECT_TRUE(pair_.wire.TakeServer().ends_with(Bind("__weir_s1") + Sync()));
+}
+
 TEST_P(PreparedTest, AnErrorTellsNoNameThatIsMadeBehindIt) {
   pair_.Join(backend_);
   pair_.Client(Parse("c", "SELECT $1") + Sync());
