@@ -104,6 +104,15 @@ size_t StrayLetter(std::string_view text) {
   return std::string_view::npos;
 }
 
+// With a sign that may stand nowhere but in a string or comment for each byte beyond ASCII.
+std::string WithoutLetters(std::string_view text) {
+  std::string out(text);
+  for (size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0; i < out.size(); ++i) {
+    if (static_cast<uint8_t>(out[i]) >= 0x80) out[i] = '?';
+  }
+  return out;
+}
+
 class Loader {
  public:
   explicit Loader(std::string path) : path_(std::move(path)) {}
@@ -123,7 +132,9 @@ class Loader {
               stray - (before.rfind('\n') + 1) + 1,
               ": only strings and comments may hold characters beyond ASCII"));
     }
-    const toml::parse_result parsed = toml::parse(bytes, path_);
+    // What the parser takes without those characters has them where they may be.
+    toml::parse_result parsed = toml::parse(WithoutLetters(bytes), path_);
+    if (parsed) parsed = toml::parse(bytes, path_);
     if (!parsed) {
       const toml::source_region& where = parsed.error().source();
       return absl::InvalidArgumentError(Cat(path_, ":", where.begin.line, ":", where.begin.column,
