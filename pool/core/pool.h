@@ -11,6 +11,7 @@
 //
 // pool.cc: borrowing and returning. balance.cc: what to do for those who wait. lending.cc: other
 // shards. ledger.cc: the budget. janitor.cc: idle backends and their age.
+// pool_state.cc: what it tells of itself.
 #pragma once
 
 #include <atomic>
@@ -78,7 +79,7 @@ struct RouteCounts {
   uint32_t waiting = 0;
   uint32_t idle = 0;
   uint32_t opening = 0;
-  uint32_t asked = 0;  // requests and evictions under way for it
+  uint32_t asked = 0;              // requests and evictions under way for it
   engine::Nanos oldest_since = 0;  // of its waiters
   engine::Nanos next_deadline = engine::kForever;
 };

@@ -121,6 +121,7 @@ void SimClient::Act() {
     case State::kConnecting:
     case State::kLogin:
       Flush();
+      Read();
       return;
     case State::kDone:
       return;
@@ -141,6 +142,7 @@ void SimClient::Begin() {
       false;
   last_number_.reset();
   asked_ = cancels_sent_ = 0;
+  stalled_until_ = 0;
   life_requests_ = static_cast<int>(Some(options_.requests));
   model_ = PgSession();
   std::string body = U32(3u << 16) + Z("user") + Z("app") + Z("database") + Z(options_.database);
