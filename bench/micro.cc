@@ -68,7 +68,7 @@ void RunExchange(benchmark::State& state, const std::string& request, const std:
                  const std::string& before_reply) {
   postgres::StatementTable table;
   postgres::RequestsContext context(table);
-  postgres::PostgresRequests requests(context, 1);
+  postgres::PostgresRequests requests(context);
   postgres::PostgresReplies replies;
   Nowhere sink;
   const auto round = [&](const std::string& out, const std::string& in) {

@@ -45,7 +45,6 @@ ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot s
       trace_(its_shard.id()),
       pool_(*this, *this, shared.pool, route_cache_, PoolOptionsOf(*snapshot.config)) {
   trace = &trace_;
-  client_serials = uint64_t{its_shard.id()} << 48;
   Use(std::move(snapshot));
   sweep_.Bind(engine::Callback::To<&ShardProxy::OnSweep>(*this));
 }

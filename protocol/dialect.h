@@ -87,6 +87,8 @@ class Requests {
   virtual bool unfinished_message() const = 0;
   virtual const SessionMarks& marks() const = 0;
   virtual void ClearMarks() = 0;
+  // What names the client's last sequence values (Replies::sequence_owner); 0: it has made none.
+  virtual uint64_t sequence_mark() const = 0;
   // Sequence values of the session are read on this route: those of others go before the client
   // makes its own.
   virtual void KeepSequencesApart() = 0;
@@ -141,7 +143,7 @@ class Replies {
   virtual void OwnStatement(std::string_view sql, ExchangeSink& sink) = 0;
   virtual bool own_statement_failed() const = 0;
 
-  // Whose sequence values are readable here; 0: nobody's.
+  // Which sequence values are readable here, by their mark; 0: none.
   virtual uint64_t sequence_owner() const = 0;
 };
 
@@ -260,7 +262,7 @@ class Dialect {
   virtual ~Dialect() = default;
   virtual std::unique_ptr<ClientLogin> NewClientLogin() = 0;
   virtual std::unique_ptr<ServerLogin> NewServerLogin(ServerLogin::Options options) = 0;
-  virtual std::unique_ptr<Requests> NewRequests(uint64_t client_serial) = 0;
+  virtual std::unique_ptr<Requests> NewRequests() = 0;
   virtual std::unique_ptr<Replies> NewReplies(const Parameters& greeting) = 0;
   virtual void SetLimits(uint32_t scan_limit, uint32_t prepared_max) = 0;
 

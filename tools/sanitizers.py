@@ -65,14 +65,18 @@ class Sanitizer:
         texts = []
         for path in sorted(glob.glob(os.path.join(self.reports, "*"))):
             with open(path, encoding="utf-8", errors="replace") as file:
-                texts.append(file.read())
+                text = file.read()
+            # The simulator's shards have stacks of their own, and tell ASan so.
+            if [line for line in text.splitlines() if line.strip() and "makecontext/swapcontext" not in line]:
+                texts.append(text)
         return texts
 
 
 ASAN = Sanitizer(
     "asan", sanitize="address,undefined",
     # NDEBUG_SANITIZER: the packaged Abseil is built without, and its tables would have another layout (Abseil 2023 on).
-    flags="-fno-sanitize-recover=undefined -DNDEBUG_SANITIZER",
+    # vptr: it probes memory through a pipe, and misfires where a test uses up the descriptors.
+    flags="-fno-sanitize-recover=undefined -fno-sanitize=vptr -DNDEBUG_SANITIZER",
     environment={"ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1"
                                  ":quarantine_size_mb=16",
                  "UBSAN_OPTIONS": "print_stacktrace=1"},

@@ -171,8 +171,7 @@ void ClientSession::OnLoggedIn() {
     return;
   }
   route = *found;
-  serial_ = ++services_.client_serials;
-  requests_ = services_.dialect.NewRequests(serial_);
+  requests_ = services_.dialect.NewRequests();
   if (identity.replication) pin_reason_ = services_.dialect.ReplicationPin();
   login_.reset();
   if (SendGreeting()) return;

@@ -318,7 +318,8 @@ void ClientSession::CheckPin() {
   if (marks.writes_sequence || marks.reads_sequence) {
     if (marks.reads_sequence) backend_->NoteSequenceRead();
     if (marks.writes_sequence && backend_->SequencesAreRead()) keeps_link_ = true;
-    if (backend_->replies().sequence_owner() == serial_) preferred = backend_->number;
+    if (backend_->replies().sequence_owner() == requests_->sequence_mark())
+      preferred = backend_->number;
   }
   if (!pinned_ && kept != keeps_link_) {
     const uint8_t reason = services_.dialect.SequencePin();

@@ -145,7 +145,6 @@ class ClientSession final : public Waiter,
   std::string user_;
   std::string refusal_;
   std::string delayed_answer_;  // to a wrong password, when it is time
-  uint64_t serial_ = 0;
   uint32_t cancel_secret_ = 0;
   uint32_t endpoint_;
   uint32_t home_ = 0;  // while moving: to that shard

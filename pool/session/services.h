@@ -56,7 +56,6 @@ struct SessionServices {
   engine::Slab<ClientSession>& clients;
   engine::Slab<BackendSession>& backends;
   engine::Slab<CancelSender>& cancels;
-  uint64_t client_serials = 0;     // last one given; the shard's number in the upper bits
   engine::Trace* trace = nullptr;  // the shard's last transitions, for a crash
   bool draining = false;
   LoginDelays login_delays;

@@ -17,7 +17,7 @@ using protocol::Writer;
 
 PostgresDialect::PostgresDialect(StatementTable& table, engine::Entropy& entropy, uint32_t shard)
     : context_(table), entropy_(entropy) {
-  context_.unnamed_tags = uint64_t{shard} << 48;
+  context_.unnamed_tags = context_.sequence_marks = uint64_t{shard} << 48;
 }
 
 std::unique_ptr<protocol::ClientLogin> PostgresDialect::NewClientLogin() {
@@ -29,8 +29,8 @@ std::unique_ptr<protocol::ServerLogin> PostgresDialect::NewServerLogin(
   return std::make_unique<PostgresServerLogin>(std::move(options), entropy_);
 }
 
-std::unique_ptr<protocol::Requests> PostgresDialect::NewRequests(uint64_t client_serial) {
-  return std::make_unique<PostgresRequests>(context_, client_serial);
+std::unique_ptr<protocol::Requests> PostgresDialect::NewRequests() {
+  return std::make_unique<PostgresRequests>(context_);
 }
 
 std::unique_ptr<protocol::Replies> PostgresDialect::NewReplies(

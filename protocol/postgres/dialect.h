@@ -19,7 +19,7 @@ class PostgresDialect final : public protocol::Dialect {
   std::unique_ptr<protocol::ClientLogin> NewClientLogin() override;
   std::unique_ptr<protocol::ServerLogin> NewServerLogin(
       protocol::ServerLogin::Options options) override;
-  std::unique_ptr<protocol::Requests> NewRequests(uint64_t client_serial) override;
+  std::unique_ptr<protocol::Requests> NewRequests() override;
   std::unique_ptr<protocol::Replies> NewReplies(const protocol::Parameters& greeting) override;
   void SetLimits(uint32_t scan_limit, uint32_t prepared_max) override;
   void EncodeGreeting(const protocol::Parameters& greeting, protocol::CancelKey key,

@@ -299,17 +299,21 @@ void PostgresRequests::MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t fla
   }
   if ((flags & Verdict::kResets) != 0) marks_.resets = true;
   if ((flags & (Verdict::kReadsSequence | Verdict::kWritesSequence)) == 0) return;
+  // What is readable here may be another client's, or an older value of this one.
+  PostgresReplies& backend = *cursor.backend;
+  const auto foreign = [&] {
+    return backend.sequence_owner() != 0 && backend.sequence_owner() != sequence_mark_;
+  };
   if ((flags & Verdict::kReadsSequence) != 0) {
     marks_.reads_sequence = true;
-    const uint64_t owner = cursor.backend->sequence_owner();
-    if (owner != 0 && owner != serial_) DiscardSequences(cursor);
+    if (foreign()) DiscardSequences(cursor);
   }
   if ((flags & Verdict::kWritesSequence) != 0) {
     marks_.writes_sequence = true;
-    const uint64_t owner = cursor.backend->sequence_owner();
-    const bool others = owner != 0 && owner != serial_;
-    if (others && keep_sequences_apart_) DiscardSequences(cursor);
-    cursor.backend->set_sequence_owner(others && !keep_sequences_apart_ ? kSeveralOwners : serial_);
+    const bool mixed = foreign() && !keep_sequences_apart_;
+    if (foreign() && keep_sequences_apart_) DiscardSequences(cursor);
+    if (backend.sequence_owner() == 0 || mixed) sequence_mark_ = ++context_.sequence_marks;
+    backend.set_sequence_owner(mixed ? kSeveralOwners : sequence_mark_);
   }
 }
 

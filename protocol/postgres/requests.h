@@ -33,6 +33,7 @@ struct RequestsContext {
   uint32_t scan_limit = 1 << 20;  // bytes; a longer text is scanned as it streams
   uint32_t prepared_max = 500;    // statements on one backend
   uint64_t unnamed_tags = 0;      // last one given
+  uint64_t sequence_marks = 0;    // last one given
   std::string scratch;            // messages under construction
 };
 
@@ -41,9 +42,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   // The part of an unfinished message that is enough to ask for a backend.
   static constexpr uint32_t kBorrowBytes = 16 * 1024;
 
-  // `serial` names the client among all of the process, never 0: the owner of sequence values.
-  PostgresRequests(RequestsContext& context, uint64_t serial)
-      : context_(context), serial_(serial) {}
+  explicit PostgresRequests(RequestsContext& context) : context_(context) {}
 
   // protocol::Requests
   [[nodiscard]] protocol::Taken Take(Bytes in, protocol::Replies* backend, bool yield,
@@ -54,6 +53,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool unfinished_message() const override { return body_left_ > 0; }
   const protocol::SessionMarks& marks() const override { return marks_; }
   void ClearMarks() override;
+  uint64_t sequence_mark() const override { return sequence_mark_; }
   void KeepSequencesApart() override { keep_sequences_apart_ = true; }
   void Trim() override;
 
@@ -127,7 +127,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
 
   // What every message touches.
   RequestsContext& context_;
-  const uint64_t serial_;
+  // Names the client's last sequence values, among those of all clients; 0: it has made none.
+  uint64_t sequence_mark_ = 0;
   uint32_t body_left_ = 0;  // of a message that is forwarded or dropped as it comes
   bool dropping_ = false;
   bool skip_to_sync_ = false;              // of a request that has got its error from weir

@@ -144,7 +144,7 @@ class Exchange {
 
  private:
   void NewClient() {
-    requests_.emplace(context_, ++serial_);
+    requests_.emplace(context_);
     held_.clear();
     need_ = 1;
     status_ = TakeStatus::kMore;
@@ -276,7 +276,6 @@ class Exchange {
   postgres::RequestsContext context_{table_};
   std::optional<postgres::PostgresRequests> requests_;
   std::optional<postgres::PostgresReplies> replies_;
-  uint64_t serial_ = 0;
   Wire wire_;
   std::string held_;
   uint32_t need_ = 1;

@@ -32,7 +32,7 @@ struct Backend {
 class Session final : public protocol::ExchangeSink {
  public:
   Session(postgres::RequestsContext& context, Choices& choices, char tag)
-      : client(choices, tag), requests_(context, static_cast<uint64_t>(tag)) {}
+      : client(choices, tag), requests_(context) {}
 
   void ForwardToServer(uint32_t offset, uint32_t length) override {
     backend_->to_server += input_.substr(offset, length);

@@ -148,7 +148,8 @@ void World::CheckService() {
   options.away_max = 3 * kSecond;
   options.requests = 12;
   options.may_lose = faulty_;
-  options.may_wait = config_.connection_pool.connection_borrow_timeout < kSecond;
+  // A route that has never logged in may have to wait for ten seconds.
+  options.may_wait = config_.connection_pool.connection_borrow_timeout < 15 * kSecond;
   options.borrow_timeout = config_.connection_pool.connection_borrow_timeout;
   options.patience = 30 * kSecond;
   options.think_max = 300 * kMillisecond;

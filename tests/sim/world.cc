@@ -96,7 +96,13 @@ World::World(uint64_t seed, bool verbose)
       yield_every_(shape_.Chance(0.5) ? 50 : 6) {
   verbose_log = verbose;
   engine::SetLogSink(&WriteLog);
-  calm_ = shape_.Chance(0.4);
+  // Few clients that meet at one moment, and silence after it: whom nobody wakes then sleeps on.
+  beat_ = shape_.Chance(0.2);
+  if (beat_) {
+    freeze_max_ = 300;
+    yield_every_ = 6;
+  }
+  calm_ = beat_ || shape_.Chance(0.4);
   faulty_ = !calm_ && shape_.Chance(0.6);
   net_ = std::make_unique<Net>(seed ^ 0x4E7, ShapeNet());
   net_->set_aloud(verbose);
@@ -150,7 +156,7 @@ void World::ShapeConfig() {
 
 void World::MakeServer() {
   PgServerOptions options;
-  options.max_connections = static_cast<int>(shape_.Among(1, 12));
+  options.max_connections = static_cast<int>(shape_.Among(1, beat_ ? 2 : 12));
   options.scram = shape_.Chance(0.5);
   options.cost_max = shape_.Among(10, 500) * kMicrosecond;
   server_ = std::make_unique<PgServer>(*net_, entropy_, options);
@@ -203,7 +209,7 @@ void World::MakeShards() {
 }
 
 void World::MakeClients() {
-  const int count = static_cast<int>(shape_.Among(1, calm_ ? 12 : 24));
+  const int count = static_cast<int>(shape_.Among(1, beat_ ? 5 : calm_ ? 12 : 24));
   ClientOptions common;
   common.weir_address = kWeirAddress;
   common.may_lose = faulty_;
@@ -217,8 +223,7 @@ void World::MakeClients() {
   const bool pins = !calm_ && shape_.Chance(0.5);
   const bool cancels = shape_.Chance(0.3);
   const bool routes = shape_.Chance(0.5);
-  // Many meetings at one moment, and silence after it.
-  if (shape_.Chance(0.2)) common.beat = 100 * kMillisecond;
+  if (beat_) common.beat = 100 * kMillisecond;
   engine::Append(words_, " clients=", count, " lives=", common.lives,
                  common.beat > 0 ? " beat" : "");
   for (int number = 0; number < count; ++number) {

@@ -149,6 +149,7 @@ class World final : public Host,
   std::string words_;  // the shape, for people
   bool faulty_;        // servers die
   bool calm_;          // no faults of any kind: answers come soon
+  bool beat_;          // clients act at the same moments
   pool::Config config_;
   std::unique_ptr<Net> net_;
   SimEntropy entropy_;

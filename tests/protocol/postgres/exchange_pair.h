@@ -73,8 +73,8 @@ class Wire final : public protocol::ExchangeSink {
 // One client and one backend; bytes arrive in pieces of at most `piece`.
 class Pair {
  public:
-  explicit Pair(RequestsContext& context, size_t piece = 1 << 20, uint64_t serial = 1)
-      : piece_(piece), requests(context, serial) {}
+  explicit Pair(RequestsContext& context, size_t piece = 1 << 20)
+      : piece_(piece), requests(context) {}
 
   void Join(PostgresReplies& backend) {
     replies = &backend;

@@ -43,7 +43,7 @@ TEST_P(PreparedTest, AParseThatTheBackendHasIsAnsweredByWeir) {
   pair_.Client(Parse("a", "SELECT $1") + Sync());
   pair_.Server(Message('1', "") + Ready('I'));
   pair_.Part();
-  Pair second(context_, GetParam(), 2);
+  Pair second(context_, GetParam());
   second.Join(backend_);
   second.Client(Parse("b", "SELECT $1") + Bind("b") + Execute() + Sync());
   EXPECT_EQ(second.wire.TakeServer(), Bind("__weir_s1") + Execute() + Sync());
@@ -80,7 +80,7 @@ TEST_P(PreparedTest, WhatTheServerSkipsIsUndone) {
 
 // Two clients that alternate a split unnamed Parse | Bind over one backend.
 TEST_P(PreparedTest, TheUnnamedStatementIsParsedAgain) {
-  Pair second(context_, GetParam(), 2);
+  Pair second(context_, GetParam());
   pair_.Join(backend_);
   pair_.Client(Parse("", "SELECT 'one'") + Sync());
   pair_.Server(Message('1', "") + Ready('I'));
@@ -98,7 +98,7 @@ TEST_P(PreparedTest, TheUnnamedStatementIsParsedAgain) {
 }
 
 TEST_P(PreparedTest, AClientWithoutAnUnnamedStatementNeverRunsAnothers) {
-  Pair second(context_, GetParam(), 2);
+  Pair second(context_, GetParam());
   pair_.Join(backend_);
   pair_.Client(Parse("", "SELECT 'one'") + Sync());
   pair_.Server(Message('1', "") + Ready('I'));
@@ -420,7 +420,7 @@ TEST_P(PreparedTest, AnErrorTellsTheNameThatIsClosedBehindIt) {
 // Another client's sequence value must not be read: a write over another's mark does not make it
 // one's own.
 TEST_P(PreparedTest, SequenceValuesOfOthersAreDiscardedBeforeARead) {
-  Pair second(context_, GetParam(), 2);
+  Pair second(context_, GetParam());
   pair_.Join(backend_);
   pair_.Client(Query("SELECT nextval('s')"));
   pair_.Server(Complete("SELECT 1") + Ready('I'));
@@ -433,9 +433,30 @@ TEST_P(PreparedTest, SequenceValuesOfOthersAreDiscardedBeforeARead) {
   EXPECT_NE(second.wire.TakeServer().find("DISCARD SEQUENCES"), std::string::npos);
 }
 
+// A client's own older value, left on another backend, is not its last one.
+TEST_P(PreparedTest, AnOlderValueOfTheClientsOwnIsNotItsLast) {
+  PostgresReplies other;
+  pair_.Join(backend_);
+  pair_.Client(Query("SELECT nextval('s')"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  pair_.Part();
+  pair_.Join(other);
+  pair_.Client(Query("SELECT nextval('s')"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Query("SELECT currval('s')"));
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT currval('s')"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  pair_.Part();
+  pair_.Join(backend_);
+  pair_.wire = {};
+  pair_.Client(Query("SELECT currval('s')"));
+  EXPECT_NE(pair_.wire.TakeServer().find("DISCARD SEQUENCES"), std::string::npos);
+}
+
 // A DISCARD that the server refuses or skips, in a failed transaction, has discarded nothing.
 TEST_P(PreparedTest, ADiscardThatFailsIsDoneAgain) {
-  Pair second(context_, GetParam(), 2);
+  Pair second(context_, GetParam());
   pair_.Join(backend_);
   pair_.Client(Query("SELECT nextval('s')"));
   pair_.Server(Complete("SELECT 1") + Ready('I'));
@@ -459,7 +480,7 @@ TEST_P(PreparedTest, ADiscardThatFailsIsDoneAgain) {
 
 // Where they are known to be read, they go before the client makes its own.
 TEST_P(PreparedTest, SequenceValuesOfOthersAreDiscardedBeforeAWriteWhereTheyAreRead) {
-  Pair second(context_, GetParam(), 2);
+  Pair second(context_, GetParam());
   pair_.Join(backend_);
   pair_.Client(Query("INSERT INTO t VALUES (1)"));
   pair_.Server(Complete("INSERT 0 1") + Ready('I'));
