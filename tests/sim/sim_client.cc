@@ -284,7 +284,7 @@ void SimClient::Ask() {
     Leave();
     return;
   }
-  if (options_.cancels && !requests_.empty() && requests_.front().sleeps && Roll() < 0.3)
+  if (options_.cancels && !requests_.empty() && requests_.front().sleeps && Roll() < 0.6)
     SendCancel();
   if (options_.rude && !requests_.empty() && requests_.back().pins && Roll() < 0.4) VanishSoon();
   if (options_.rude && Roll() < 0.01) {

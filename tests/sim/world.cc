@@ -221,7 +221,7 @@ void World::MakeClients() {
   common.think_max = shape_.Among(1, 5000) * kMicrosecond;
   // A pinned client keeps its backend: with few of them others would wait for ever.
   const bool pins = !calm_ && shape_.Chance(0.5);
-  const bool cancels = shape_.Chance(0.3);
+  const bool cancels = shape_.Chance(0.6);
   const bool routes = shape_.Chance(0.5);
   if (beat_) common.beat = 100 * kMillisecond;
   engine::Append(words_, " clients=", count, " lives=", common.lives,
