@@ -1,4 +1,5 @@
-// Micro benchmarks: scanner, exchange, borrow and return. Allocations are counted: none per transaction once warm.
+// Micro benchmarks: scanner, exchange, borrow and return. Allocations are counted: none per
+// transaction once warm.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -14,7 +15,7 @@
 namespace {
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): counted by operator new
 uint64_t allocations = 0;
-}
+}  // namespace
 
 void* operator new(size_t size) {
   ++allocations;
@@ -34,8 +35,8 @@ class Allocations {
  public:
   explicit Allocations(benchmark::State& state) : state_(state), before_(allocations) {}
   ~Allocations() {
-    state_.counters["allocations"] =
-        benchmark::Counter(static_cast<double>(allocations - before_) / static_cast<double>(state_.iterations()));
+    state_.counters["allocations"] = benchmark::Counter(static_cast<double>(allocations - before_) /
+                                                        static_cast<double>(state_.iterations()));
   }
 
  private:
@@ -64,8 +65,8 @@ class Nowhere final : public protocol::ExchangeSink {
   void InsertToClient(engine::Bytes) override {}
 };
 
-void RunExchange(benchmark::State& state, const std::string& request, const std::string& reply, const std::string& before,
-                 const std::string& before_reply) {
+void RunExchange(benchmark::State& state, const std::string& request, const std::string& reply,
+                 const std::string& before, const std::string& before_reply) {
   postgres::StatementTable table;
   postgres::RequestsContext context(table);
   postgres::PostgresRequests requests(context);
@@ -85,24 +86,32 @@ void RunExchange(benchmark::State& state, const std::string& request, const std:
   for (auto _ : state) round(request, reply);
 }
 
-const std::string kRow = Message('D', std::string("\0\1\0\0\0\1" "7", 7)) + Message('C', std::string("SELECT 1\0", 9));
+const std::string kRow = Message('D', std::string("\0\1\0\0\0\1"
+                                                  "7",
+                                                  7)) +
+                         Message('C', std::string("SELECT 1\0", 9));
 const std::string kReady = Message('Z', "I");
 
 void BM_ExchangeSimple(benchmark::State& state) {
-  RunExchange(state, Message('Q', std::string(kSelect) + '\0'), Message('T', std::string(30, 'c')) + kRow + kReady, "", "");
+  RunExchange(state, Message('Q', std::string(kSelect) + '\0'),
+              Message('T', std::string(30, 'c')) + kRow + kReady, "", "");
 }
 BENCHMARK(BM_ExchangeSimple);
 
 void BM_ExchangeExtended(benchmark::State& state) {
-  const std::string request = Message('P', std::string(1, '\0') + std::string(kSelect) + std::string(3, '\0')) +
-                              Message('B', std::string(8, '\0')) + Message('E', std::string(5, '\0')) + Message('S', "");
+  const std::string request =
+      Message('P', std::string(1, '\0') + std::string(kSelect) + std::string(3, '\0')) +
+      Message('B', std::string(8, '\0')) + Message('E', std::string(5, '\0')) + Message('S', "");
   RunExchange(state, request, Message('1', "") + Message('2', "") + kRow + kReady, "", "");
 }
 BENCHMARK(BM_ExchangeExtended);
 
 void BM_ExchangePrepared(benchmark::State& state) {
-  const std::string parse = Message('P', std::string("P0\0", 3) + std::string(kSelect) + std::string(3, '\0')) + Message('S', "");
-  const std::string request = Message('B', std::string("\0P0\0\0\0\0\0\0\0", 10)) + Message('E', std::string(5, '\0')) + Message('S', "");
+  const std::string parse =
+      Message('P', std::string("P0\0", 3) + std::string(kSelect) + std::string(3, '\0')) +
+      Message('S', "");
+  const std::string request = Message('B', std::string("\0P0\0\0\0\0\0\0\0", 10)) +
+                              Message('E', std::string(5, '\0')) + Message('S', "");
   RunExchange(state, request, Message('2', "") + kRow + kReady, parse, Message('1', "") + kReady);
 }
 BENCHMARK(BM_ExchangePrepared);

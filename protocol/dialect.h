@@ -56,7 +56,7 @@ struct SessionMarks {
   uint8_t pin_reason = 0;        // of the dialect's reasons; 0: none
   bool writes_sequence = false;  // may have made a sequence value readable in the session
   bool reads_sequence = false;
-  bool resets = false;            // settings went back to what the server starts with
+  bool resets = false;    // settings went back to what the server starts with
   std::string digest;     // of the statement that pins; literals replaced
   std::string statement;  // its text, bounded
 };

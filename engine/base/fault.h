@@ -14,6 +14,7 @@ consteval uint64_t FaultId(std::string_view name) {
   for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211u;
   return hash;
 }
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): the simulator's one thread
 extern uint64_t active_fault;  // 0: none
 #define WEIR_FAULT(name) (::weir::engine::active_fault == ::weir::engine::FaultId(name))
 

@@ -36,6 +36,7 @@ class StoreBuffers {
   // Stores of this shard to the cell, or to all of them (nullptr), are seen from now on.
   virtual void Drain(const void* cell) = 0;
 };
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): the simulator's one thread
 extern StoreBuffers* store_buffers;
 
 inline void FullFence() {

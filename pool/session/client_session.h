@@ -65,8 +65,8 @@ class ClientSession final : public Waiter,
   // From other parts of the shard.
   void Cancel(uint32_t secret);
   void CheckUnfinished(engine::Nanos now);  // once a second while linked
-  void Drain();                       // shutdown: goes as soon as nothing is under way
-  void Kill(const Refusal& refusal);  // a fatal error, then close
+  void Drain();                             // shutdown: goes as soon as nothing is under way
+  void Kill(const Refusal& refusal);        // a fatal error, then close
   void Describe(std::string& out) const;
 
   // Waiter

@@ -1,9 +1,9 @@
 #include "engine/address.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <utility>
-
-#include <gtest/gtest.h>
 
 namespace weir::engine {
 namespace {

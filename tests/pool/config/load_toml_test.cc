@@ -2,7 +2,6 @@
 #include "pool/config/load_toml.h"
 
 #include <gtest/gtest.h>
-
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -33,7 +32,9 @@ class LoadConfigTest : public testing::Test {
     Write("app.json", R"({"username": "app", "password": "x", "engine": "postgres"})");
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
-  void Write(const std::string& name, const std::string& text) { std::ofstream(folder_ + "/" + name) << text; }
+  void Write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ + "/" + name) << text;
+  }
   absl::StatusOr<Config> Load(const std::string& text) {
     Write("weir.toml", text);
     return LoadConfig(folder_ + "/weir.toml");
@@ -77,27 +78,35 @@ TEST_F(LoadConfigTest, ASizeThatMayBeOff) {
   EXPECT_EQ(Load(with("\"16KiB\""))->engine.zero_copy_send, 16384u);
   EXPECT_EQ(Load(with("65536"))->engine.zero_copy_send, 65536u);
   for (const char* value : {"true", "\"on\"", "\"\"", "\"16KB\"", "-1", "\"OFF\"", "1.5"}) {
-    EXPECT_NE(ErrorOf(with(value)).find("weir.toml:8:18: zero_copy_send: expected \"off\" or a size: a number of "
-                                        "bytes, or text such as \"16KiB\""),
+    EXPECT_NE(ErrorOf(with(value))
+                  .find("weir.toml:8:18: zero_copy_send: expected \"off\" or a size: a number of "
+                        "bytes, or text such as \"16KiB\""),
               std::string::npos)
         << value << ": " << ErrorOf(with(value));
   }
   for (const char* value : {"0", "4095", "\"2MiB\"", "\"99999999999GiB\""}) {
-    EXPECT_NE(ErrorOf(with(value)).find("weir.toml:8:18: zero_copy_send: must be \"off\" or 4096 to 1048576 bytes"),
+    EXPECT_NE(ErrorOf(with(value))
+                  .find("weir.toml:8:18: zero_copy_send: must be \"off\" or 4096 to 1048576 bytes"),
               std::string::npos)
         << value << ": " << ErrorOf(with(value));
   }
   const absl::StatusOr<Config> before = Load(kGood);
-  EXPECT_EQ(NeedRestart(*before, *Load(with("\"16KiB\""))), (std::vector<std::string>{"engine.zero_copy_send"}));
-  EXPECT_NE(ErrorOf(std::string(kGood) + "[engine]\nbuffer_memory = 'off'\n").find("buffer_memory: expected a size"),
+  EXPECT_EQ(NeedRestart(*before, *Load(with("\"16KiB\""))),
+            (std::vector<std::string>{"engine.zero_copy_send"}));
+  EXPECT_NE(ErrorOf(std::string(kGood) + "[engine]\nbuffer_memory = 'off'\n")
+                .find("buffer_memory: expected a size"),
             std::string::npos);
 }
 
 TEST_F(LoadConfigTest, AllErrorsAreToldWithTheirPlaces) {
-  const std::string error = ErrorOf(std::string(kGood) + "nam = 1\n[proxy]\nclient_lifetime = -1\ndebug_logging = 1\n");
+  const std::string error =
+      ErrorOf(std::string(kGood) + "nam = 1\n[proxy]\nclient_lifetime = -1\ndebug_logging = 1\n");
   EXPECT_NE(error.find("weir.toml:7:1: unknown key \"nam\" in [auth]"), std::string::npos) << error;
-  EXPECT_NE(error.find("weir.toml:9:19: client_lifetime: must be 0 to 31536000 seconds"), std::string::npos) << error;
-  EXPECT_NE(error.find("weir.toml:10:17: debug_logging: expected true or false"), std::string::npos) << error;
+  EXPECT_NE(error.find("weir.toml:9:19: client_lifetime: must be 0 to 31536000 seconds"),
+            std::string::npos)
+      << error;
+  EXPECT_NE(error.find("weir.toml:10:17: debug_logging: expected true or false"), std::string::npos)
+      << error;
 }
 
 TEST_F(LoadConfigTest, WhatDoesNotGoTogetherIsToldWithThePlaceOfItsOwnTable) {
@@ -105,12 +114,15 @@ TEST_F(LoadConfigTest, WhatDoesNotGoTogetherIsToldWithThePlaceOfItsOwnTable) {
   EXPECT_NE(ErrorOf(kGood + second + "listen = \"127.0.0.1:6432\"\n")
                 .find("weir.toml:9:10: listen: two endpoints on the address 127.0.0.1:6432"),
             std::string::npos);
-  EXPECT_NE(ErrorOf(kGood + second + "listen = \"nowhere\"\n").find("weir.toml:9:10: listen: \"nowhere\": expected"),
+  EXPECT_NE(ErrorOf(kGood + second + "listen = \"nowhere\"\n")
+                .find("weir.toml:9:10: listen: \"nowhere\": expected"),
             std::string::npos);
-  EXPECT_NE(ErrorOf("[[endpoint]]\nlisten = \"nowhere\"\n" + std::string(kGood)).find("weir.toml:2:10: listen: \"nowhere\""),
+  EXPECT_NE(ErrorOf("[[endpoint]]\nlisten = \"nowhere\"\n" + std::string(kGood))
+                .find("weir.toml:2:10: listen: \"nowhere\""),
             std::string::npos);
   std::filesystem::remove(folder_ + "/app.json");
-  EXPECT_NE(ErrorOf(kGood).find("weir.toml:6:15: secret_file: " + folder_ + "/app.json: cannot be read: No such file"),
+  EXPECT_NE(ErrorOf(kGood).find("weir.toml:6:15: secret_file: " + folder_ +
+                                "/app.json: cannot be read: No such file"),
             std::string::npos);
 }
 
@@ -120,9 +132,8 @@ TEST_F(LoadConfigTest, LettersBeyondAsciiAreForStringsAndComments) {
   const absl::StatusOr<Config> config = Load(good);
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->proxy.name, "\u00e9\"\n\u3042\"");
-  for (const char* bad :
-       {"[proxy]\nname = \u00e9\n", "[proxy]\n\u3042 = 'x'\n", "[proxy]\nname = 'x'\u00e9\n",
-        "[proxy]\nname = 1'a\"\u00e9\n"}) {
+  for (const char* bad : {"[proxy]\nname = \u00e9\n", "[proxy]\n\u3042 = 'x'\n",
+                          "[proxy]\nname = 'x'\u00e9\n", "[proxy]\nname = 1'a\"\u00e9\n"}) {
     const absl::StatusOr<Config> refused = Load(bad);
     ASSERT_FALSE(refused.ok());
     const std::string message(refused.status().message());
@@ -140,13 +151,17 @@ TEST_F(LoadConfigTest, AKeyThatIsNoneIsAnError) {
 }
 
 TEST_F(LoadConfigTest, WhatComesLaterIsToldApartFromMistakes) {
-  EXPECT_NE(ErrorOf(std::string(kGood) + "rotation_grace = 5\n").find("not available in this version"), std::string::npos);
-  EXPECT_NE(ErrorOf(std::string(kGood) + "[client_tls]\n").find("not available in this version"), std::string::npos);
+  EXPECT_NE(
+      ErrorOf(std::string(kGood) + "rotation_grace = 5\n").find("not available in this version"),
+      std::string::npos);
+  EXPECT_NE(ErrorOf(std::string(kGood) + "[client_tls]\n").find("not available in this version"),
+            std::string::npos);
   EXPECT_NE(ErrorOf(std::string(kGood) + "rotation = 5\n").find("unknown key"), std::string::npos);
 }
 
 TEST_F(LoadConfigTest, SecretsMustBeGood) {
-  for (const char* secret : {"", "[]", "{}", R"({"username": "app"})", R"({"username": 1, "password": "x"})"}) {
+  for (const char* secret :
+       {"", "[]", "{}", R"({"username": "app"})", R"({"username": 1, "password": "x"})"}) {
     Write("app.json", secret);
     const std::string error = ErrorOf(kGood);
     EXPECT_NE(error.find("app.json"), std::string::npos) << secret;
@@ -156,22 +171,25 @@ TEST_F(LoadConfigTest, SecretsMustBeGood) {
 }
 
 TEST_F(LoadConfigTest, TwoSecretsOfOneUser) {
-  EXPECT_NE(ErrorOf(std::string(kGood) + "[[auth]]\nsecret_file = \"app.json\"\n").find("two [[auth]] entries"),
+  EXPECT_NE(ErrorOf(std::string(kGood) + "[[auth]]\nsecret_file = \"app.json\"\n")
+                .find("two [[auth]] entries"),
             std::string::npos);
 }
 
 TEST_F(LoadConfigTest, WhatNeedsARestart) {
   const absl::StatusOr<Config> before = Load(kGood);
-  const absl::StatusOr<Config> after =
-      Load(std::string(kGood) + "[proxy]\nname = 'b'\nidle_client_timeout = 5\n[engine]\nshards = 3\n");
+  const absl::StatusOr<Config> after = Load(
+      std::string(kGood) + "[proxy]\nname = 'b'\nidle_client_timeout = 5\n[engine]\nshards = 3\n");
   ASSERT_TRUE(before.ok() && after.ok());
-  EXPECT_EQ(NeedRestart(*before, *after), (std::vector<std::string>{"proxy.name", "engine.shards"}));
+  EXPECT_EQ(NeedRestart(*before, *after),
+            (std::vector<std::string>{"proxy.name", "engine.shards"}));
 }
 
 TEST_F(LoadConfigTest, EveryOptionIsInTheHelp) {
   const std::string help = OptionsHelp();
   EXPECT_GT(AllOptions().size(), 45u);
-  for (const OptionInfo& info : AllOptions()) EXPECT_NE(help.find(info.name), std::string::npos) << info.name;
+  for (const OptionInfo& info : AllOptions())
+    EXPECT_NE(help.find(info.name), std::string::npos) << info.name;
 }
 
 TEST_F(LoadConfigTest, TheSaltKeyIsMadeOnceAndStays) {

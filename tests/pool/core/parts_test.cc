@@ -1,10 +1,10 @@
 // The small parts of the pool: budget, placement, routes, the board.
 #include <gtest/gtest.h>
 
-#include "pool/core/board.h"
-
 #include <atomic>
 #include <cstdint>
+
+#include "pool/core/board.h"
 #include "pool/core/budget.h"
 #include "pool/core/placement.h"
 #include "pool/core/routes.h"

@@ -3,12 +3,12 @@
 // nothing is lost.
 #include <gtest/gtest.h>
 
-#include "tests/pool/core/scripted.h"
-
 #include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
+
+#include "tests/pool/core/scripted.h"
 
 namespace weir::pool {
 namespace {

@@ -1,9 +1,9 @@
 #include "pool/metrics/metrics.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "pool/metrics/statistics.h"
 

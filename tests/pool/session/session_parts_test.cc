@@ -1,9 +1,9 @@
 // The parts of sessions that need no shard.
 #include <gtest/gtest.h>
 
-#include "engine/base/text.h"
-
 #include <string>
+
+#include "engine/base/text.h"
 #include "pool/session/cancel.h"
 #include "pool/session/login_delays.h"
 #include "pool/session/startup_parameters.h"
@@ -33,7 +33,8 @@ TEST(LoginDelaysTest, LaterAndLaterAndForgotten) {
 
 TEST(LoginDelaysTest, MemoryIsBounded) {
   LoginDelays delays;
-  for (size_t i = 0; i < 3 * LoginDelays::kEntriesMax; ++i) delays.OnFailure(engine::Cat(i), "u", kSecond);
+  for (size_t i = 0; i < 3 * LoginDelays::kEntriesMax; ++i)
+    delays.OnFailure(engine::Cat(i), "u", kSecond);
   EXPECT_EQ(delays.size(), LoginDelays::kEntriesMax);
 }
 
