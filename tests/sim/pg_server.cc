@@ -13,20 +13,6 @@ namespace {
 
 constexpr uint32_t kCancelCode = 80877102;
 
-uint32_t ReadU32(std::string_view bytes) {
-  uint32_t value = 0;
-  for (int i = 0; i < 4; ++i)
-    value = value << 8 | static_cast<uint8_t>(bytes[static_cast<size_t>(i)]);
-  return value;
-}
-
-std::string U32(uint32_t value) {
-  std::string out(4, '\0');
-  for (int i = 0; i < 4; ++i)
-    out[static_cast<size_t>(i)] = static_cast<char>(value >> (24 - 8 * i));
-  return out;
-}
-
 // PBKDF2 takes milliseconds: once for all runs of the process.
 const protocol::ScramVerifier& Verifier() {
   static const protocol::ScramVerifier verifier = [] {

@@ -9,20 +9,6 @@
 namespace weir::sim {
 namespace {
 
-std::string U32(uint32_t value) {
-  std::string out(4, '\0');
-  for (int i = 0; i < 4; ++i)
-    out[static_cast<size_t>(i)] = static_cast<char>(value >> (24 - 8 * i));
-  return out;
-}
-
-uint32_t ReadU32(std::string_view bytes) {
-  uint32_t value = 0;
-  for (int i = 0; i < 4; ++i)
-    value = value << 8 | static_cast<uint8_t>(bytes[static_cast<size_t>(i)]);
-  return value;
-}
-
 uint16_t ReadU16(std::string_view bytes) {
   return static_cast<uint16_t>(static_cast<uint8_t>(bytes[0]) << 8 |
                                static_cast<uint8_t>(bytes[1]));
@@ -68,6 +54,20 @@ PgMessage DataRow(const std::vector<std::string>& values) {
 }
 
 }  // namespace
+
+std::string U32(uint32_t value) {
+  std::string out(4, '\0');
+  for (int i = 0; i < 4; ++i)
+    out[static_cast<size_t>(i)] = static_cast<char>(value >> (24 - 8 * i));
+  return out;
+}
+
+uint32_t ReadU32(std::string_view bytes) {
+  uint32_t value = 0;
+  for (int i = 0; i < 4; ++i)
+    value = value << 8 | static_cast<uint8_t>(bytes[static_cast<size_t>(i)]);
+  return value;
+}
 
 std::string Number(int64_t value) { return std::to_string(value); }
 

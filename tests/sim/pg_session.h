@@ -31,6 +31,9 @@ bool Decode(std::string& in, PgMessage& message);
 std::string ErrorFieldOf(const PgMessage& message, char field);
 PgMessage ErrorMessage(std::string_view severity, std::string_view code, std::string_view text);
 std::string Number(int64_t value);
+// Four bytes in network order, as they stand in messages.
+std::string U32(uint32_t value);
+uint32_t ReadU32(std::string_view bytes);
 // For people: bytes that do not print stand as dots.
 std::string Readable(const PgMessage& message, size_t most);
 

@@ -12,20 +12,6 @@
 namespace weir::sim {
 namespace {
 
-uint32_t ReadU32(std::string_view bytes) {
-  uint32_t value = 0;
-  for (int i = 0; i < 4; ++i)
-    value = value << 8 | static_cast<uint8_t>(bytes[static_cast<size_t>(i)]);
-  return value;
-}
-
-std::string U32(uint32_t value) {
-  std::string out(4, '\0');
-  for (int i = 0; i < 4; ++i)
-    out[static_cast<size_t>(i)] = static_cast<char>(value >> (24 - 8 * i));
-  return out;
-}
-
 std::string Z(std::string_view text) { return std::string(text) + std::string(1, '\0'); }
 
 // PBKDF2 takes milliseconds: once for each salt.

@@ -8,13 +8,6 @@
 namespace weir::sim {
 namespace {
 
-std::string U32(uint32_t value) {
-  std::string out(4, '\0');
-  for (int i = 0; i < 4; ++i)
-    out[static_cast<size_t>(i)] = static_cast<char>(value >> (24 - 8 * i));
-  return out;
-}
-
 std::string Z(std::string_view text) { return std::string(text) + std::string(1, '\0'); }
 
 PgMessage Parse(const std::string& name, const std::string& sql) {
