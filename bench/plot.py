@@ -1,28 +1,54 @@
-"""A picture of CPU per transaction over the number of clients, as SVG: one panel a mode, one line a program."""
+#!/usr/bin/python3
+"""A picture of CPU per transaction over the number of clients, as SVG: one panel a mode, one line a program.
 
-COLOURS = {"rawfwd": "#4d4d4d", "rawfwd --epoll": "#9e9e9e", "pgbouncer": "#d95f02", "weir": "#1b6ca8"}
-WIDTH, HEIGHT, LEFT, TOP, GAP = 260, 220, 50, 50, 40
+bench/plot.py FILE.csv... --out cpu.svg     draws the canned table's closed loops of one or several `bench/run --csv FILE.csv`
+"""
+
+import argparse
+import collections
+import csv
+import math
+import statistics
+
+COLOURS = {"rawfwd": "#4d4d4d", "rawfwd --epoll": "#9a9a9a", "pgbouncer": "#d95f02", "weir": "#1b6ca8"}
+DASHES = {"rawfwd --epoll": ' stroke-dasharray="5 4"'}
+NAMES = {"rawfwd": "rawfwd (io_uring)", "rawfwd --epoll": "rawfwd (epoll)", "pgbouncer": "PgBouncer"}
+WIDTH, HEIGHT, LEFT, TOP, GAP, BELOW = 262, 230, 66, 72, 36, 54
+# A panel's left and right edge are this far from its first and last point.
+MARGIN = 20
+STEPS = 5
 
 
-def text(x, y, words, anchor="middle", size=11):
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{words}</text>'
+def text(x, y, words, anchor="middle", size=12, more=""):
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"{more}>{words}</text>'
+
+
+def stroke(program):
+    return f'stroke="{COLOURS[program]}" stroke-width="2"{DASHES.get(program, "")}'
 
 
 def panel(x0, mode, points, counts, top):
     """`points`: {(clients, program): figure}."""
-    out = [text(x0 + WIDTH / 2, TOP - 10, mode, size=13)]
-    place = lambda clients, figure: (x0 + WIDTH * (counts.index(clients) + 0.5) / len(counts), TOP + HEIGHT * (1 - figure / top))
-    for step in range(6):
-        y = TOP + HEIGHT * (1 - step / 5)
-        out.append(f'<path d="M{x0} {y:.1f}h{WIDTH}" stroke="#e0e0e0"/>')
-        out.append(text(x0 - 6, y + 4, f"{top * step / 5:g}", "end"))
+    out = [text(x0 + WIDTH / 2, TOP - 10, mode, size=13, more=' font-weight="bold"')]
+    span = math.log(counts[-1] / counts[0])
+
+    def place(clients, figure):
+        along = math.log(clients / counts[0]) / span if span else 0.5
+        return x0 + MARGIN + (WIDTH - 2 * MARGIN) * along, TOP + HEIGHT * (1 - figure / top)
+
+    for step in range(STEPS + 1):
+        y = TOP + HEIGHT * (1 - step / STEPS)
+        out.append(f'<path d="M{x0} {y:.1f}h{WIDTH}" stroke="{"#dddddd" if step else "#666666"}"/>')
+        out.append(text(x0 - 6, y + 4, f"{top * step / STEPS:g}", "end"))
     for clients in counts:
-        out.append(text(place(clients, 0)[0], TOP + HEIGHT + 16, clients))
+        x = place(clients, 0)[0]
+        out.append(f'<path d="M{x:.1f} {TOP + HEIGHT}v4" stroke="#666666"/>')
+        out.append(text(x, TOP + HEIGHT + 18, f"{clients:,}"))
+    out.append(text(x0 + WIDTH / 2, TOP + HEIGHT + 38, "clients (log scale)"))
     for program, colour in COLOURS.items():
         line = [place(clients, points[clients, program]) for clients in counts if (clients, program) in points]
         if line:
-            out.append(f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in line)}" fill="none" stroke="{colour}" '
-                       'stroke-width="2"/>')
+            out.append(f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in line)}" fill="none" {stroke(program)}/>')
         out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in line]
     return out
 
@@ -36,15 +62,48 @@ def plot(path, points):
     # A round number of which fifths are round too.
     top = next(step for step in (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 500, 1000, 10000) if step >= most)
     width = LEFT + len(modes) * (WIDTH + GAP)
-    height = TOP + HEIGHT + 70
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
-           f'<rect width="{width}" height="{height}" fill="white"/>',
-           text(LEFT, 20, "CPU per transaction (us) over the number of clients", "start", 14)]
+    height = TOP + HEIGHT + BELOW
+    middle = TOP + HEIGHT / 2
+    # The ground is part of the picture: pages are dark, too.
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+           'font-family="Helvetica, Arial, sans-serif" fill="#222222">',
+           f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+           text(LEFT, 22, "CPU per transaction over the number of clients, one core, closed loop", "start", 15),
+           text(20, middle, "CPU, us per transaction", more=f' transform="rotate(-90 20 {middle:g})"')]
+    for number, program in enumerate(COLOURS):
+        x, y = LEFT + number * 150, 43
+        out.append(f'<path d="M{x} {y - 4}h24" {stroke(program)}/>')
+        out.append(f'<circle cx="{x + 12}" cy="{y - 4}" r="3" fill="{COLOURS[program]}"/>')
+        out.append(text(x + 30, y, NAMES.get(program, program), "start"))
     for number, mode in enumerate(modes):
         mine = {(key[1], key[3]): figure for key, figure in closed.items() if key[0] == mode}
         out += panel(LEFT + number * (WIDTH + GAP), mode, mine, counts, top)
-    for number, (program, colour) in enumerate(COLOURS.items()):
-        x, y = LEFT + number * 130, height - 20
-        out += [f'<path d="M{x} {y - 4}h20" stroke="{colour}" stroke-width="2"/>', text(x + 26, y, program, "start")]
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(out + ["</svg>"]) + "\n")
+
+
+def read(paths):
+    """plot()'s points: the medians over the rounds of all files."""
+    rounds = collections.defaultdict(list)
+    for path in paths:
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if row["table"] == "canned" and row["what"] == "cpu":
+                    rounds[row["mode"], int(row["clients"]), row["load"], row["program"]].append(float(row["figure"]))
+    return {key: statistics.median(figures) for key, figures in rounds.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("csv", nargs="+", help="written by bench/run --csv")
+    parser.add_argument("--out", required=True, help="the SVG to write")
+    options = parser.parse_args()
+    points = read(options.csv)
+    if not any(key[2] == "closed" for key in points):
+        parser.error(f"no closed loop of the canned table in {', '.join(options.csv)}; write one with "
+                     "bench/run --tables canned --csv FILE.csv")
+    plot(options.out, points)
+
+
+if __name__ == "__main__":
+    main()

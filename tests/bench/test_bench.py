@@ -15,7 +15,9 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "bench"))
+from canned import Csv  # noqa: E402
 from harness import PROGRAMS, Servers, wait_for_port  # noqa: E402
+from plot import COLOURS  # noqa: E402
 
 LOAD = os.path.join(PROGRAMS, "load")
 
@@ -126,3 +128,34 @@ def test_the_comparison_runs(tmp_path):
     assert re.search(r"^\| simple \| \d+ \| \d+/s \| pgbouncer \| [1-9]", result.stdout, re.M), result.stdout
     assert len(csv.read_text().splitlines()) > 100
     assert len(xml.parse(picture).getroot()) > 20
+
+
+def draw(picture, *files):
+    return subprocess.run([os.path.join(ROOT, "bench", "plot.py"), *map(str, files), "--out", str(picture)],
+                          capture_output=True, text=True, timeout=60)
+
+
+def test_the_plot_draws_the_medians_of_several_files(tmp_path):
+    few, many, picture = tmp_path / "few.csv", tmp_path / "many.csv", tmp_path / "cpu.svg"
+    csv = Csv(few)
+    for number, cpu in enumerate((10, 90, 20)):
+        csv.add("canned", number, "simple", 1, "closed", "weir", {"cpu": cpu, "p50": 1})
+        csv.add("canned", number, "simple", 10, "closed", "weir", {"p50": 1, "cpu": 10})
+    csv.add("canned", 0, "simple", 64, 15000.0, "weir", {"cpu": 500})
+    csv.add("details", 0, "simple", 64, "closed", "weir", {"p50 us, 1 client": 46})
+    csv.add("pgbench", 0, "simple", 16, "closed", "weir", {"cpu": 500})
+    Csv(many).add("canned", 0, "simple", 100, "closed", "weir", {"cpu": 5})
+    result = draw(picture, few, many)
+    assert result.returncode == 0, result.stderr
+    lines = [each for each in xml.parse(picture).getroot() if each.tag.endswith("polyline")]
+    assert [line.get("stroke") for line in lines] == [COLOURS["weir"]]
+    (x1, y1), (x10, y10), (x100, y100) = [map(float, point.split(",")) for point in lines[0].get("points").split()]
+    assert x100 - x10 == pytest.approx(x10 - x1, abs=0.2) and x10 > x1, "not a log scale"
+    assert y10 - y1 == pytest.approx(2 * (y100 - y10), abs=0.3) and y10 > y1, "not the medians 20, 10, 5"
+
+
+def test_nothing_to_plot_is_an_error_that_names_the_file(tmp_path):
+    empty = tmp_path / "empty.csv"
+    Csv(empty)
+    result = draw(tmp_path / "cpu.svg", empty)
+    assert result.returncode == 2 and str(empty) in result.stderr and "--csv" in result.stderr, result.stderr
