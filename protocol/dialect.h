@@ -40,6 +40,7 @@ enum class TakeStatus : uint8_t {
   kNeedsBackend,  // the next message needs a link (only without one)
   kAwaitReady,    // nothing more until the backend has answered: others wait for it, or too many
                   // replies are owed
+  kRefused,       // the backend cannot serve it: it refuses the client's settings, with own_error()
   kTerminate,     // the client said goodbye
   kMalformed,     // `error` says why; the session ends with a protocol error
 };
@@ -60,6 +61,9 @@ struct SessionMarks {
   std::string digest;     // of the statement that pins; literals replaced
   std::string statement;  // its text, bounded
 };
+
+// Settings that are nobody's: the next client has them reset.
+inline constexpr uint64_t kUnknownProfile = UINT64_MAX;
 
 class Replies;
 
@@ -87,6 +91,16 @@ class Requests {
   virtual bool unfinished_message() const = 0;
   virtual const SessionMarks& marks() const = 0;
   virtual void ClearMarks() = 0;
+  // Which settings the client has made; equal numbers on a shard are equal settings, 0: none.
+  virtual uint64_t profile() const = 0;
+  // Its first message waits until the backend has taken the client's settings (kAwaitReady).
+  virtual bool entering() const = 0;
+  // Between transactions: asks the server what they have made of the session, if need be. True if a
+  // question has been sent: to be called again when it has been answered.
+  [[nodiscard]] virtual bool AskSession(Replies& backend, ExchangeSink& sink) = 0;
+  // Changes that the client knows to be made are not yet known here: they are lost with the
+  // backend.
+  virtual bool asking() const = 0;
   // What names the client's last sequence values (Replies::sequence_owner); 0: it has made none.
   virtual uint64_t sequence_mark() const = 0;
   // Sequence values of the session are read on this route: those of others go before the client
@@ -121,6 +135,8 @@ class Replies {
   virtual bool quiet() const = 0;        // settled, and at a message boundary
   virtual bool at_boundary() const = 0;  // the client has seen whole messages only
   virtual size_t owed() const = 0;
+  // What the server is at, is the client's own: a cancel hits nothing else.
+  virtual bool client_at_head() const = 0;
   virtual size_t requests_owed()
       const = 0;                     // replies to a Query, Sync or FunctionCall still to come
   virtual bool copy_in() const = 0;  // the server waits for the client's data
@@ -142,6 +158,11 @@ class Replies {
   // A statement of weir's own, its replies swallowed. Only when settled.
   virtual void OwnStatement(std::string_view sql, ExchangeSink& sink) = 0;
   virtual bool own_statement_failed() const = 0;
+  virtual std::string_view own_error() const = 0;  // ... with this message
+  // Which settings the session is in: as Requests::profile, or kUnknownProfile.
+  virtual uint64_t profile() const = 0;
+  // It moves to another shard: what belongs to this one is let go. Dialect::Adopt is the inverse.
+  virtual void Leave() = 0;
 
   // Which sequence values are readable here, by their mark; 0: none.
   virtual uint64_t sequence_owner() const = 0;
@@ -241,6 +262,7 @@ class ServerLogin {
   virtual void AskFacts(std::string& out) = 0;
 
   virtual const Parameters& parameters() const = 0;  // the server's report: the greeting
+  virtual const Parameters& initial() const = 0;     // settings that init_query has made
   virtual uint32_t process_id() const = 0;
   virtual Bytes secret() const = 0;
   virtual const Facts& facts() const = 0;
@@ -263,7 +285,10 @@ class Dialect {
   virtual std::unique_ptr<ClientLogin> NewClientLogin() = 0;
   virtual std::unique_ptr<ServerLogin> NewServerLogin(ServerLogin::Options options) = 0;
   virtual std::unique_ptr<Requests> NewRequests() = 0;
-  virtual std::unique_ptr<Replies> NewReplies(const Parameters& greeting) = 0;
+  // `initial`: settings that init_query has made.
+  virtual std::unique_ptr<Replies> NewReplies(const Parameters& greeting,
+                                              const Parameters& initial) = 0;
+  virtual void Adopt(Replies& replies) = 0;  // it has come from another shard
   virtual void SetLimits(uint32_t scan_limit, uint32_t prepared_max) = 0;
 
   virtual void EncodeGreeting(const Parameters& greeting, CancelKey key, std::string& out) = 0;

@@ -28,6 +28,9 @@ class Backend {
   engine::Nanos expires_at = 0;  // its life is over; closed when it returns
   engine::Nanos idle_since = 0;
   uint64_t number = 0;  // among all that this shard has seen: names it to a client that prefers it
+  // Which settings its session is in, as its shard numbers them; a client is served best where they
+  // are its own.
+  uint64_t profile = 0;
   bool pinned = false;
 
  private:

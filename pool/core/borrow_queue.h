@@ -35,6 +35,7 @@ class Waiter {
   engine::Nanos since = 0;
   engine::Nanos deadline = 0;
   uint64_t preferred = 0;  // the number of the backend it would like best; 0: any
+  uint64_t profile = 0;    // its settings, as Backend::profile
   uint64_t last = 0;       // of the one it had last
 
  private:

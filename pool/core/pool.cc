@@ -15,6 +15,8 @@ using engine::Nanos;
 namespace {
 
 constexpr Nanos kJanitorPeriod = engine::kSecond;
+// How many idle backends are looked at for one in the client's settings.
+constexpr int kProfileLooks = 32;
 // What a borrow without a timeout waits for a backend that is idle on another shard.
 constexpr Nanos kAtOnce = 100 * engine::kMillisecond;
 
@@ -148,7 +150,8 @@ bool Pool::IdleElsewhere(TargetId id) const {
   return false;
 }
 
-// The one it prefers, or else the most recently used.
+// The one it prefers; or the most recently used of those in its own settings, if one is among the
+// first; or the most recently used.
 Backend* Pool::TakeIdle(RouteState& route, Waiter& waiter) {
   if (route.idle.empty()) return nullptr;
   if (options_.rotate) {
@@ -160,6 +163,11 @@ Backend* Pool::TakeIdle(RouteState& route, Waiter& waiter) {
     for (Backend* each = route.idle.Front(); each != nullptr; each = route.idle.Next(*each)) {
       if (each->number == waiter.preferred) return each;
     }
+  }
+  int looked_at = 0;
+  for (Backend* each = route.idle.Front(); each != nullptr && looked_at < kProfileLooks;
+       each = route.idle.Next(*each), ++looked_at) {
+    if (each->profile == waiter.profile) return each;
   }
   return route.idle.Front();
 }

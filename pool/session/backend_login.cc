@@ -113,7 +113,7 @@ void BackendSession::OnLoggedIn() {
     return;
   }
   CHECK(phase_ == BackendPhase::kLoggingIn);
-  replies_ = services_.dialect.NewReplies(login_->parameters());
+  replies_ = services_.dialect.NewReplies(login_->parameters(), login_->initial());
   services_.greetings.Store(route(), login_->parameters());
   services_.metrics.Add(Counter::kDatabaseConnectionsSetupSucceeded);
   Move(BackendPhase::kReady);

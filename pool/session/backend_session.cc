@@ -77,6 +77,12 @@ void BackendSession::Part(bool discard) {
     services_.shard.timers().Arm(timer_, services_.shard.now() + kCleanTimeout);
     return;
   }
+  GiveBack();
+}
+
+void BackendSession::GiveBack() {
+  CHECK(client_ == nullptr && phase_ == BackendPhase::kReady);
+  profile = replies_->profile();
   services_.pool.Return(*this);
 }
 
@@ -134,7 +140,7 @@ void BackendSession::Clean() {
   }
   services_.shard.timers().Cancel(timer_);
   Move(BackendPhase::kReady);
-  services_.pool.Return(*this);
+  GiveBack();
 }
 
 void BackendSession::SendCancel() {
@@ -149,7 +155,7 @@ void BackendSession::OnCancelAnswered() {
   if (cancels_ > 0 || phase_ != BackendPhase::kCancelling) return;
   services_.shard.timers().Cancel(timer_);
   Move(BackendPhase::kReady);
-  services_.pool.Return(*this);
+  GiveBack();
 }
 
 void BackendSession::OnBytes(engine::Slice bytes) {
@@ -279,6 +285,7 @@ void BackendSession::OnDetached(engine::Detached&& detached) {
   CHECK(phase_ == BackendPhase::kDetaching);
   auto moving = std::make_unique<MovingBackend>();
   moving->connection = std::move(detached);
+  replies_->Leave();
   moving->replies = std::move(replies_);
   moving->login = std::move(login_);
   moving->opened_at = opened_at;
@@ -291,6 +298,8 @@ void BackendSession::OnDetached(engine::Detached&& detached) {
 void BackendSession::Attach(MovingBackend& moving) {
   CHECK(phase_ == BackendPhase::kConnecting);
   replies_ = std::move(moving.replies);
+  services_.dialect.Adopt(*replies_);
+  profile = replies_->profile();
   login_ = std::move(moving.login);
   opened_at = moving.opened_at;
   expires_at = moving.expires_at;

@@ -114,6 +114,7 @@ class BackendSession final : public Backend,
   void FailOpen(const LaunchFailure& failure);
   void TakeOwn(const engine::Slice& bytes);
   void Clean();  // after an abandoned client: what is left to do before it is shared again
+  void GiveBack();
   void Lost();
   void OnTimer();
   LaunchFailure FailureOfLogin() const;

@@ -123,7 +123,8 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
   CHECK(state_ == ClientState::kLinked);
   BackendSession& backend = *backend_;
   protocol::Replies& replies = backend.replies();
-  const bool fatal = pinned_ || !replies.at_boundary();
+  // What it has set is lost with the backend, and it knows it to be set.
+  const bool fatal = pinned_ || requests_->asking() || !replies.at_boundary();
   const std::string error =
       server_error.empty()
           ? services_.dialect.EncodeError(fatal, kConnectionLost.sqlstate, kConnectionLost.text)
@@ -141,7 +142,7 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
   const bool open = replies.FailOwed(engine::AsBytes(error), *this);
   requests_->OnBackendLost(open);
   if (!had_requests && in_transaction) requests_->Refuse(engine::AsBytes(error));
-  awaiting_ready_ = keeps_link_ = reset_backend_ = false;
+  awaiting_ready_ = keeps_link_ = reset_backend_ = cancel_due_ = false;
   requests_->ClearMarks();
   backend_ = nullptr;
   Move(ClientState::kIdle);
@@ -160,7 +161,16 @@ void ClientSession::Cancel(uint32_t secret) {
     RefuseRequest(kCancelled.sqlstate, kCancelled.text);
     return;
   }
-  if (state_ == ClientState::kLinked && backend_->replies().owed() > 0) backend_->SendCancel();
+  if (state_ != ClientState::kLinked || backend_->replies().owed() == 0) return;
+  cancel_due_ = true;
+  CancelIfDue();
+}
+
+// Not while the server is at something of weir's.
+void ClientSession::CancelIfDue() {
+  if (!cancel_due_ || !backend_->replies().client_at_head()) return;
+  cancel_due_ = false;
+  backend_->SendCancel();
 }
 
 // Others wait, and this client holds a backend with a message that it does not finish.

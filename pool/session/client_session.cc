@@ -66,7 +66,7 @@ void ClientSession::OnBytes(engine::Slice bytes) {
     case ClientState::kIdle:
     case ClientState::kLinked:
       if (end_of_stream_) return;
-      if (held_.empty()) {
+      if (held_.empty() && !awaiting_ready_) {
         Pump(std::move(bytes));
       } else {
         Hold(bytes);
@@ -150,6 +150,9 @@ bool ClientSession::AfterTake(const Taken& taken) {
     case TakeStatus::kAwaitReady:
       awaiting_ready_ = true;
       return false;
+    case TakeStatus::kRefused:
+      OnSettingsRefused();
+      return true;
     case TakeStatus::kTerminate:
       end_of_stream_ = true;
       held_.Clear();
@@ -163,12 +166,21 @@ bool ClientSession::AfterTake(const Taken& taken) {
   UNREACHABLE();
 }
 
+// The server refuses settings that the client has made: so its request cannot be served.
+void ClientSession::OnSettingsRefused() {
+  const std::string error =
+      services_.dialect.ReencodeError(backend_->replies().own_error(), /*fatal=*/false);
+  Unlink();
+  requests_->Refuse(engine::AsBytes(error));
+}
+
 void ClientSession::Borrow() {
   CHECK(state_ == ClientState::kIdle && backend_ == nullptr);
   services_.metrics.Add(Counter::kDatabaseConnectionsBorrowRequests);
   since = services_.shard.now();
   const engine::Nanos timeout = services_.config->connection_pool.connection_borrow_timeout;
   deadline = since + timeout;
+  profile = requests_->profile();
   Move(ClientState::kWaiting);
   Backend* backend = services_.pool.Borrow(*this);
   if (backend == nullptr) return;
@@ -251,6 +263,7 @@ void ClientSession::OnReplies(engine::Slice bytes) {
         stream_.TellWhenDrained();
         backend_->stream().StopReceiving();
       }
+      CancelIfDue();
       OnRequestDone();
       return;
     case protocol::ReplyStatus::kMalformed: {
@@ -276,7 +289,7 @@ void ClientSession::OnReplies(engine::Slice bytes) {
 void ClientSession::OnRequestDone() {
   protocol::Replies& replies = backend_->replies();
   if (replies.quiet() && replies.transaction_status() == TransactionStatus::kIdle &&
-      !requests_->mid_message()) {
+      !requests_->mid_message() && !requests_->entering()) {
     EndTransaction();
     return;
   }
@@ -291,11 +304,16 @@ void ClientSession::OnRequestDone() {
 void ClientSession::EndTransaction() {
   const engine::Nanos now = services_.shard.now();
   last_active_ = now;
+  // Before anybody else may have the backend: what has the transaction made of the session?
+  if (!pinned_ && requests_->AskSession(backend_->replies(), *this)) {
+    awaiting_ready_ = true;
+    return;
+  }
   // A link that has carried nothing is not a transaction.
   services_.metrics.RecordTransaction(now - transaction_began_);
   transaction_began_ = now;
   CheckPin();
-  awaiting_ready_ = false;
+  awaiting_ready_ = cancel_due_ = false;
   if (!pinned_ && !keeps_link_) Unlink();
   if (services_.draining) {
     Kill(kShuttingDown);

@@ -103,12 +103,14 @@ class ClientSession final : public Waiter,
   bool AfterTake(const protocol::Taken& taken);
   void Hold(const engine::Slice& bytes);
   void Borrow();
+  void OnSettingsRefused();
   void Link(BackendSession& backend);
   void OnRequestDone();  // replies have come; perhaps the transaction has ended
   void EndTransaction();
   void Unlink();
   void AbandonBackend(bool reset);
   void CheckPin();
+  void CancelIfDue();
   void LogUnpinned();
   void RefuseRequest(std::string_view sqlstate, std::string_view text);
   void Goodbye();  // nothing more will be asked
@@ -128,6 +130,7 @@ class ClientSession final : public Waiter,
   bool end_of_stream_ = false;      // it has closed its sending side, or said Terminate
   bool awaiting_ready_ = false;     // held bytes go on when the backend has answered
   bool server_error_next_ = false;  // its backend died while it was idle in a transaction
+  bool cancel_due_ = false;         // of the request that the server has not come to yet
   bool reset_backend_ = false;      // the transaction has undone init_query
   bool keeps_link_ = false;         // a sequence value stays readable until its next transaction
   engine::Stream stream_;

@@ -34,10 +34,17 @@ std::unique_ptr<protocol::Requests> PostgresDialect::NewRequests() {
 }
 
 std::unique_ptr<protocol::Replies> PostgresDialect::NewReplies(
-    const protocol::Parameters& greeting) {
+    const protocol::Parameters& greeting, const protocol::Parameters& initial) {
   auto replies = std::make_unique<PostgresReplies>();
   for (const auto& [name, value] : greeting) replies->set_parameter(name, value);
+  Settings settings;
+  for (const auto& [name, value] : initial) settings.push_back({name, value});
+  replies->set_initial(std::move(settings));
   return replies;
+}
+
+void PostgresDialect::Adopt(protocol::Replies& replies) {
+  static_cast<PostgresReplies&>(replies).Arrive(context_.profiles);
 }
 
 void PostgresDialect::SetLimits(uint32_t scan_limit, uint32_t prepared_max) {

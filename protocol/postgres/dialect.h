@@ -20,7 +20,9 @@ class PostgresDialect final : public protocol::Dialect {
   std::unique_ptr<protocol::ServerLogin> NewServerLogin(
       protocol::ServerLogin::Options options) override;
   std::unique_ptr<protocol::Requests> NewRequests() override;
-  std::unique_ptr<protocol::Replies> NewReplies(const protocol::Parameters& greeting) override;
+  std::unique_ptr<protocol::Replies> NewReplies(const protocol::Parameters& greeting,
+                                                const protocol::Parameters& initial) override;
+  void Adopt(protocol::Replies& replies) override;
   void SetLimits(uint32_t scan_limit, uint32_t prepared_max) override;
   void EncodeGreeting(const protocol::Parameters& greeting, protocol::CancelKey key,
                       std::string& out) override;

@@ -18,19 +18,43 @@ void Append(std::string& out, uint8_t type, std::initializer_list<std::string_vi
   for (const std::string_view part : parts) out.append(part);
 }
 
+// The part of a Bind behind its names: formats of parameters, parameters, formats of results; all
+// formats are text.
+std::string Values(OwnParameters parameters) {
+  const auto put = [](std::string& out, uint32_t value, int bytes) {
+    for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8)
+      out.push_back(static_cast<char>(value >> shift));
+  };
+  std::string out(2, '\0');
+  put(out, static_cast<uint32_t>(parameters.size()), 2);
+  for (const std::optional<std::string_view>& each : parameters) {
+    put(out, each.has_value() ? static_cast<uint32_t>(each->size()) : UINT32_MAX, 4);
+    if (each.has_value()) out.append(*each);
+  }
+  return out.append(2, '\0');
+}
+
+constexpr std::string_view kNul("\0", 1);
+constexpr std::string_view kZeros("\0\0\0\0", 4);
+
 }  // namespace
 
-std::string OwnStatementMessages(std::string_view sql, bool sync) {
-  static constexpr std::string_view kNul("\0", 1);
-  static constexpr std::string_view kZeros("\0\0\0\0\0\0", 6);
+std::string OwnStatementMessages(std::string_view sql, OwnStatementOptions options,
+                                 OwnParameters parameters) {
   std::string out;
+  if (options.close_first) Append(out, frontend::kClose, {"S", kName, kNul});
   Append(out, frontend::kParse, {kName, kNul, sql, kNul, kZeros.substr(0, 2)});
-  // Formats of parameters, parameters, formats of results: none.
-  Append(out, frontend::kBind, {kName, kNul, kName, kNul, kZeros});
-  Append(out, frontend::kExecute, {kName, kNul, kZeros.substr(0, 4)});
+  Append(out, frontend::kBind, {kName, kNul, kName, kNul, Values(parameters)});
+  Append(out, frontend::kExecute, {kName, kNul, kZeros});
   Append(out, frontend::kClose, {"S", kName, kNul});
-  if (sync) Append(out, frontend::kSync, {});
+  if (options.sync) Append(out, frontend::kSync, {});
   return out;
+}
+
+void AppendOwnExecution(std::string& out, std::string_view name, OwnParameters parameters) {
+  Append(out, frontend::kBind, {kNul, name, kNul, Values(parameters)});
+  Append(out, frontend::kExecute, {kNul, kZeros});
+  Append(out, frontend::kSync, {});
 }
 
 }  // namespace weir::postgres

@@ -2,13 +2,27 @@
 // Query would destroy the session's unnamed statement, and so would an unnamed Parse.
 #pragma once
 
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace weir::postgres {
 
+// Values of $1, $2, ...; none: NULL.
+using OwnParameters = std::span<const std::optional<std::string_view>>;
+
 // Parse, Bind, Execute, Close of a reserved name and portal, and a Sync if asked for. The server
-// answers '1' '2' 'C' '3' and 'Z'.
-std::string OwnStatementMessages(std::string_view sql, bool sync);
+// answers '1' '2' 'C' '3' and 'Z'; rows come before the 'C'. `close_first`: one that failed may
+// have left the name behind; its Close goes ahead, answered with another '3'.
+struct OwnStatementOptions {
+  bool sync = true;
+  bool close_first = false;
+};
+std::string OwnStatementMessages(std::string_view sql, OwnStatementOptions options,
+                                 OwnParameters parameters = {});
+
+// Bind, Execute, Sync of a statement that is prepared under `name`. The server answers '2' 'C' 'Z'.
+void AppendOwnExecution(std::string& out, std::string_view name, OwnParameters parameters);
 
 }  // namespace weir::postgres

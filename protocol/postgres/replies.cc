@@ -66,7 +66,9 @@ struct PostgresReplies::Cursor {
 
 void PostgresReplies::Join(protocol::Requests& requests) {
   CHECK(listener_ == nullptr);
-  listener_ = &static_cast<PostgresRequests&>(requests);
+  auto& client = static_cast<PostgresRequests&>(requests);
+  listener_ = &client;
+  client.OnJoined();
 }
 
 void PostgresReplies::Part() {
@@ -75,6 +77,7 @@ void PostgresReplies::Part() {
     if (owed_[i].owner == OwedTo::kClient) owed_[i].owner = OwedTo::kNobody;
     owed_[i].name_change = owed_[i].unnamed_change = false;
   }
+  if (listener_->SettingsUncertain() && !WEIR_FAULT("settings_of_a_gone_client")) ForgetProfile();
   listener_ = nullptr;
   if (disposal_ == Disposal::kForward) disposal_ = Disposal::kSwallow;
   while (!owed_.empty() && IsFake(owed_.Front().kind)) PopFront();
@@ -205,7 +208,9 @@ bool PostgresReplies::BeginMessage(uint8_t type, uint32_t body) {
                             type == backend::kNotificationResponse ||
                             type == backend::kParameterStatus;
   if (ReadWhole(type) && (body == 0 || body > kHeldMax)) return false;
-  if (ReadWhole(type)) {
+  const bool answer =
+      type == backend::kDataRow && !owed_.empty() && owed_.Front().purpose == OwnPurpose::kQuestion;
+  if (ReadWhole(type) || (answer && body <= kAnswerMax)) {
     disposal_ = Disposal::kHold;
   } else if (WEIR_FAULT("reply_not_swallowed") && listener_ != nullptr) {
     disposal_ = Disposal::kForward;
@@ -294,8 +299,7 @@ bool PostgresReplies::CompletePart(Owed& head) {
 void PostgresReplies::OnCopyIn() {
   while (owed_.Front().copy_ends == 0 && owed_.size() > 1 && owed_[1].kind == OwedKind::kSync) {
     Owed head = owed_.PopFront();
-    CHECK(requests_owed_ > 0);
-    --requests_owed_;
+    CountEnd(owed_.Front());
     head.copy_ends = owed_.Front().copy_ends;
     owed_.Front() = std::move(head);
   }
@@ -329,6 +333,8 @@ bool PostgresReplies::OnReadyForQuery() {
       return false;
   }
   copy_in_ = false;
+  if (status_ == TransactionStatus::kIdle && client_at_head() && listener_ != nullptr)
+    listener_->OnTransactionEnded();
   PopFront();
   return true;
 }
@@ -379,10 +385,7 @@ void PostgresReplies::SkipToSync() {
       --discards_owed_;
       sequence_owner_ = kSeveralOwners;
     }
-    if (EndsRequest(owed.kind)) {
-      CHECK(requests_owed_ > 0);
-      --requests_owed_;
-    }
+    CountEnd(owed);
     ++skipped;
   }
   TellUndone(undone);
@@ -393,14 +396,20 @@ void PostgresReplies::SkipToSync() {
   if (owed_.empty()) skipping_ = open_batch_ = true;
 }
 
+// One that leaves owed_.
+void PostgresReplies::CountEnd(const Owed& owed) {
+  if (!EndsRequest(owed.kind)) return;
+  CHECK(requests_owed_ > 0);
+  --requests_owed_;
+  if (owed.owner == OwedTo::kWeir) --own_requests_owed_;
+  CHECK(own_requests_owed_ <= requests_owed_);
+}
+
 void PostgresReplies::PopFront() {
   const Owed owed = owed_.PopFront();
   if (ChangesPrepared(owed)) --changes_owed_;
   if (owed.discards_sequences) --discards_owed_;
-  if (EndsRequest(owed.kind)) {
-    CHECK(requests_owed_ > 0);
-    --requests_owed_;
-  }
+  CountEnd(owed);
   if (listener_ == nullptr) return;
   if (owed.name_change && owed.failed) {
     listener_->OnNamesUndone(1);
@@ -439,6 +448,7 @@ void PostgresReplies::Push(Owed owed) {
   CHECK(!skipping_ || owed.kind == OwedKind::kSync);
   if (EndsRequest(owed.kind)) {
     ++requests_owed_;
+    if (owed.owner == OwedTo::kWeir) ++own_requests_owed_;
     open_batch_ = skipping_ = false;
   } else {
     open_batch_ = true;

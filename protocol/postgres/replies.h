@@ -17,11 +17,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "engine/base/ring_queue.h"
 #include "protocol/dialect.h"
+#include "protocol/postgres/profile.h"
 #include "protocol/postgres/sql_scan.h"
 #include "protocol/postgres/statements.h"
 
@@ -52,6 +56,14 @@ inline constexpr uint64_t kSeveralOwners = UINT64_MAX;
 
 enum class OwedTo : uint8_t { kClient, kWeir, kNobody };
 
+// What a statement of weir's own is for, where its answer counts.
+enum class OwnPurpose : uint8_t {
+  kNone,
+  kReplay,        // brings the session to the client's profile, before its first message is sent
+  kFencedReplay,  // ... in the same send as that: must end the session if it fails
+  kQuestion,      // its rows are kept
+};
+
 struct Owed {
   OwedKind kind = OwedKind::kSync;
   OwedTo owner = OwedTo::kClient;
@@ -60,7 +72,8 @@ struct Owed {
   bool unnamed_parse = false;   // a Parse of the unnamed statement
   bool discards_sequences = false;  // weir's DISCARD SEQUENCES ahead of a client's message
   bool failed = false;              // its error has come
-  uint16_t copy_ends = 0;           // CopyDone or CopyFail sent behind it, before it was their turn
+  OwnPurpose purpose = OwnPurpose::kNone;
+  uint16_t copy_ends = 0;     // CopyDone or CopyFail sent behind it, before it was their turn
   StatementId statement = 0;  // prepared by this Parse, or closed by this Close, on the server
   // The client's name for the statement, where its id alone does not tell.
   std::unique_ptr<std::string> name = nullptr;
@@ -78,12 +91,17 @@ class OwedListener {
   virtual void OnUnnamedRefused() = 0;  // the server has none, behind what is confirmed
   virtual void OnBindsUndone() = 0;     // no portal that was bound is what it was to be
   virtual std::string NameOf(StatementId statement) = 0;  // the client's, for error texts
+  virtual bool SettingsUncertain() const = 0;  // the session's settings may not be the profile's
+  virtual void OnReplayFailed() = 0;           // fenced: the backend is lost
+  virtual void OnTransactionEnded() = 0;       // the client knows it to be over
 };
 
 class PostgresReplies final : public protocol::Replies {
  public:
   static constexpr size_t kOwedMax = 16384;
   static constexpr uint32_t kHeldMax = 64 * 1024;
+  // Of an answer to a question of weir's own; a longer one is none.
+  static constexpr uint32_t kAnswerMax = 256 * 1024;
 
   // protocol::Replies
   void Join(protocol::Requests& requests) override;
@@ -95,6 +113,9 @@ class PostgresReplies final : public protocol::Replies {
   bool quiet() const override { return settled() && between_messages(); }
   bool at_boundary() const override { return body_left_ == 0 || disposal_ != Disposal::kForward; }
   size_t owed() const override { return owed_.size(); }
+  bool client_at_head() const override {
+    return !owed_.empty() && owed_.Front().owner == OwedTo::kClient;
+  }
   size_t requests_owed() const override { return requests_owed_; }
   bool copy_in() const override { return copy_in_; }
   std::string_view fatal_error() const override { return fatal_error_; }
@@ -104,13 +125,44 @@ class PostgresReplies final : public protocol::Replies {
   bool FinishAbandoned(bool mid_message, protocol::ExchangeSink& sink) override;
   void ForgetUnnamed() override { unnamed_tag_ = 0; }
   void OwnStatement(std::string_view sql, protocol::ExchangeSink& sink) override;
-  bool own_statement_failed() const override { return own_statement_failed_; }
+  bool own_statement_failed() const override { return own_error_.has_value(); }
+  std::string_view own_error() const override {
+    return own_error_.has_value() ? std::string_view(*own_error_) : std::string_view();
+  }
+  uint64_t profile() const override {
+    return profile_known_ ? profile_.id() : protocol::kUnknownProfile;
+  }
+  void Leave() override;
   uint64_t sequence_owner() const override { return sequence_owner_; }
 
   // For the client's half.
   void Push(Owed owed);
-  // What OwnStatementMessages will be answered with.
-  void PushOwnStatement(bool sync, bool discards_sequences = false);
+  // What OwnStatementMessages will be answered with. Returns whether its name has to be closed
+  // first.
+  bool PushOwnStatement(bool sync, OwnPurpose purpose = OwnPurpose::kNone,
+                        bool discards_sequences = false);
+  // The same of AppendOwnExecution.
+  void PushOwnExecution(OwnPurpose purpose);
+  void ForgetAnswers();  // a statement of weir's own is about to be sent whose answer counts
+  // The values in the row that answered the last question; no value: NULL.
+  const std::vector<std::optional<std::string>>& answer() const { return answer_; }
+
+  // The settings that the session is in, if known.
+  bool InProfile(const ProfileRef& profile) const { return profile_known_ && profile_ == profile; }
+  bool profile_known() const { return profile_known_; }
+  const Settings& settings() const { return profile_.settings(); }
+  void set_profile(const ProfileRef& profile) {
+    profile_ = profile;
+    profile_known_ = true;
+  }
+  void ForgetProfile() { profile_known_ = false; }
+  // What init_query has set: every session of the route begins with it.
+  const Settings& initial() const { return initial_; }
+  void set_initial(Settings initial) { initial_ = std::move(initial); }
+  // It has come from another shard.
+  void Arrive(ProfileTable& profiles);
+  // Of the client itself, the requests that are not answered.
+  size_t client_requests_owed() const { return requests_owed_ - own_requests_owed_; }
   bool full() const { return owed_.size() >= kOwedMax; }
   // An earlier request that prepares the statement or closes it is not answered yet: whether it
   // will be there is not known.
@@ -153,6 +205,7 @@ class PostgresReplies final : public protocol::Replies {
   // as it is.
   bool OnWhole(std::string_view message, std::string& rewritten);
   bool OnWholeError(std::string_view message, std::string& rewritten);
+  void OnAnswer(std::string_view body);
   void RewriteNames(std::string_view message, std::string& rewritten) const;
   // What a whole message means for owed_; false: the server must not send it now.
   bool Complete();
@@ -168,6 +221,7 @@ class PostgresReplies final : public protocol::Replies {
   void Undo(const Owed& owed, bool refused, Undone& undone);
   void TellUndone(const Undone& undone);
   void SkipToSync();
+  void CountEnd(const Owed& owed);
   void PopFront();
 
   // What every message touches.
@@ -183,15 +237,23 @@ class PostgresReplies final : public protocol::Replies {
   bool skipping_ = false;
   bool copy_in_ = false;
   bool malformed_ = false;
-  bool own_statement_failed_ = false;
   bool close_first_ = false;
   protocol::TransactionStatus status_ = protocol::TransactionStatus::kIdle;
   LexMode lex_mode_;
   size_t requests_owed_ = 0;
+  size_t own_requests_owed_ = 0;  // ... of them weir's own
   size_t discards_owed_ = 0;
   size_t changes_owed_ = 0;  // of those that change what is prepared
   uint64_t unnamed_tag_ = 0;
   uint64_t sequence_owner_ = 0;
+
+  ProfileRef profile_;
+  bool profile_known_ = true;
+  Settings initial_;
+  Settings carried_;  // of the profile, between shards
+  std::vector<std::optional<std::string>> answer_;
+  bool own_name_left_ = false;            // a statement of weir's own has failed before its Close
+  std::optional<std::string> own_error_;  // of weir's last statement that failed, as a message
 
   PreparedSet prepared_;
   std::string held_;  // a message that is read whole, header included

@@ -16,6 +16,9 @@ bool PostgresReplies::FailOwed(Bytes error, ExchangeSink& sink) {
   bool told = skipping_;  // the open batch has had its error
   Undone undone;
   bool refused = !told;
+  if (!fatal_error_.empty() && !owed_.empty() && listener_ != nullptr &&
+      owed_.Front().purpose == OwnPurpose::kFencedReplay)
+    listener_->OnReplayFailed();
   for (; !owed_.empty(); owed_.PopFront()) {
     const Owed& owed = owed_.Front();
     Undo(owed, std::exchange(refused, false), undone);
@@ -26,7 +29,7 @@ bool PostgresReplies::FailOwed(Bytes error, ExchangeSink& sink) {
     sink.InsertToClient(kReady);
     told = false;
   }
-  requests_owed_ = changes_owed_ = discards_owed_ = 0;
+  requests_owed_ = own_requests_owed_ = changes_owed_ = discards_owed_ = 0;
   TellUndone(undone);
   const bool open = open_batch_;
   if (open && !told) sink.InsertToClient(error);
@@ -52,19 +55,48 @@ bool PostgresReplies::FinishAbandoned(bool mid_message, ExchangeSink& sink) {
 
 void PostgresReplies::OwnStatement(std::string_view sql, ExchangeSink& sink) {
   CHECK(settled());
-  own_statement_failed_ = false;
-  PushOwnStatement(true);
-  sink.InsertToServer(engine::AsBytes(OwnStatementMessages(sql, true)));
+  ForgetAnswers();
+  const bool close_first = PushOwnStatement(/*sync=*/true);
+  sink.InsertToServer(
+      engine::AsBytes(OwnStatementMessages(sql, {.sync = true, .close_first = close_first})));
 }
 
-void PostgresReplies::PushOwnStatement(bool sync, bool discards_sequences) {
-  for (const OwedKind kind :
-       {OwedKind::kParse, OwedKind::kBind, OwedKind::kExecute, OwedKind::kClose}) {
+bool PostgresReplies::PushOwnStatement(bool sync, OwnPurpose purpose, bool discards_sequences) {
+  const auto push = [&](OwedKind kind) {
     Push({.kind = kind,
           .owner = OwedTo::kWeir,
-          .discards_sequences = discards_sequences && kind == OwedKind::kExecute});
-  }
-  if (sync) Push({.kind = OwedKind::kSync, .owner = OwedTo::kWeir});
+          .discards_sequences = discards_sequences && kind == OwedKind::kExecute,
+          .purpose = purpose});
+  };
+  const bool close_first = std::exchange(own_name_left_, false);
+  if (close_first) push(OwedKind::kClose);
+  push(OwedKind::kParse);
+  push(OwedKind::kBind);
+  push(OwedKind::kExecute);
+  push(OwedKind::kClose);
+  if (sync) push(OwedKind::kSync);
+  return close_first;
+}
+
+void PostgresReplies::PushOwnExecution(OwnPurpose purpose) {
+  for (const OwedKind kind : {OwedKind::kBind, OwedKind::kExecute, OwedKind::kSync})
+    Push({.kind = kind, .owner = OwedTo::kWeir, .purpose = purpose});
+}
+
+void PostgresReplies::ForgetAnswers() {
+  own_error_.reset();
+  answer_.clear();
+}
+
+void PostgresReplies::Leave() {
+  CHECK(settled());
+  carried_ = profile_.settings();
+  profile_ = {};
+}
+
+void PostgresReplies::Arrive(ProfileTable& profiles) {
+  profile_ = profiles.Intern(std::move(carried_));
+  carried_.clear();
 }
 
 }  // namespace weir::postgres

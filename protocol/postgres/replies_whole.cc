@@ -8,6 +8,7 @@
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/replies.h"
+#include "protocol/wire/cursor.h"
 
 namespace weir::postgres {
 namespace {
@@ -38,10 +39,14 @@ bool PostgresReplies::OnWhole(std::string_view message, std::string& rewritten) 
         return false;
       }
       set_parameter(body.substr(0, end), body.substr(end + 1, body.size() - end - 2));
-      return listener_ != nullptr;
+      // What weir itself changes, to another client's settings and back, is not for the client.
+      return listener_ != nullptr && (owed_.empty() || owed_.Front().owner == OwedTo::kClient);
     }
     case backend::kErrorResponse:
       return OnWholeError(message, rewritten);
+    case backend::kDataRow:
+      OnAnswer(body);
+      return false;
   }
   UNREACHABLE();
 }
@@ -59,6 +64,7 @@ bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewrit
     fatal_sqlstate_ = std::string(ErrorField(body, 'C'));
     return false;
   }
+  if (!owed_.empty() && owed_.Front().owner == OwedTo::kWeir) own_name_left_ = true;
   // A fault of weir's own statements concerns nobody else, unless a client's request falls with it.
   bool for_client = false;
   for (size_t i = 0; i < owed_.size() && !for_client; ++i) {
@@ -66,12 +72,33 @@ bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewrit
     if (EndsRequest(owed_[i].kind)) break;
   }
   if (!for_client) {
-    own_statement_failed_ =
-        own_statement_failed_ || (!owed_.empty() && owed_.Front().owner == OwedTo::kWeir);
+    if (owed_.empty() || owed_.Front().owner != OwedTo::kWeir) return false;
+    own_error_ = std::string(message);
+    // The fence has not held: what the client has sent behind it runs in another session than its
+    // own. It must not have the answer.
+    if (owed_.Front().purpose == OwnPurpose::kFencedReplay) {
+      fatal_error_ = std::string(message);
+      fatal_sqlstate_ = std::string(ErrorField(body, 'C'));
+    }
     return false;
   }
   if (message.find(kReservedPrefix) != std::string_view::npos) RewriteNames(message, rewritten);
   return listener_ != nullptr;
+}
+
+// A DataRow that answers a question: number of columns, then length and value of each.
+void PostgresReplies::OnAnswer(std::string_view body) {
+  protocol::Cursor cursor(body);
+  answer_.clear();
+  for (uint16_t columns = cursor.U16(); columns > 0 && cursor.ok(); --columns) {
+    const uint32_t length = cursor.U32();
+    if (length == UINT32_MAX) {
+      answer_.emplace_back();
+    } else {
+      answer_.emplace_back(cursor.Bytes(length));
+    }
+  }
+  if (!cursor.ok()) malformed_ = true;
 }
 
 // Names that only the server and weir know become the client's.

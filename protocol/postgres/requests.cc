@@ -93,7 +93,11 @@ void PostgresRequests::TakeBody(Cursor& cursor) {
   const Verdict verdict = long_scan_->Finish();
   long_scan_.reset();
   if ((verdict.flags & Verdict::kDropsStatements) != 0) cursor.backend->ForgetPrepared();
-  MarkText(cursor, static_cast<uint8_t>(verdict.pin), verdict.flags,
+  // Which settings it has made is not known.
+  const bool sets = (verdict.flags & Verdict::kSets) != 0;
+  const PinReason pin =
+      verdict.pin == PinReason::kNone && sets ? PinReason::kStatementTooLong : verdict.pin;
+  MarkText(cursor, static_cast<uint8_t>(pin), verdict.flags & ~Verdict::kSets,
            "(a statement longer than the scan limit)");
 }
 
@@ -138,6 +142,8 @@ void PostgresRequests::OnBackendLost(bool open_batch) {
   if (body_left_ > 0) dropping_ = true;
   long_scan_.reset();
   skip_to_sync_ = open_batch;
+  touched_.reset();
+  entry_ = Entry::kDone;
 }
 
 // A request that is answered with an error of weir's: a Query at once, the extended protocol up to
@@ -194,14 +200,22 @@ PostgresRequests::Step PostgresRequests::TakeUnlinked(Cursor& cursor) {
 }
 
 PostgresRequests::Step PostgresRequests::TakeLinked(Cursor& cursor) {
-  PostgresReplies& backend = *cursor.backend;
   if (cursor.type == frontend::kTerminate) {
     cursor.result.status = TakeStatus::kTerminate;
     return Step::kStop;
   }
+  if ((entry_ == Entry::kDue || entry_ == Entry::kWaiting) && Enter(cursor) == Step::kStop)
+    return Step::kStop;
+  const Step step = TakeEntered(cursor);
+  if (step == Step::kTaken) entry_ = Entry::kDone;
+  return step;
+}
+
+PostgresRequests::Step PostgresRequests::TakeEntered(Cursor& cursor) {
+  PostgresReplies& backend = *cursor.backend;
   if (IsCopy(cursor.type)) return TakeCopy(cursor);
   if (backend.skipping() && cursor.type != frontend::kSync) return Drop(cursor);
-  if (backend.full() || (cursor.yield && backend.requests_owed() > 0 && !backend.copy_in()))
+  if (backend.full() || (cursor.yield && backend.client_requests_owed() > 0 && !backend.copy_in()))
     return Await(cursor);
   switch (cursor.type) {
     case frontend::kQuery:
@@ -257,6 +271,7 @@ void PostgresRequests::BeginLongScan(Cursor& cursor) {
 PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
   if (cursor.whole > context_.scan_limit) return TakeLongText(cursor);
   if (!cursor.complete()) return Need(cursor, cursor.whole);
+  if (LexingUncertain(cursor)) return Await(cursor);
   const std::string_view body = cursor.body();
   const std::string_view text = body.substr(0, body.find('\0'));
   const Verdict verdict = Scan(text, cursor.backend->lex_mode());
@@ -292,6 +307,10 @@ bool PostgresRequests::MustWaitForDiscard(Cursor& cursor, uint16_t flags) const 
 // What a text that is about to run does to the session.
 void PostgresRequests::MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t flags,
                                 std::string_view text) {
+  if ((flags & Verdict::kSets) != 0) {
+    const PinReason reason = MarkSettings(cursor, text);
+    if (pin_reason == 0) pin_reason = static_cast<uint8_t>(reason);
+  }
   if (pin_reason != 0 && marks_.pin_reason == 0) {
     marks_.pin_reason = pin_reason;
     marks_.digest = Digest(text, cursor.backend->lex_mode());
@@ -322,8 +341,10 @@ void PostgresRequests::DiscardSequences(Cursor& cursor) {
   if (WEIR_FAULT("sequence_of_another")) return;
   PostgresReplies& backend = *cursor.backend;
   const bool sync = !backend.open_batch();
-  cursor.Insert(OwnStatementMessages("DISCARD SEQUENCES", sync));
-  backend.PushOwnStatement(sync, /*discards_sequences=*/true);
+  const bool close_first =
+      backend.PushOwnStatement(sync, OwnPurpose::kNone, /*discards_sequences=*/true);
+  cursor.Insert(
+      OwnStatementMessages("DISCARD SEQUENCES", {.sync = sync, .close_first = close_first}));
   backend.set_sequence_owner(0);
 }
 

@@ -14,11 +14,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/base/ring_queue.h"
 #include "protocol/dialect.h"
+#include "protocol/postgres/own_messages.h"
+#include "protocol/postgres/profile.h"
 #include "protocol/postgres/replies.h"
 #include "protocol/postgres/sql_scan.h"
 #include "protocol/postgres/statements.h"
@@ -30,6 +34,7 @@ struct RequestsContext {
   explicit RequestsContext(StatementTable& table) : statements(table) {}
 
   StatementCache statements;
+  ProfileTable profiles;
   uint32_t scan_limit = 1 << 20;  // bytes; a longer text is scanned as it streams
   uint32_t prepared_max = 500;    // statements on one backend
   uint64_t unnamed_tags = 0;      // last one given
@@ -53,6 +58,10 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool unfinished_message() const override { return body_left_ > 0; }
   const protocol::SessionMarks& marks() const override { return marks_; }
   void ClearMarks() override;
+  uint64_t profile() const override { return profile_.id(); }
+  bool entering() const override { return entry_ == Entry::kWaiting || entry_ == Entry::kEntered; }
+  [[nodiscard]] bool AskSession(protocol::Replies& backend, protocol::ExchangeSink& sink) override;
+  bool asking() const override { return touched_ != nullptr && touched_->committed; }
   uint64_t sequence_mark() const override { return sequence_mark_; }
   void KeepSequencesApart() override { keep_sequences_apart_ = true; }
   void Trim() override;
@@ -65,6 +74,16 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void OnUnnamedRefused() override;
   void OnBindsUndone() override;
   std::string NameOf(StatementId statement) override;
+  bool SettingsUncertain() const override {
+    return touched_ != nullptr || entry_ == Entry::kWaiting;
+  }
+  void OnReplayFailed() override { careful_profile_ = profile_.id(); }
+  void OnTransactionEnded() override {
+    if (touched_ != nullptr) touched_->committed = true;
+  }
+
+  // It has got a backend.
+  void OnJoined() { entry_ = Entry::kDue; }
 
  private:
   struct Cursor;
@@ -82,12 +101,29 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     std::string parse_tail;
   };
   enum class Step : uint8_t { kTaken, kStop };
+  // Whether the backend is in the client's settings.
+  // kWaiting: for the answer to a replay. kEntered: it is, and nothing of the client's has been
+  // sent.
+  enum class Entry : uint8_t { kDone, kDue, kWaiting, kEntered };
+  enum class Asking : uint8_t { kNo, kValues, kDefaults };
+  // What the texts since the last answer may have changed, and what the server says of it.
+  struct Touched {
+    std::vector<std::string> names;  // sorted and unique once it asks
+    bool all = false;
+    bool lexing = false;
+    bool literals = false;
+    bool committed = false;  // some of it is, and the client knows
+    Asking asking = Asking::kNo;
+    std::vector<std::optional<std::string>> values;
+    std::vector<std::string> changed;  // those whose defaults are asked
+  };
 
   // Each takes the message at the cursor, whose header is valid, or says in cursor.result why it
   // cannot.
   Step TakeUnlinked(Cursor& cursor);
   Step TakeRefused(Cursor& cursor);
   Step TakeLinked(Cursor& cursor);
+  Step TakeEntered(Cursor& cursor);
   Step TakeQuery(Cursor& cursor);
   Step TakeParse(Cursor& cursor);
   Step TakeNamedParse(Cursor& cursor, std::string_view name, std::string_view tail);
@@ -111,10 +147,25 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void ParsePassing(Cursor& cursor, std::string_view tail, Owed owed);
   void ClosePassing(Cursor& cursor);
   void PassEmpty(Cursor& cursor);
-  void Prepare(Cursor& cursor, const Statement& statement, OwedTo owner, bool name_change);
+  void Prepare(Cursor& cursor, const Statement& statement, OwedTo owner, bool name_change,
+               OwnPurpose purpose = OwnPurpose::kNone);
+  const Statement* FindStatement(Cursor& cursor, std::string_view tail);
+  const Statement* FindNamed(std::string_view name);
+  Step TakePrivateParse(Cursor& cursor, std::string_view name, std::string_view text);
   void CloseOnServer(Cursor& cursor, StatementId id);
   bool LeaveUnnamed(Cursor& cursor);
   void EnsureUnnamed(Cursor& cursor);
+  Step Enter(Cursor& cursor);
+  void Replay(Cursor& cursor, const ProfileRef& target, bool fenced);
+  void SendOwn(Cursor& cursor, std::string_view sql, OwnPurpose purpose,
+               OwnParameters parameters = {});
+  ProfileRef WithoutWhatItSets(Cursor& cursor) const;
+  PinReason MarkSettings(Cursor& cursor, std::string_view text);
+  bool LexingUncertain(Cursor& cursor);
+  void AskValues(Cursor& cursor);
+  bool AskDefaults(Cursor& cursor);
+  void KeepAnswers(PostgresReplies& backend);
+  void PinSettings();
   void MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t flags, std::string_view text);
   bool MustWaitForDiscard(Cursor& cursor, uint16_t flags) const;
   void DiscardSequences(Cursor& cursor);
@@ -131,6 +182,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   uint64_t sequence_mark_ = 0;
   uint32_t body_left_ = 0;  // of a message that is forwarded or dropped as it comes
   bool dropping_ = false;
+  Entry entry_ = Entry::kDone;
   bool skip_to_sync_ = false;              // of a request that has got its error from weir
   std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams
   bool bound_drops_ = false;               // what the portal bound last will do when executed
@@ -140,6 +192,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   std::unique_ptr<std::string> bound_deallocate_;  // ... and the name that it takes away
   Unnamed unnamed_;
   StatementNames names_;
+  ProfileRef profile_;
+  std::unique_ptr<Touched> touched_;  // nullptr: nothing
+  uint64_t careful_profile_ = 0;      // a replay of it has failed: it is sent alone, and waited for
 
   // Made, not confirmed; oldest first. Of the unnamed statement: what it was before.
   std::unique_ptr<engine::RingQueue<NameChange>> changes_;

@@ -81,6 +81,7 @@ bool PostgresRequests::RewriteDeallocate(Cursor& cursor, const std::string& name
 PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
   if (cursor.whole > context_.scan_limit) return TakeLongText(cursor);
   if (!cursor.complete()) return Need(cursor, cursor.whole);
+  if (LexingUncertain(cursor)) return Await(cursor);
   const std::string_view body = cursor.body();
   const size_t name_end = body.find('\0');
   const size_t text_end =
@@ -132,24 +133,23 @@ PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::str
   PostgresReplies& backend = *cursor.backend;
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
-  const Statement* statement = context_.statements.Find(tail);
-  if (statement == nullptr) {
-    const Verdict verdict = Scan(tail.substr(0, tail.find('\0')), backend.lex_mode());
-    statement = context_.statements.Intern(tail, static_cast<uint8_t>(verdict.pin), verdict.flags);
-    if (statement == nullptr) return Malformed(cursor, "too many different prepared statements");
-  }
+  const Statement* statement = FindStatement(cursor, tail);
+  if (statement == nullptr) return Malformed(cursor, "too many different prepared statements");
   if (Uncertain(cursor, name, statement)) return Await(cursor);
   const bool taken = names_.Find(name) != nullptr;
   const bool known = backend.prepared().Contains(statement->id);
   if ((taken || known) && backend.requests_owed() > 0 && !backend.copy_in()) return Await(cursor);
-  cursor.Skip(cursor.whole);
   if (taken) {
+    cursor.Skip(cursor.whole);
     // The server's own error, 42P05 if nothing else is wrong.
     PassEmpty(cursor);
     ParsePassing(cursor, tail,
                  {.kind = OwedKind::kParse, .name = std::make_unique<std::string>(name)});
     return Step::kTaken;
   }
+  if (touched_ != nullptr && touched_->literals)
+    return TakePrivateParse(cursor, name, statement->text());
+  cursor.Skip(cursor.whole);
   if (known && backend.transaction_status() != TransactionStatus::kFailed) {
     backend.prepared().Touch(statement->id);
     backend.Push({.kind = OwedKind::kFakeParse, .name_change = true});
@@ -161,6 +161,44 @@ PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::str
     Prepare(cursor, *statement, OwedTo::kClient, true);
   }
   ChangeName(name, statement);
+  return Step::kTaken;
+}
+
+// The statement of a text under the client's settings. nullptr: there are too many.
+const Statement* PostgresRequests::FindStatement(Cursor& cursor, std::string_view tail) {
+  const Statement* statement = context_.statements.Find(tail, profile_.parse_key());
+  if (statement != nullptr) return statement;
+  const Verdict verdict = Scan(tail.substr(0, tail.find('\0')), cursor.backend->lex_mode());
+  return context_.statements.Intern(tail, profile_.parse_key(), static_cast<uint8_t>(verdict.pin),
+                                    verdict.flags);
+}
+
+// The statement behind a name of the client's. If its settings have changed since, it is parsed
+// anew under those that it has now.
+const Statement* PostgresRequests::FindNamed(std::string_view name) {
+  const Statement* statement = names_.Find(name);
+  if (statement == nullptr || statement == &kNotShared ||
+      statement->parse_key() == profile_.parse_key())
+    return statement;
+  const std::string_view tail = statement->parse_tail();
+  const Statement* now = context_.statements.Find(tail, profile_.parse_key());
+  if (now == nullptr) {
+    now = context_.statements.Intern(tail, profile_.parse_key(), statement->pin_reason,
+                                     statement->flags);
+  }
+  if (now == nullptr) return statement;
+  names_.Set(name, now);
+  return now;
+}
+
+// One that is parsed under settings of this transaction is nobody else's: it keeps its own name, on
+// this backend.
+PostgresRequests::Step PostgresRequests::TakePrivateParse(Cursor& cursor, std::string_view name,
+                                                          std::string_view text) {
+  MarkText(cursor, static_cast<uint8_t>(PinReason::kPreparedStatement), 0, text);
+  ChangeName(name, &kNotShared);
+  cursor.backend->Push({.kind = OwedKind::kParse, .name_change = true});
+  cursor.Extend(cursor.whole);
   return Step::kTaken;
 }
 
@@ -219,7 +257,7 @@ void PostgresRequests::CloseOnServer(Cursor& cursor, StatementId id) {
 
 // Parses a statement on a backend that lacks it, at the cursor.
 void PostgresRequests::Prepare(Cursor& cursor, const Statement& statement, OwedTo owner,
-                               bool name_change) {
+                               bool name_change, OwnPurpose purpose) {
   PostgresReplies& backend = *cursor.backend;
   PreparedSet& prepared = backend.prepared();
   CHECK(!prepared.Contains(statement.id));
@@ -231,13 +269,14 @@ void PostgresRequests::Prepare(Cursor& cursor, const Statement& statement, OwedT
   }
   if (backend.close_first()) CloseOnServer(cursor, statement.id);
   BuildMessage(context_.scratch, frontend::kParse, "", ServerName(statement.id));
-  context_.scratch.append(statement.parse_tail);
+  context_.scratch.append(statement.parse_tail());
   PutLength(context_.scratch, 0);
   cursor.Insert(context_.scratch);
   prepared.Add(statement.id);
   backend.Push({.kind = OwedKind::kParse,
                 .owner = owner,
                 .name_change = name_change,
+                .purpose = purpose,
                 .statement = statement.id});
 }
 
@@ -276,7 +315,7 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   const std::string_view name = body.substr(portal_end + 1, name_end - portal_end - 1);
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
-  const Statement* statement = name.empty() ? nullptr : names_.Find(name);
+  const Statement* statement = name.empty() ? nullptr : FindNamed(name);
   if (Uncertain(cursor, name, statement)) return Await(cursor);
   const std::string* deallocates =
       name.empty() && unnamed_.tag != 0 ? unnamed_.deallocates.get() : nullptr;
@@ -367,7 +406,7 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
     EnsureUnnamed(cursor);
     return Forward(cursor, {.kind = kind});
   }
-  const Statement* statement = names_.Find(name);
+  const Statement* statement = FindNamed(name);
   if (Uncertain(cursor, name, statement)) return Await(cursor);
   if (statement == nullptr || (statement == &kNotShared && !close))
     return Forward(cursor, {.kind = kind});

@@ -1,5 +1,6 @@
 #include "protocol/postgres/server_login.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "protocol/auth/md5.h"
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"
+#include "protocol/postgres/sql_settings.h"
 #include "protocol/wire/cursor.h"
 #include "protocol/wire/writer.h"
 
@@ -120,9 +122,10 @@ Next PostgresServerLogin::OnMessage(uint8_t type, std::string_view body, std::st
     case backend::kDataRow:
       if (state_ == State::kReady) break;
       if (state_ == State::kFacts) OnFactsRow(body);
+      if (state_ == State::kInitial) OnInitialRow(body);
       return Next::kReceive;
     default:
-      if (state_ == State::kFacts || state_ == State::kInitQuery) {
+      if (state_ >= State::kFacts && state_ <= State::kInitial) {
         const bool copy = type == backend::kCopyInResponse || type == backend::kCopyBothResponse;
         return copy ? Fail(LoginFailure::kInitQuery, "init_query must not COPY from the client")
                     : Next::kReceive;
@@ -253,12 +256,44 @@ Next PostgresServerLogin::OnReady(std::string& out) {
     state_ = State::kInitQuery;
     return Next::kReceive;
   }
-  if (state_ != State::kFacts && state_ != State::kInitQuery) {
+  if (state_ == State::kInitQuery && AskInitial(out)) return Next::kReceive;
+  if (state_ != State::kFacts && state_ != State::kInitQuery && state_ != State::kInitial) {
     return Fail(LoginFailure::kProtocol, "unexpected ReadyForQuery from the server");
   }
   done_once_ = true;
   state_ = State::kReady;
   return Next::kDone;
+}
+
+// Which settings has init_query made? They are what every session begins with.
+bool PostgresServerLogin::AskInitial(std::string& out) {
+  SettingNames found = SettingsOf(options_.init_query, {});
+  std::sort(found.names.begin(), found.names.end());
+  found.names.erase(std::unique(found.names.begin(), found.names.end()), found.names.end());
+  if (found.names.empty()) return false;
+  std::string sql = "SELECT ";
+  for (const std::string& name : found.names) {
+    std::string quoted;
+    for (const char c : name) quoted.append(c == '\'' || c == '\\' ? 2 : 1, c);
+    engine::Append(sql, initial_.empty() ? "" : ", ", "pg_catalog.current_setting(E'", quoted,
+                   "', true)");
+    initial_.emplace_back(name, std::string());
+  }
+  AppendQuery(out, sql);
+  state_ = State::kInitial;
+  return true;
+}
+
+void PostgresServerLogin::OnInitialRow(std::string_view body) {
+  Cursor cursor(body);
+  const uint16_t columns = cursor.U16();
+  protocol::Parameters known;
+  for (uint16_t i = 0; i < columns && i < initial_.size(); ++i) {
+    const uint32_t length = cursor.U32();
+    if (length == UINT32_MAX) continue;
+    known.emplace_back(initial_[i].first, std::string(cursor.Bytes(length)));
+  }
+  initial_ = std::move(known);
 }
 
 void PostgresServerLogin::AskFacts(std::string& out) {

@@ -1,7 +1,7 @@
 // weir's way into a server: startup, proof, the server's report, its limits, init_query.
 //
-//   startup -> [SCRAM: first -> keys -> final] or md5 or trust -> report -> facts -> [init_query]
-//   -> ready
+//   startup -> [SCRAM: first -> keys -> final] or md5 or trust -> report -> facts -> [init_query
+//   -> what it has set] -> ready
 //
 // A method that is not allowed, an AuthenticationOk without the proof that the method demands, and
 // a wrong signature are failed logins. (PostgreSQL protocol 3.0, "Start-up"; RFC 5802.)
@@ -29,6 +29,7 @@ class PostgresServerLogin final : public protocol::ServerLogin {
   void AskFacts(std::string& out) override;
 
   const protocol::Parameters& parameters() const override { return parameters_; }
+  const protocol::Parameters& initial() const override { return initial_; }
   uint32_t process_id() const override { return process_id_; }
   engine::Bytes secret() const override { return engine::AsBytes(secret_); }
   const Facts& facts() const override { return facts_; }
@@ -47,6 +48,7 @@ class PostgresServerLogin final : public protocol::ServerLogin {
     kReport,
     kFacts,
     kInitQuery,
+    kInitial,
     kReady,
     kFailed
   };
@@ -59,6 +61,8 @@ class PostgresServerLogin final : public protocol::ServerLogin {
   Next Fail(protocol::LoginFailure failure, std::string text);
   void OnParameter(std::string_view body);
   void OnFactsRow(std::string_view body);
+  bool AskInitial(std::string& out);
+  void OnInitialRow(std::string_view body);
 
   Options options_;
   engine::Entropy& entropy_;
@@ -69,6 +73,7 @@ class PostgresServerLogin final : public protocol::ServerLogin {
   std::optional<protocol::ScramClient> scram_;
   protocol::ScramKeyRequest key_request_;
   protocol::Parameters parameters_;
+  protocol::Parameters initial_;
   uint32_t process_id_ = 0;
   std::string secret_;
   Facts facts_;

@@ -25,6 +25,7 @@ struct Token {
   enum class Kind : uint8_t { kWord, kString, kNumber, kParameter, kSymbol };
   Kind kind = Kind::kSymbol;
   bool quoted = false;    // a word in double quotes: never a keyword
+  bool escaped = false;   // a string with escapes in it, which are not read here
   char symbol = 0;        // ( ) [ ] , ; . or the first character of an operator
   std::string_view text;  // of words and strings, up to 63 bytes; good until the next Feed
 };
@@ -124,6 +125,7 @@ class SqlLexer {
       case State::kPrefix:  // u&
         if (c == '\'') {
           BeginString(false);
+          escaped_text_ = true;
           return true;
         }
         if (c == '"') {
@@ -337,8 +339,9 @@ class SqlLexer {
   void Emit(Token::Kind kind, char symbol, Sink& sink) {
     state_ = State::kBetween;
     const bool has_text = kind == Token::Kind::kWord || kind == Token::Kind::kString;
-    sink.OnToken(Token{kind, quoted_, symbol, has_text ? text() : std::string_view()});
-    quoted_ = false;
+    sink.OnToken(
+        Token{kind, quoted_, escaped_text_, symbol, has_text ? text() : std::string_view()});
+    quoted_ = escaped_text_ = false;
   }
   template <class Sink>
   void EmitSymbol(char symbol, Sink& sink) {
@@ -347,8 +350,8 @@ class SqlLexer {
 
   LexMode mode_;
   State state_ = State::kBetween;
-  bool escaping_ = false;  // in the string at hand a backslash escapes
-  bool escaped_text_ = false;
+  bool escaping_ = false;      // in the string at hand a backslash escapes
+  bool escaped_text_ = false;  // ... and one did, or may have
   bool newline_ = false;
   bool quoted_ = false;
   bool unreadable_ = false;

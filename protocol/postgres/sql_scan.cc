@@ -6,6 +6,7 @@
 #include <string>
 
 #include "protocol/postgres/harmless_functions.h"
+#include "protocol/postgres/sql_settings.h"
 
 namespace weir::postgres {
 namespace {
@@ -42,11 +43,6 @@ bool In(const std::string_view (&words)[N], std::string_view word) {
   return std::binary_search(std::begin(words), std::end(words), word);
 }
 
-bool ShapesLexing(std::string_view setting) {
-  return setting == "standard_conforming_strings" || setting == "client_encoding" ||
-         setting == "names";
-}
-
 }  // namespace
 
 void SqlScanner::Begin(LexMode mode) {
@@ -79,7 +75,6 @@ void SqlScanner::EndStatement() {
   explain_ = name_list_ = call_checks_ = into_ = atomic_ = after_begin_ = from_ = false;
   last_word_ = qualified_ = dot_ = false;
   before_ = last_is_ = Before::kNothing;
-  set_config_depth_ = 0;
 }
 
 void SqlScanner::OnToken(const Token& token) {
@@ -88,7 +83,6 @@ void SqlScanner::OnToken(const Token& token) {
 }
 
 void SqlScanner::TakeToken(const Token& token) {
-  if (set_config_depth_ > 0) OnSetConfigToken(token);
   if (token.kind == Token::Kind::kWord) {
     OnWord(token);
     return;
@@ -119,7 +113,7 @@ void SqlScanner::TakeToken(const Token& token) {
       return;
     case '.':
       // A qualified name: what stands before the dot is its schema.
-      if (kind_ == Kind::kSetLocal && words_ == 3) Pin(PinReason::kSettings);
+      if (kind_ == Kind::kSetLocal && words_ == 3) verdict_.flags |= Verdict::kSets;
       qualifier_length_ = last_word_ ? last().size() : 0;
       std::copy_n(last().begin(), qualifier_length_, qualifier_);
       qualified_ = true;
@@ -142,7 +136,7 @@ void SqlScanner::OnWord(const Token& token) {
   } else {
     ++words_;
     if (keyword) OnQueryWord(word);
-    if (token.quoted && !dot_) OnQuotedWord(word);
+    if (token.quoted && !dot_) OnQuotedWord();
     // OPERATOR(schema.+): what follows the parenthesis is an operand.
     if (keyword && word == "operator" && call_checks_) Pin(PinReason::kFunction);
     // Whatever it is used for, the temporary schema is the session's.
@@ -207,7 +201,7 @@ void SqlScanner::BeginStatement(std::string_view word) {
   } else if (word != "prepare" && !In(kHarmlessStatements, word)) {
     Pin(PinReason::kUnknownStatement);
   }
-  if (word == "reset") verdict_.flags |= Verdict::kResets;
+  if (word == "reset") verdict_.flags |= Verdict::kResets | Verdict::kSets;
   if (word == "reindex" || word == "refresh" || word == "import" || word == "reassign")
     verdict_.flags |= Verdict::kDdl;
 }
@@ -257,11 +251,11 @@ void SqlScanner::OnQueryWord(std::string_view word) {
       } else if (word == "transaction" || word == "constraints") {
         kind_ = Kind::kOther;
       } else {
-        Pin(PinReason::kSettings);
+        verdict_.flags |= Verdict::kSets;
       }
       return;
     case Kind::kSetLocal:
-      if (words_ == 3 && ShapesLexing(word)) Pin(PinReason::kUnreadable);
+      if (words_ == 3 && (word == "names" || ShapesLexing(word))) verdict_.flags |= Verdict::kSets;
       return;
     case Kind::kOther:
       OnOtherWord(word);
@@ -285,22 +279,18 @@ void SqlScanner::OnOtherWord(std::string_view word) {
     verdict_.flags |= word == "all" ? Verdict::kDropsStatements : Verdict::kDeallocate;
   } else if (first == "discard") {
     if (word == "all") {
-      verdict_.flags |= Verdict::kDropsStatements | Verdict::kDropsSequences | Verdict::kResets;
+      verdict_.flags |=
+          Verdict::kDropsStatements | Verdict::kDropsSequences | Verdict::kResets | Verdict::kSets;
     }
     if (word == "sequences") verdict_.flags |= Verdict::kDropsSequences;
   }
 }
 
 // A name in quotes where a keyword might stand, too: it is never that, but it may be what counts.
-void SqlScanner::OnQuotedWord(std::string_view word) {
+void SqlScanner::OnQuotedWord() {
   const std::string_view first(first_, first_length_);
-  if (kind_ == Kind::kSet && words_ == 2) {
-    Pin(PinReason::kSettings);
-  } else if (kind_ == Kind::kSetLocal && words_ == 3) {
-    // Settings are found in any case.
-    std::string folded(word);
-    for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-    if (ShapesLexing(folded)) Pin(PinReason::kUnreadable);
+  if ((kind_ == Kind::kSet && words_ == 2) || (kind_ == Kind::kSetLocal && words_ == 3)) {
+    verdict_.flags |= Verdict::kSets;
   } else if (kind_ == Kind::kOther && words_ == 2) {
     if (first == "prepare") Pin(PinReason::kPreparedStatement);
     if (first == "deallocate") verdict_.flags |= Verdict::kDeallocate;
@@ -431,47 +421,13 @@ void SqlScanner::OnCall() {
       return;
     case FunctionFamily::kSetConfig:
       reads_only_ = false;
-      if (set_config_depth_ > 0) Pin(PinReason::kSettings);
-      set_config_depth_ = depth_ + 1;
-      argument_ = argument_tokens_ = 0;
-      config_name_ok_ = config_local_ = false;
+      verdict_.flags |= Verdict::kSets;
       return;
   }
 }
 
 void SqlScanner::OnClose() {
   if (depth_ > 0) --depth_;
-}
-
-// set_config('name', ..., true) with a plain name ends with the transaction; anything else changes
-// the session.
-void SqlScanner::OnSetConfigToken(const Token& token) {
-  if (token.kind == Token::Kind::kSymbol && depth_ == set_config_depth_) {
-    if (token.symbol == ',') {
-      ++argument_;
-      argument_tokens_ = 0;
-      return;
-    }
-    if (token.symbol == ')') {
-      if (argument_ != 2 || !config_name_ok_ || !config_local_ || argument_tokens_ != 1)
-        Pin(PinReason::kSettings);
-      set_config_depth_ = 0;
-      return;
-    }
-  }
-  ++argument_tokens_;
-  if (argument_ == 0) {
-    config_name_ok_ = argument_tokens_ == 1 && token.kind == Token::Kind::kString &&
-                      token.text.find('.') == std::string_view::npos &&
-                      token.text.size() < SqlLexer::kTextMax && !ShapesLexing(token.text) &&
-                      token.text != "NAMES";
-    for (const char c : token.text) {
-      // Settings are found in any case; only the plain spelling is known not to be one of those.
-      if (c >= 'A' && c <= 'Z' && token.text.size() > 10) config_name_ok_ = false;
-    }
-  } else if (argument_ == 2) {
-    config_local_ = token.kind == Token::Kind::kWord && !token.quoted && token.text == "true";
-  }
 }
 
 Verdict Scan(std::string_view text, LexMode mode) {

@@ -29,6 +29,7 @@ struct Verdict {
     kDeallocate = 1 << 5,  // exactly one DEALLOCATE of a name
     kResets = 1 << 7,      // RESET, DISCARD ALL: what init_query has set is gone
     kPlainRead = 1 << 6,   // exactly one statement that only reads
+    kSets = 1 << 8,        // may change settings: sql_settings.h tells which
   };
   PinReason pin = PinReason::kNone;
   uint16_t flags = 0;
@@ -64,13 +65,12 @@ class SqlScanner {
   void OnLeadingWord(std::string_view word);
   void OnQueryWord(std::string_view word);
   void OnOtherWord(std::string_view word);
-  void OnQuotedWord(std::string_view word);
+  void OnQuotedWord();
   void OnOpen();
   void OnCall();
   bool IsConstruct(std::string_view name) const;
   void TakeToken(const Token& token);
   void OnClose();
-  void OnSetConfigToken(const Token& token);
   void Pin(PinReason reason);
 
   SqlLexer lexer_;
@@ -109,12 +109,6 @@ class SqlScanner {
   std::string_view before() const { return {texts_[1 - last_at_], lengths_[1 - last_at_]}; }
   size_t qualifier_length_ = 0;
   char qualifier_[SqlLexer::kTextMax];
-  // In the arguments of set_config.
-  int set_config_depth_ = 0;  // 0: not in them
-  int argument_ = 0;
-  int argument_tokens_ = 0;
-  bool config_name_ok_ = false;
-  bool config_local_ = false;
 };
 
 Verdict Scan(std::string_view text, LexMode mode);

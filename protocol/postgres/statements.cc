@@ -19,30 +19,37 @@ StatementId IdOfServerName(std::string_view name) {
   return error == std::errc() && stop == end ? id : 0;
 }
 
-const Statement* StatementTable::Intern(std::string_view parse_tail, uint8_t pin_reason,
-                                        uint16_t flags) {
+const Statement* StatementTable::Intern(std::string_view parse_tail, std::string_view parse_key,
+                                        uint8_t pin_reason, uint16_t flags) {
   std::lock_guard lock(mutex_);
-  if (const auto found = by_text_.find(parse_tail); found != by_text_.end()) return found->second;
-  if (bytes_ + parse_tail.size() > bytes_max_) return nullptr;
-  bytes_ += parse_tail.size();
+  std::string key = engine::Cat(parse_tail, parse_key);
+  if (const auto found = by_key_.find(key); found != by_key_.end()) return found->second;
+  if (bytes_ + key.size() > bytes_max_) return nullptr;
+  bytes_ += key.size();
   Statement& statement = statements_.emplace_back();
   statement.id = static_cast<StatementId>(statements_.size());
-  statement.parse_tail = std::string(parse_tail);
+  statement.key = std::move(key);
+  statement.tail_length = parse_tail.size();
   statement.pin_reason = pin_reason;
   statement.flags = flags;
-  by_text_.emplace(statement.parse_tail, &statement);
+  by_key_.emplace(statement.key, &statement);
   return &statement;
 }
 
-const Statement* StatementCache::Find(std::string_view parse_tail) const {
-  const auto found = by_text_.find(parse_tail);
-  return found == by_text_.end() ? nullptr : found->second;
+const Statement* StatementCache::Find(std::string_view parse_tail, std::string_view parse_key) {
+  std::string_view key = parse_tail;
+  if (!parse_key.empty()) {
+    scratch_.assign(parse_tail).append(parse_key);
+    key = scratch_;
+  }
+  const auto found = by_key_.find(key);
+  return found == by_key_.end() ? nullptr : found->second;
 }
 
-const Statement* StatementCache::Intern(std::string_view parse_tail, uint8_t pin_reason,
-                                        uint16_t flags) {
-  const Statement* statement = table_.Intern(parse_tail, pin_reason, flags);
-  if (statement != nullptr) by_text_.emplace(statement->parse_tail, statement);
+const Statement* StatementCache::Intern(std::string_view parse_tail, std::string_view parse_key,
+                                        uint8_t pin_reason, uint16_t flags) {
+  const Statement* statement = table_.Intern(parse_tail, parse_key, pin_reason, flags);
+  if (statement != nullptr) by_key_.emplace(statement->key, statement);
   return statement;
 }
 

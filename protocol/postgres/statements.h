@@ -23,10 +23,14 @@ using StatementId = uint32_t;  // 0: none
 
 // One statement; immutable and living as long as the program.
 struct Statement {
-  StatementId id = 0;      // 0: not shared
-  std::string parse_tail;  // what follows the name in a Parse message: text, NUL, number and oids
-                           // of the types
-  std::string_view text() const { return parse_tail.c_str(); }
+  StatementId id = 0;  // 0: not shared
+  // What makes it one: what follows the name in a Parse message (text, NUL, number and oids of the
+  // types), then the settings that the server reads when it parses (ProfileRef::parse_key).
+  std::string key;
+  size_t tail_length = 0;
+  std::string_view parse_tail() const { return std::string_view(key).substr(0, tail_length); }
+  std::string_view parse_key() const { return std::string_view(key).substr(tail_length); }
+  std::string_view text() const { return key.c_str(); }
   // What its text means for the session, found once (sql_scan.h).
   uint8_t pin_reason = 0;
   uint16_t flags = 0;
@@ -52,12 +56,13 @@ class StatementTable {
   explicit StatementTable(uint64_t bytes_max = uint64_t{256} << 20) : bytes_max_(bytes_max) {}
 
   // nullptr when the table is full.
-  const Statement* Intern(std::string_view parse_tail, uint8_t pin_reason, uint16_t flags);
+  const Statement* Intern(std::string_view parse_tail, std::string_view parse_key,
+                          uint8_t pin_reason, uint16_t flags);
 
  private:
   std::mutex mutex_;
   std::deque<Statement> statements_;
-  engine::TextViewMap<const Statement*> by_text_;
+  engine::TextViewMap<const Statement*> by_key_;
   uint64_t bytes_ = 0;
   const uint64_t bytes_max_;
 };
@@ -67,13 +72,15 @@ class StatementCache {
  public:
   explicit StatementCache(StatementTable& table) : table_(table) {}
   // nullptr: not seen by this shard so far.
-  const Statement* Find(std::string_view parse_tail) const;
+  const Statement* Find(std::string_view parse_tail, std::string_view parse_key);
   // nullptr when the table is full.
-  const Statement* Intern(std::string_view parse_tail, uint8_t pin_reason, uint16_t flags);
+  const Statement* Intern(std::string_view parse_tail, std::string_view parse_key,
+                          uint8_t pin_reason, uint16_t flags);
 
  private:
   StatementTable& table_;
-  engine::TextViewMap<const Statement*> by_text_;
+  engine::TextViewMap<const Statement*> by_key_;
+  std::string scratch_;
 };
 
 // A client's names. Empty names are not kept here: the unnamed statement has rules of its own.

@@ -536,8 +536,8 @@ def test_sighup_reloads(start_weir):
         weir.signal(signal.SIGHUP)
         weir.wait_for_log("proxy.name needs a restart")
         weir.wait_for_log("event=reloaded")
-        connection.execute("set work_mem = '6MB'")
-        weir.wait_for_log('Statement: "set work_mem')
+        connection.execute("listen something")
+        weir.wait_for_log('Statement: "listen something')
         with open(weir.config, "w", encoding="utf-8") as file:
             file.write("nonsense")
         weir.signal(signal.SIGHUP)

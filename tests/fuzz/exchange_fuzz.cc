@@ -205,6 +205,7 @@ class Exchange {
           CHECK(joined_ && replies_->requests_owed() + replies_->owed() > 0);
           return true;
         case TakeStatus::kTerminate:
+        case TakeStatus::kRefused:
           return false;
         case TakeStatus::kMalformed:
           CHECK(taken.error != nullptr);

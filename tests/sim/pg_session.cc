@@ -188,11 +188,20 @@ void PgSession::Abort() {
   skipping_ = copying_ = false;
 }
 
+void PgSession::BeginImplicit() {
+  if (status_ != 'I' || implicit_) return;
+  implicit_ = true;
+  saved_settings_ = settings_;
+  saved_temporary_ = temporary_;
+}
+
 void PgSession::EndTransaction(bool commit) {
-  if (status_ != 'I' && !commit) {
+  if ((status_ != 'I' || implicit_) && !commit) {
     settings_ = saved_settings_;
     temporary_ = saved_temporary_;
   }
+  implicit_ = false;
+  local_.clear();
   if (commit && database_ != nullptr) {
     for (const std::string& tag : inserted_) ++database_->rows[tag];
   }
@@ -217,6 +226,7 @@ void PgSession::Query(const std::string& text, bool cancelled, std::vector<PgMes
     Ready(out);
     return;
   }
+  BeginImplicit();
   size_t begin = 0;
   while (begin < text.size()) {
     const size_t end = std::min(text.find("; ", begin), text.size());
@@ -271,7 +281,17 @@ void PgSession::Bind(std::string_view body, std::vector<PgMessage>& out) {
     return;
   }
   body.remove_prefix(2 + 2 * size_t{ReadU16(body)});
-  if (ReadU16(body) > 0) portal.parameter = std::string(body.substr(6, ReadU32(body.substr(2))));
+  uint16_t count = ReadU16(body);
+  body.remove_prefix(2);
+  for (; count > 0; --count) {
+    const uint32_t length = ReadU32(body);
+    body.remove_prefix(4);
+    portal.parameters.emplace_back();
+    if (length == UINT32_MAX) continue;
+    portal.parameters.back() = std::string(body.substr(0, length));
+    body.remove_prefix(length);
+  }
+  if (!portal.parameters.empty()) portal.parameter = portal.parameters[0].value_or("");
   portals_[name] = std::move(portal);
   out.push_back({'2', {}});
 }
@@ -322,7 +342,12 @@ void PgSession::Execute(std::string_view body, bool cancelled, std::vector<PgMes
     Fail("34000", "portal \"" + name + "\" does not exist", out);
     return;
   }
+  BeginImplicit();
   Portal portal = found->second;
+  if (portal.sql.starts_with("SELECT pg_catalog.")) {
+    RunSettings(portal, out);
+    return;
+  }
   const Outcome outcome =
       Run(portal.sql, portal.parameter, false, limit, &portal.rows_done, cancelled, out);
   if (copying_) copy_extended_ = true;
@@ -387,11 +412,8 @@ PgSession::Outcome PgSession::One(const std::string& value, bool described,
 
 PgSession::Outcome PgSession::RunTransaction(const std::string& sql, std::vector<PgMessage>& out) {
   if (sql == "begin") {
-    if (status_ == 'I') {
-      saved_settings_ = settings_;
-      saved_temporary_ = temporary_;
-      status_ = 'T';
-    }
+    BeginImplicit();
+    status_ = 'T';
     return Complete("BEGIN", out);
   }
   const bool commit = sql == "commit" && status_ != 'E';
@@ -412,10 +434,58 @@ PgSession::Outcome PgSession::RunRows(const std::string& tag, int64_t count, boo
   return Complete("SELECT " + Number(sent), out);
 }
 
+// What weir asks of a session's settings, and how it changes them.
+PgSession::Outcome PgSession::RunSettings(const Portal& portal, std::vector<PgMessage>& out) {
+  const bool reads = portal.sql.starts_with("SELECT pg_catalog.current_setting(");
+  const bool defaults = portal.sql.starts_with("SELECT pg_catalog.set_config($1,NULL,true)");
+  std::vector<std::string> values;
+  for (size_t i = 0; i < portal.parameters.size(); ++i) {
+    const std::string name = *portal.parameters[i];
+    if (reads) {
+      // A name that does not exist would need a NULL here: the scripts set none.
+      CHECK(settings_.count(name) > 0);
+      values.push_back(settings_[name]);
+    } else if (defaults) {
+      values.push_back(startup_[name]);
+    } else {
+      const std::optional<std::string>& value = portal.parameters[++i];
+      settings_[name] = value.has_value() ? *value : startup_[name];
+      values.push_back(settings_[name]);
+    }
+  }
+  out.push_back(DataRow(values));
+  return Complete("SELECT 1", out);
+}
+
 // Settings, temporary tables, statements.
 PgSession::Outcome PgSession::RunState(const std::string& sql, bool described,
                                        std::vector<PgMessage>& out) {
+  // What weir asks behind init_query.
+  if (sql.starts_with("SELECT pg_catalog.current_setting(E'")) {
+    if (described) out.push_back(RowDescription());
+    out.push_back(DataRow({settings_[Quoted(sql)]}));
+    return Complete("SELECT 1", out);
+  }
+  if (sql == "reset mine" || sql == "discard all") {
+    settings_["mine"] = startup_["mine"];
+    local_.clear();
+    if (sql == "discard all") {
+      statements_.clear();
+      temporary_.clear();
+      last_number_.reset();
+    }
+    return Complete(sql == "discard all" ? "DISCARD ALL" : "RESET", out);
+  }
+  if (sql == "RESET ALL" || sql == "RESET SESSION AUTHORIZATION") {
+    if (sql == "RESET ALL") settings_ = startup_;
+    return Complete("RESET", out);
+  }
+  if (sql.starts_with("set local ")) {
+    if (status_ != 'I') local_[sql.substr(10, sql.find(' ', 10) - 10)] = Quoted(sql);
+    return Complete("SET", out);
+  }
   if (sql.starts_with("set ")) {
+    local_.erase(sql.substr(4, sql.find(' ', 4) - 4));
     settings_[sql.substr(4, sql.find(' ', 4) - 4)] = Quoted(sql);
     return Complete("SET", out);
   }
@@ -427,9 +497,11 @@ PgSession::Outcome PgSession::RunState(const std::string& sql, bool described,
       return Failed();
     }
     if (described) out.push_back(RowDescription());
-    out.push_back(DataRow({found->second}));
+    const auto local = local_.find(name);
+    out.push_back(DataRow({local == local_.end() ? found->second : local->second}));
     return Complete("SHOW", out);
   }
+  if (sql.starts_with("load ")) return Complete("LOAD", out);
   if (sql.starts_with("create temp table ")) {
     const std::string name = sql.substr(18, sql.find(' ', 18) - 18);
     if (!temporary_.insert(name).second) {

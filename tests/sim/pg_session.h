@@ -70,7 +70,8 @@ class PgSession {
  private:
   struct Portal {
     std::string sql;
-    std::string parameter;
+    std::string parameter;                               // the first
+    std::vector<std::optional<std::string>> parameters;  // none: NULL
     int64_t rows_done = 0;
   };
   struct Outcome {
@@ -96,10 +97,12 @@ class PgSession {
   Outcome RunTransaction(const std::string& sql, std::vector<PgMessage>& out);
   Outcome RunRows(const std::string& tag, int64_t count, bool described, int64_t limit,
                   int64_t* rows_done, std::vector<PgMessage>& out);
+  Outcome RunSettings(const Portal& portal, std::vector<PgMessage>& out);
   Outcome RunState(const std::string& sql, bool described, std::vector<PgMessage>& out);
   Outcome RunSequence(const std::string& sql, bool described, std::vector<PgMessage>& out);
   Outcome One(const std::string& value, bool described, std::vector<PgMessage>& out);
   Outcome Complete(const std::string& tag, std::vector<PgMessage>& out);
+  void BeginImplicit();
   void EndTransaction(bool commit);
 
   PgDatabase* database_;  // nullptr: a model
@@ -112,8 +115,11 @@ class PgSession {
   std::map<std::string, std::string> statements_;
   std::optional<std::string> unnamed_;
   std::map<std::string, Portal> portals_;
-  std::map<std::string, std::string> settings_;
-  std::map<std::string, std::string> startup_;
+  // Every session knows `mine`, so that a name says nothing of who has set it.
+  std::map<std::string, std::string> settings_ = {{"mine", "none"}, {"exit_on_error", "off"}};
+  std::map<std::string, std::string> startup_ = settings_;
+  std::map<std::string, std::string> local_;  // for this transaction
+  bool implicit_ = false;                     // a transaction that nobody has begun in words
   std::map<std::string, std::string> saved_settings_;  // as at BEGIN
   std::set<std::string> temporary_;
   std::set<std::string> saved_temporary_;

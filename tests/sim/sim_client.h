@@ -29,6 +29,7 @@ struct ClientOptions {
   bool rude = false;      // vanishes, resets, stalls
   bool cancels = false;
   double pins = 0.02;      // of requests that pin
+  double settings = 0.1;   // ... that make settings or show them
   double slow_reader = 0;  // of replies that are read late
   Nanos think_max = 2 * engine::kMillisecond;
   Nanos beat = 0;  // it acts at multiples of it only, as the others do; 0: at any time
@@ -113,6 +114,7 @@ class SimClient final : public Party {
   Request NextSimple();
   Request NextExtended();
   Request NextNamed();
+  Request NextSetting();
   Request NextState();
   Request NextCopy();
 

@@ -52,6 +52,7 @@ SimClient::Request SimClient::Next() {
     return Simple("begin");
   }
   if (Roll() < options_.pins) return NextState();
+  if (Roll() < options_.settings) return NextSetting();
   if (roll < 0.45) return NextSimple();
   if (roll < 0.65) return NextExtended();
   if (roll < 0.9) return NextNamed();
@@ -80,7 +81,7 @@ SimClient::Request SimClient::NextSimple() {
   if (roll < 0.6 && !in_block_ && requests_.empty()) {
     return Simple(Roll() < 0.5 ? "select nextval('numbers')" : "select currval('numbers')");
   }
-  if (roll < 0.66) return Simple(roll < 0.63 ? "show app.base" : "show app.mine");
+  if (roll < 0.66) return Simple(roll < 0.63 ? "show app.base" : "show mine");
   return Simple("select '" + tag + "'");
 }
 
@@ -193,14 +194,37 @@ SimClient::Request SimClient::NextNamed() {
   return request;
 }
 
+// Settings.
+SimClient::Request SimClient::NextSetting() {
+  const double roll = Roll();
+  if (roll < 0.4) return Simple("show mine");
+  // Few different values, so that clients share them.
+  const std::string value = roll < 0.7 ? "v" + Number(Some(3)) : Tag();
+  const std::string set = "set mine = '" + value + "'";
+  const double how = Roll();
+  if (how < 0.4) return Simple(set);
+  if (how < 0.5) return Simple("set local mine = '" + value + "'");
+  if (how < 0.6) return Simple(set + "; select '" + Tag() + "', 1 / 0");
+  if (how < 0.7) return Simple(set + "; show mine");
+  if (how < 0.8) return Simple("reset mine");
+  Request request;
+  request.messages = {Parse("", set), Bind("", "", false), Execute(), kSync};
+  if (how < 0.9) {
+    request.messages = {Parse("", set),      Bind("", "", false), Execute(), Parse("", "show mine"),
+                        Bind("", "", false), Execute(),           kSync};
+  }
+  unnamed_certain_ = false;
+  return request;
+}
+
 // What pins.
 SimClient::Request SimClient::NextState() {
   const double roll = Roll();
-  if (roll < 0.2) return Simple("show app.mine");
+  if (roll < 0.2) return Simple("show mine");
   Request request;
-  if (roll < 0.6) {
-    request = Simple("set app.mine = '" + Tag() + "'");
-  } else if (roll < 0.8) {
+  if (roll < 0.3) {
+    request = Simple("load '" + Tag() + "'");
+  } else if (roll < 0.85) {
     request = Simple("create temp table tmp" + Number(Some(2)) + " (tag text)");
   } else {
     request.messages = {{'F', U32(1) + std::string(6, '\0')}};

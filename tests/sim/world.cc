@@ -97,7 +97,7 @@ World::World(uint64_t seed, bool verbose)
   verbose_log = verbose;
   engine::SetLogSink(&WriteLog);
   // Few clients that meet at one moment, and silence after it: whom nobody wakes then sleeps on.
-  beat_ = shape_.Chance(0.2);
+  beat_ = shape_.Chance(0.35);
   if (beat_) {
     freeze_max_ = 300;
     yield_every_ = 6;
@@ -221,6 +221,7 @@ void World::MakeClients() {
   common.think_max = shape_.Among(1, 5000) * kMicrosecond;
   // A pinned client keeps its backend: with few of them others would wait for ever.
   const bool pins = !calm_ && shape_.Chance(0.5);
+  const bool settings = shape_.Chance(0.5);
   const bool cancels = shape_.Chance(0.6);
   const bool routes = shape_.Chance(0.5);
   if (beat_) common.beat = 100 * kMillisecond;
@@ -229,6 +230,7 @@ void World::MakeClients() {
   for (int number = 0; number < count; ++number) {
     ClientOptions options = common;
     options.pins = pins ? 0.05 : 0;
+    options.settings = settings ? 0.1 : 0;
     options.cancels = cancels && shape_.Chance(0.5);
     options.rude = !calm_ && shape_.Chance(0.4);
     options.depth = static_cast<int>(shape_.Chance(0.3) ? shape_.Among(2, 20) : 1);

@@ -263,9 +263,9 @@ TEST_P(ExchangeTest, WhatAGoneClientLeftIsSwallowed) {
   EXPECT_EQ(backend_.transaction_status(), TransactionStatus::kIdle);
 }
 
-TEST_P(ExchangeTest, ASetPins) {
+TEST_P(ExchangeTest, AStatementThatLeavesSomethingBehindPins) {
   pair_.Join(backend_);
-  pair_.Client(Query("SET search_path TO x"));
+  pair_.Client(Query("LISTEN x"));
   EXPECT_NE(pair_.requests.marks().pin_reason, 0);
 }
 

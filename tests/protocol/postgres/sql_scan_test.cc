@@ -20,6 +20,7 @@ struct Case {
 constexpr uint16_t kReads = Verdict::kPlainRead;
 constexpr uint16_t kWrites = Verdict::kWritesSequence;
 constexpr uint16_t kDdl = Verdict::kDdl;
+constexpr uint16_t kSets = Verdict::kSets;
 
 const Case kCases[] = {
     {"", kNone},
@@ -40,33 +41,33 @@ const Case kCases[] = {
     {"SAVEPOINT a; RELEASE a; ROLLBACK TO a", kNone},
     {"PREPARE TRANSACTION 'x'", kNone},
     {"COMMIT PREPARED 'x'", kNone},
-    {"SET search_path TO x", kSettings},
-    {"set\nsession foo = 1", kSettings},
-    {"SET ROLE bob", kSettings},
-    {"SET SESSION AUTHORIZATION bob", kSettings},
-    {"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", kSettings},
-    {"SET TIME ZONE 'UTC'", kSettings},
-    {"SET NAMES 'utf8'", kSettings},
-    {"SET extra_float_digits = 3", kSettings},
+    {"SET search_path TO x", kNone, kSets},
+    {"set\nsession foo = 1", kNone, kSets},
+    {"SET ROLE bob", kNone, kSets},
+    {"SET SESSION AUTHORIZATION bob", kNone, kSets},
+    {"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", kNone, kSets},
+    {"SET TIME ZONE 'UTC'", kNone, kSets},
+    {"SET NAMES 'utf8'", kNone, kSets},
+    {"SET extra_float_digits = 3", kNone, kSets},
     {"SET LOCAL search_path TO x", kNone},
-    {"SET LOCAL app.tenant = '1'", kSettings},
-    {"SET LOCAL standard_conforming_strings = off", kUnreadable},
+    {"SET LOCAL app.tenant = '1'", kNone, kSets},
+    {"SET LOCAL standard_conforming_strings = off", kNone, kSets},
     {"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", kNone},
     {"SET CONSTRAINTS ALL DEFERRED", kNone},
-    {"SET \"search_path\" TO x", kSettings},
-    {"SET\"search_path\"='x'", kSettings},
-    {"SET LOCAL \"search_path\" TO x", kNone},
-    {"SET LOCAL \"Standard_conforming_Strings\" = off", kUnreadable},
-    {"RESET ALL", kNone, Verdict::kResets},
-    {"SELECT set_config('search_path', 'x', false)", kSettings},
-    {"SELECT set_config('search_path', 'x', true)", kNone},
-    {"SELECT pg_catalog.set_config('search_path', '', true)", kNone},
-    {"SELECT set_config('app.tenant', 'x', true)", kSettings},
-    {"SELECT set_config('search_path', 'x', is_local) FROM t", kSettings},
-    {"SELECT set_config(name, 'x', true) FROM t", kSettings},
-    {"SELECT set_config('a', set_config('b', 'c', false), true)", kSettings},
-    {"SELECT set_config('client_encoding', 'SJIS', true)", kSettings},
-    {"SELECT \"set_config\"('a', 'b', false)", kSettings},
+    {"SET \"search_path\" TO x", kNone, kSets},
+    {"SET\"search_path\"='x'", kNone, kSets},
+    {"SET LOCAL \"search_path\" TO x", kNone, kSets},
+    {"SET LOCAL \"Standard_conforming_Strings\" = off", kNone, kSets},
+    {"RESET ALL", kNone, Verdict::kResets | kSets},
+    {"SELECT set_config('search_path', 'x', false)", kNone, kSets},
+    {"SELECT set_config('search_path', 'x', true)", kNone, kSets},
+    {"SELECT pg_catalog.set_config('search_path', '', true)", kNone, kSets},
+    {"SELECT set_config('app.tenant', 'x', true)", kNone, kSets},
+    {"SELECT set_config('search_path', 'x', is_local) FROM t", kNone, kSets},
+    {"SELECT set_config(name, 'x', true) FROM t", kNone, kSets},
+    {"SELECT set_config('a', set_config('b', 'c', false), true)", kNone, kSets},
+    {"SELECT set_config('client_encoding', 'SJIS', true)", kNone, kSets},
+    {"SELECT \"set_config\"('a', 'b', false)", kNone, kSets},
     {"SELECT pg_advisory_lock(1)", kAdvisoryLock},
     {"SELECT pg_try_advisory_lock_shared(1)", kAdvisoryLock},
     {"SELECT pg_advisory_unlock_all()", kNone, kReads},
@@ -85,15 +86,16 @@ const Case kCases[] = {
     // Without AS an alias cannot be told from a call.
     {"SELECT * FROM generate_series(1, 3) g(x)", kFunction},
     // Places where a call could hide.
-    {"SELECT now()::timestamp with time zone, set_config('a', 'b', false)", kSettings},
-    {"SELECT * FROM generate_series(1, 2) WITH ORDINALITY, set_config('a', 'b', false)", kSettings},
-    {"SELECT DISTINCT ON (a) set_config('a', 'b', false) FROM t", kSettings},
-    {"SELECT now() AT TIME ZONE set_config('a', 'b', false)", kSettings},
-    {"SELECT 'a' LIKE 'b' ESCAPE set_config('a', 'b', false)", kSettings},
-    {"SELECT overlay('a' PLACING set_config('a', 'b', false) FROM 1)", kSettings},
-    {"SELECT 1 FETCH FIRST set_config('a', 'b', false) ROWS ONLY", kSettings},
-    {"SELECT concat(VARIADIC set_config('a', 'b', false))", kSettings},
-    {"SELECT 1 OPERATOR(pg_catalog.=) set_config('a', 'b', false)", kFunction},
+    {"SELECT now()::timestamp with time zone, set_config('a', 'b', false)", kNone, kSets},
+    {"SELECT * FROM generate_series(1, 2) WITH ORDINALITY, set_config('a', 'b', false)", kNone,
+     kSets},
+    {"SELECT DISTINCT ON (a) set_config('a', 'b', false) FROM t", kNone, kSets},
+    {"SELECT now() AT TIME ZONE set_config('a', 'b', false)", kNone, kSets},
+    {"SELECT 'a' LIKE 'b' ESCAPE set_config('a', 'b', false)", kNone, kSets},
+    {"SELECT overlay('a' PLACING set_config('a', 'b', false) FROM 1)", kNone, kSets},
+    {"SELECT 1 FETCH FIRST set_config('a', 'b', false) ROWS ONLY", kNone, kSets},
+    {"SELECT concat(VARIADIC set_config('a', 'b', false))", kNone, kSets},
+    {"SELECT 1 OPERATOR(pg_catalog.=) set_config('a', 'b', false)", kFunction, kSets},
     {"SELECT system('x')", kFunction},
     {"SELECT filter(1)", kFunction},
     {"SELECT join(1)", kFunction},
@@ -137,7 +139,7 @@ const Case kCases[] = {
     {"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SET x = 1; SELECT 1 $$", kNone, kDdl},
     {"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 2 END; "
      "END; SET a = 1",
-     kSettings, kDdl},
+     kNone, kDdl | kSets},
     {"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 1", kNone, kDdl},
     {"PREPARE p AS SELECT 1", kPreparedStatement},
     {"PREPARE \"p\" AS SELECT 1", kPreparedStatement},
@@ -153,7 +155,8 @@ const Case kCases[] = {
     {"DEALLOCATE PREPARE \"all\"", kNone, Verdict::kDeallocate},
     {"DEALLOCATE ALL", kNone, Verdict::kDropsStatements},
     {"DEALLOCATE PREPARE ALL", kNone, Verdict::kDropsStatements},
-    {"DISCARD ALL", kNone, Verdict::kDropsStatements | Verdict::kDropsSequences | Verdict::kResets},
+    {"DISCARD ALL", kNone,
+     Verdict::kDropsStatements | Verdict::kDropsSequences | Verdict::kResets | kSets},
     {"DISCARD SEQUENCES", kNone, Verdict::kDropsSequences},
     {"DECLARE c CURSOR FOR SELECT 1", kNone},
     {"DECLARE c CURSOR WITH HOLD FOR SELECT 1", kHoldCursor},
@@ -174,15 +177,15 @@ const Case kCases[] = {
     {"SELECT 'SET x = 1'", kNone, kReads},
     {"SELECT 'it''s; SET x = 1'", kNone, kReads},
     {"SELECT E'\\'; SET x = 1 --'", kNone, kReads},
-    {"SELECT '\\'; SET x = 1 --'", kSettings},
+    {"SELECT '\\'; SET x = 1 --'", kNone, kSets},
     {"SELECT $$ ; SET x = 1 $$", kNone, kReads},
     {"SELECT $a$ $$ ; SET x = 1 $b$ $a$", kNone, kReads},
     {"SELECT $1, $2::text", kNone, kReads},
-    {"SELECT a$b$ FROM t; SET x = 1; SELECT a$b$", kSettings},
+    {"SELECT a$b$ FROM t; SET x = 1; SELECT a$b$", kNone, kSets},
     {"-- SET x = 1\nSELECT 1", kNone, kReads},
     {"/* /* */ SET x = 1; */ SELECT 1", kNone, kReads},
-    {"/* */ SET x = 1", kSettings},
-    {"SELECT 1 --x\n; SET x = 1", kSettings},
+    {"/* */ SET x = 1", kNone, kSets},
+    {"SELECT 1 --x\n; SET x = 1", kNone, kSets},
     {"SELECT 4 */* c */ 2", kNone, kReads},
     {"SELECT \"a;SET\" FROM t", kNone, kReads},
     {"SELECT 'a'\n'; SET x = 1'", kNone, kReads},
@@ -194,7 +197,7 @@ const Case kCases[] = {
     {"SELECT current_schema(), pg_backend_pid()", kNone, kReads},
     {"SELECT t.oid, typarray FROM pg_type t WHERE typname = ANY($1) ORDER BY t.oid", kNone, kReads},
     {"SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", kNone,
-     Verdict::kResets},
+     Verdict::kResets | kSets},
 };
 
 void ExpectSame(const Case& each, const Verdict& verdict, const std::string& how) {
@@ -220,9 +223,9 @@ TEST(SqlScanTest, EverySplitGivesTheSame) {
 }
 
 TEST(SqlScanTest, WithoutStandardStringsABackslashEscapes) {
-  EXPECT_EQ(Scan("SELECT '\\'; SET x = 1 --'", {.standard_conforming_strings = false}).pin, kNone);
-  EXPECT_EQ(Scan("SELECT 'a\\\\'; SET x = 1", {.standard_conforming_strings = false}).pin,
-            kSettings);
+  EXPECT_EQ(Scan("SELECT '\\'; SET x = 1 --'", {.standard_conforming_strings = false}).flags,
+            kReads);
+  EXPECT_EQ(Scan("SELECT 'a\\\\'; SET x = 1", {.standard_conforming_strings = false}).flags, kSets);
 }
 
 TEST(SqlScanTest, AnEncodingThatEndsInAsciiIsNotRead) {

@@ -1,0 +1,89 @@
+#include "protocol/postgres/profile.h"
+
+#include <algorithm>
+
+#include "engine/base/check.h"
+#include "protocol/postgres/sql_settings.h"
+
+namespace weir::postgres {
+namespace {
+
+bool BeforeName(const Setting& setting, std::string_view name) { return setting.name < name; }
+
+std::string TextOf(const Settings& settings) {
+  std::string text;
+  for (const Setting& each : settings) {
+    // Neither holds a NUL.
+    text.append(each.name).push_back('\0');
+    text.append(each.value).push_back('\0');
+  }
+  return text;
+}
+
+}  // namespace
+
+ProfileRef::~ProfileRef() {
+  if (profile_ == nullptr) return;
+  CHECK(profile_->references_ > 0);
+  if (--profile_->references_ == 0) profile_->table_->Remove(*profile_);
+}
+
+const Settings& ProfileRef::settings() const {
+  static const Settings kNone;
+  return profile_ == nullptr ? kNone : profile_->settings_;
+}
+
+const std::string* ProfileRef::Find(std::string_view name) const {
+  const Settings& all = settings();
+  const auto found = std::lower_bound(all.begin(), all.end(), name, BeforeName);
+  return found != all.end() && found->name == name ? &found->value : nullptr;
+}
+
+ProfileTable::~ProfileTable() { CHECK(by_text_.empty()); }
+
+ProfileRef ProfileTable::Intern(Settings settings) {
+  if (settings.empty()) return {};
+  CHECK(std::is_sorted(settings.begin(), settings.end(),
+                       [](const Setting& a, const Setting& b) { return a.name < b.name; }));
+  std::string text = TextOf(settings);
+  if (const auto found = by_text_.find(text); found != by_text_.end())
+    return ProfileRef(found->second.get());
+  std::unique_ptr<Profile>& profile = by_text_[std::move(text)];
+  profile = std::make_unique<Profile>();
+  profile->table_ = this;
+  profile->id_ = ++ids_;
+  for (const Setting& each : settings) {
+    if (ShapesParsing(each.name))
+      engine::Append(profile->parse_key_, each.name, '=', each.value, '\0');
+  }
+  profile->settings_ = std::move(settings);
+  return ProfileRef(profile.get());
+}
+
+void ProfileTable::Remove(Profile& profile) {
+  const auto found = by_text_.find(TextOf(profile.settings_));
+  CHECK(found != by_text_.end() && found->second.get() == &profile);
+  by_text_.erase(found);
+}
+
+std::vector<SettingChange> Difference(const Settings& from, const Settings& to) {
+  std::vector<SettingChange> changes;
+  auto a = from.begin();
+  auto b = to.begin();
+  while (a != from.end() || b != to.end()) {
+    if (b == to.end() || (a != from.end() && a->name < b->name)) {
+      changes.push_back({a->name, nullptr});
+      ++a;
+    } else if (a == from.end() || b->name < a->name) {
+      changes.push_back({b->name, &b->value});
+      ++b;
+    } else {
+      if (a->value != b->value) changes.push_back({b->name, &b->value});
+      ++a;
+      ++b;
+    }
+  }
+  return changes;
+}
+
+}  // namespace weir::postgres

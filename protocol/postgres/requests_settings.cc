@@ -1,0 +1,363 @@
+// The client's settings: what its texts may have changed, what the server says has become of it,
+// and how another backend is brought to the same.
+//
+// Enter: before the client's first message on a backend whose session is in another profile, the
+// difference is replayed, in the same send. The server would run the client's message also behind a
+// replay that failed, in the wrong schema or as the wrong role: so the replay is fenced by
+// exit_on_error, which turns its failure into the end of the session. Settings whose value the
+// catalogue decides, or on which lexing depends, are waited for instead.
+//
+// AskSession: between transactions the values of the settings that were named are read, and those
+// that differ from what RESET would give make the profile.
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/base/fault.h"
+#include "engine/base/text.h"
+#include "protocol/postgres/format.h"
+#include "protocol/postgres/own_messages.h"
+#include "protocol/postgres/request_cursor.h"
+#include "protocol/postgres/requests.h"
+#include "protocol/postgres/sql_settings.h"
+
+namespace weir::postgres {
+
+using protocol::TakeStatus;
+
+namespace {
+
+// A client that makes more than this keeps its backend.
+constexpr size_t kSettingsMax = 64;
+constexpr size_t kSettingsBytesMax = 64 * 1024;
+constexpr std::string_view kFence = "exit_on_error";
+
+bool In(std::string_view name, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Their replay is waited for.
+bool TakesRoundTrip(std::string_view name) {
+  return In(name, {"role", "session_authorization", "default_tablespace", "temp_tablespaces",
+                   "default_table_access_method", "default_text_search_config"}) ||
+         ShapesLexing(name);
+}
+
+// What cannot be set again elsewhere.
+bool CannotReplay(std::string_view name) { return In(name, {"seed", "temp_buffers"}); }
+
+bool IsRole(std::string_view name) { return In(name, {"role", "session_authorization"}); }
+
+// A profile's settings on top of what init_query has set.
+Settings Over(const Settings& initial, const Settings& settings) {
+  Settings all = settings;
+  for (const Setting& each : initial) {
+    const bool set = std::any_of(settings.begin(), settings.end(),
+                                 [&](const Setting& other) { return other.name == each.name; });
+    if (!set) all.push_back(each);
+  }
+  std::sort(all.begin(), all.end(),
+            [](const Setting& a, const Setting& b) { return a.name < b.name; });
+  return all;
+}
+
+const std::string* ValueOf(const Settings& settings, std::string_view name) {
+  for (const Setting& each : settings) {
+    if (each.name == name) return &each.value;
+  }
+  return nullptr;
+}
+
+// SELECT of `count` calls: `front`, the number of a parameter, `back`.
+std::string SelectCalls(std::string_view front, std::string_view back, size_t count) {
+  std::string sql = "SELECT ";
+  for (size_t i = 1; i <= count; ++i) engine::Append(sql, i > 1 ? "," : "", front, i, back);
+  return sql;
+}
+
+// Name and value, in turn.
+using Calls = std::vector<std::optional<std::string_view>>;
+
+std::string SetConfigs(const Calls& calls) {
+  std::string sql = "SELECT ";
+  for (size_t i = 1; i < calls.size(); i += 2) {
+    engine::Append(sql, i > 1 ? "," : "", "pg_catalog.set_config($", i, ",$", i + 1, ",false)");
+  }
+  return sql;
+}
+
+}  // namespace
+
+// A statement of weir's own with a Sync of its own. Short ones that come again and again stay
+// prepared on the backend.
+void PostgresRequests::SendOwn(Cursor& cursor, std::string_view sql, OwnPurpose purpose,
+                               OwnParameters parameters) {
+  static constexpr std::string_view kNoTypes("\0\0\0", 3);
+  PostgresReplies& backend = *cursor.backend;
+  const Statement* statement = nullptr;
+  backend.ForgetAnswers();
+  if (purpose == OwnPurpose::kFencedReplay && parameters.size() <= 32) {
+    const std::string tail = engine::Cat(sql, kNoTypes);
+    statement = context_.statements.Find(tail, {});
+    if (statement == nullptr) statement = context_.statements.Intern(tail, {}, 0, 0);
+  }
+  if (statement == nullptr) {
+    const bool close_first = backend.PushOwnStatement(/*sync=*/true, purpose);
+    cursor.Insert(
+        OwnStatementMessages(sql, {.sync = true, .close_first = close_first}, parameters));
+    return;
+  }
+  if (backend.prepared().Contains(statement->id)) {
+    backend.prepared().Touch(statement->id);
+  } else {
+    Prepare(cursor, *statement, OwedTo::kWeir, false, purpose);
+  }
+  context_.scratch.clear();
+  AppendOwnExecution(context_.scratch, ServerName(statement->id), parameters);
+  cursor.Insert(context_.scratch);
+  backend.PushOwnExecution(purpose);
+}
+
+PostgresRequests::Step PostgresRequests::Enter(Cursor& cursor) {
+  PostgresReplies& backend = *cursor.backend;
+  if (entry_ == Entry::kWaiting) {
+    if (!backend.quiet()) return Await(cursor);
+    entry_ = Entry::kEntered;
+    if (!backend.own_statement_failed()) return Step::kTaken;
+    entry_ = Entry::kDone;
+    backend.ForgetProfile();
+    careful_profile_ = profile_.id();
+    cursor.result.status = TakeStatus::kRefused;
+    return Step::kStop;
+  }
+  if (backend.InProfile(profile_)) {
+    entry_ = Entry::kDone;
+    return Step::kTaken;
+  }
+  CHECK(backend.settled());
+  const bool careful = careful_profile_ != 0 && careful_profile_ == profile_.id();
+  const bool text = cursor.type == frontend::kQuery || cursor.type == frontend::kParse;
+  if (careful && text && !cursor.complete() && cursor.whole <= context_.scan_limit)
+    return Need(cursor, cursor.whole);
+  // Settings that cannot be replayed can still be changed by the client.
+  const ProfileRef target = careful ? WithoutWhatItSets(cursor) : profile_;
+  bool waits = careful || !backend.profile_known();
+  for (const SettingChange& each : Difference(backend.settings(), target.settings()))
+    waits = waits || TakesRoundTrip(each.name);
+  Replay(cursor, target, !waits);
+  backend.set_profile(target);
+  entry_ = waits && backend.owed() > 0 ? Entry::kWaiting : Entry::kEntered;
+  return entry_ == Entry::kWaiting ? Await(cursor) : Step::kTaken;
+}
+
+// The client's profile but for the settings that its next message is about to change.
+ProfileRef PostgresRequests::WithoutWhatItSets(Cursor& cursor) const {
+  std::string_view text;
+  if (cursor.type == frontend::kQuery && cursor.complete()) {
+    text = cursor.body();
+  } else if (cursor.type == frontend::kParse && cursor.complete()) {
+    text = cursor.body().substr(std::min(cursor.body().find('\0') + 1, cursor.body().size()));
+  }
+  text = text.substr(0, text.find('\0'));
+  const LexMode mode = cursor.backend->lex_mode();
+  const Verdict verdict = Scan(text, mode);
+  if (verdict.statements != 1 || (verdict.flags & Verdict::kSets) == 0) return profile_;
+  const SettingNames found = SettingsOf(text, mode);
+  if (found.all) return {};
+  Settings left;
+  for (const Setting& each : profile_.settings()) {
+    if (std::find(found.names.begin(), found.names.end(), each.name) == found.names.end())
+      left.push_back(each);
+  }
+  return context_.profiles.Intern(std::move(left));
+}
+
+// Sends what brings the backend's session from its profile to `target`.
+void PostgresRequests::Replay(Cursor& cursor, const ProfileRef& target, bool fenced) {
+  PostgresReplies& backend = *cursor.backend;
+  const OwnPurpose purpose = fenced ? OwnPurpose::kFencedReplay : OwnPurpose::kReplay;
+  const Settings to = Over(backend.initial(), target.settings());
+  Settings from;
+  if (backend.profile_known()) {
+    from = Over(backend.initial(), backend.settings());
+  } else {
+    SendOwn(cursor, "RESET SESSION AUTHORIZATION", purpose);
+    SendOwn(cursor, "RESET ALL", purpose);
+  }
+  const std::vector<SettingChange> changes = Difference(from, to);
+  if (changes.empty() || WEIR_FAULT("profile_not_replayed")) return;
+  // The values are sent in the encoding that they were read in: it comes first.
+  Calls calls;
+  for (const SettingChange& each : changes) {
+    if (each.name != "client_encoding") continue;
+    calls = {each.name, each.value == nullptr ? std::optional<std::string_view>() : *each.value};
+    SendOwn(cursor, SetConfigs(calls), purpose, calls);
+  }
+  calls.clear();
+  if (fenced) calls.insert(calls.end(), {kFence, "on"});
+  const std::string* role = ValueOf(to, "role");
+  const std::string* authorization = ValueOf(to, "session_authorization");
+  const bool roles = role != nullptr || authorization != nullptr ||
+                     ValueOf(from, "role") != nullptr ||
+                     ValueOf(from, "session_authorization") != nullptr;
+  // Everything else is set as the user who has logged in.
+  if (roles) calls.insert(calls.end(), {"role", "none", "session_authorization", std::nullopt});
+  for (const SettingChange& each : changes) {
+    if (each.name == "client_encoding" || IsRole(each.name) || each.name == kFence) continue;
+    calls.emplace_back(each.name);
+    calls.push_back(each.value == nullptr ? std::optional<std::string_view>() : *each.value);
+  }
+  if (authorization != nullptr)
+    calls.insert(calls.end(), {"session_authorization", *authorization});
+  if (role != nullptr) calls.insert(calls.end(), {"role", *role});
+  const std::string* fence = ValueOf(to, kFence);
+  if (fenced || fence != nullptr || ValueOf(from, kFence) != nullptr)
+    calls.insert(calls.end(), {kFence, fence == nullptr ? std::string_view("off") : *fence});
+  if (!calls.empty()) SendOwn(cursor, SetConfigs(calls), purpose, calls);
+}
+
+// A text that is about to run may change settings. The reason if they cannot be kept in a profile.
+PinReason PostgresRequests::MarkSettings(Cursor& cursor, std::string_view text) {
+  SettingNames found = SettingsOf(text, cursor.backend->lex_mode());
+  // What is in the profile stays there.
+  for (std::string& each : found.placeholders) {
+    if (profile_.Find(each) == nullptr) found.names.push_back(std::move(each));
+  }
+  if (found.unknown || std::any_of(found.names.begin(), found.names.end(), CannotReplay))
+    return PinReason::kSettings;
+  if (found.names.empty() && !found.all && !found.shapes_lexing && !found.shapes_literals)
+    return PinReason::kNone;
+  if (touched_ == nullptr) touched_ = std::make_unique<Touched>();
+  touched_->all = touched_->all || found.all;
+  touched_->lexing = touched_->lexing || found.shapes_lexing;
+  touched_->literals = touched_->literals || found.shapes_literals;
+  std::vector<std::string>& names = touched_->names;
+  names.insert(names.end(), found.names.begin(), found.names.end());
+  if (names.size() <= kSettingsMax) return PinReason::kNone;
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names.size() > kSettingsMax ? PinReason::kSettings : PinReason::kNone;
+}
+
+void PostgresRequests::PinSettings() {
+  if (marks_.pin_reason == 0) marks_.pin_reason = static_cast<uint8_t>(PinReason::kSettings);
+}
+
+// A setting that decides how texts are lexed is on its way: this text waits for it, or, if it will
+// not be answered before a Sync, cannot be read.
+bool PostgresRequests::LexingUncertain(Cursor& cursor) {
+  if (touched_ == nullptr || !touched_->lexing) return false;
+  PostgresReplies& backend = *cursor.backend;
+  if (backend.requests_owed() > 0 && !backend.copy_in()) return true;
+  if (backend.open_batch() && marks_.pin_reason == 0)
+    marks_.pin_reason = static_cast<uint8_t>(PinReason::kUnreadable);
+  return false;
+}
+
+bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::ExchangeSink& sink) {
+  if (touched_ == nullptr) return false;
+  if (WEIR_FAULT("settings_not_asked")) {
+    touched_.reset();
+    return false;
+  }
+  PostgresReplies& backend = static_cast<PostgresReplies&>(replies);
+  CHECK(backend.settled());
+  Cursor cursor{{}, &backend, false, sink, {}};
+  switch (touched_->asking) {
+    case Asking::kNo:
+      AskValues(cursor);
+      break;
+    case Asking::kValues:
+      if (backend.own_statement_failed() || backend.answer().size() != touched_->names.size()) {
+        // What it has set cannot be known.
+        PinSettings();
+        touched_.reset();
+        return false;
+      }
+      touched_->values = backend.answer();
+      if (!AskDefaults(cursor)) KeepAnswers(backend);
+      break;
+    case Asking::kDefaults:
+      KeepAnswers(backend);
+      break;
+  }
+  return touched_ != nullptr;
+}
+
+void PostgresRequests::AskValues(Cursor& cursor) {
+  std::vector<std::string>& names = touched_->names;
+  if (touched_->all) {
+    for (const Setting& each : profile_.settings()) names.push_back(each.name);
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  if (names.empty()) {
+    touched_.reset();
+    return;
+  }
+  touched_->asking = Asking::kValues;
+  const Calls parameters(names.begin(), names.end());
+  SendOwn(cursor, SelectCalls("pg_catalog.current_setting($", ",true)", names.size()),
+          OwnPurpose::kQuestion, parameters);
+}
+
+// What would RESET give, for those that have changed? In a transaction of its own that leaves no
+// trace.
+bool PostgresRequests::AskDefaults(Cursor& cursor) {
+  Calls parameters;
+  for (size_t i = 0; i < touched_->names.size(); ++i) {
+    const std::string& name = touched_->names[i];
+    const std::optional<std::string>& value = touched_->values[i];
+    const std::string* known = profile_.Find(name);
+    const bool changed = value.has_value() && (known == nullptr || *known != *value);
+    // A setting of the user's own has no default; one of the encoding would spoil the answer.
+    if (!changed || name.find('.') != std::string::npos || name == "client_encoding") continue;
+    touched_->changed.push_back(name);
+  }
+  if (touched_->changed.empty()) return false;
+  parameters.assign(touched_->changed.begin(), touched_->changed.end());
+  touched_->asking = Asking::kDefaults;
+  SendOwn(cursor, SelectCalls("pg_catalog.set_config($", ",NULL,true)", parameters.size()),
+          OwnPurpose::kQuestion, parameters);
+  return true;
+}
+
+void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
+  const bool answered = touched_->asking == Asking::kDefaults && !backend.own_statement_failed() &&
+                        backend.answer().size() == touched_->changed.size();
+  Settings settings;
+  for (const Setting& each : profile_.settings()) {
+    if (!std::binary_search(touched_->names.begin(), touched_->names.end(), each.name))
+      settings.push_back(each);
+  }
+  size_t bytes = 0;
+  for (size_t i = 0; i < touched_->names.size(); ++i) {
+    const std::string& name = touched_->names[i];
+    const std::optional<std::string>& value = touched_->values[i];
+    if (!value.has_value()) continue;
+    const std::string* initial = ValueOf(backend.initial(), name);
+    const auto asked = std::find(touched_->changed.begin(), touched_->changed.end(), name);
+    const std::optional<std::string>* given =
+        answered && asked != touched_->changed.end()
+            ? &backend.answer()[static_cast<size_t>(asked - touched_->changed.begin())]
+            : nullptr;
+    if (given != nullptr && *given == value) continue;
+    if (initial != nullptr && *initial == *value) continue;
+    bytes += name.size() + value->size();
+    settings.push_back({name, *value});
+  }
+  touched_.reset();
+  if (settings.size() > kSettingsMax || bytes > kSettingsBytesMax) {
+    PinSettings();
+    return;
+  }
+  std::sort(settings.begin(), settings.end(),
+            [](const Setting& a, const Setting& b) { return a.name < b.name; });
+  profile_ = context_.profiles.Intern(std::move(settings));
+  backend.set_profile(profile_);
+  careful_profile_ = 0;
+}
+
+}  // namespace weir::postgres

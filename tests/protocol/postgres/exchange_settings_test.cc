@@ -1,0 +1,235 @@
+// A client's settings in an exchange: asked after its transaction, replayed where it runs next.
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/protocol/postgres/exchange_pair.h"
+
+namespace weir::postgres {
+namespace {
+
+using protocol::kUnknownProfile;
+
+std::string Values(const std::vector<std::string>& values) {
+  std::string body(1, '\0');
+  body.push_back(static_cast<char>(values.size()));
+  for (const std::string& each : values) {
+    body.append(3, '\0').push_back(static_cast<char>(each.size()));
+    body += each;
+  }
+  return Message('D', body);
+}
+
+// How the server answers a statement of weir's own.
+std::string OwnReply(const std::string& row) {
+  return Message('1', "") + Message('2', "") + row + Complete("SELECT 1") + Message('3', "") +
+         Ready('I');
+}
+
+class SettingsTest : public ExchangeTest {
+ protected:
+  // The client has set one setting, and it has been asked.
+  void Set(Pair& pair, const std::string& name, const std::string& value,
+           const std::string& given) {
+    pair.Client(Query("SET " + name + " = '" + value + "'"));
+    pair.Server(Complete("SET") + Ready('I'));
+    EXPECT_TRUE(pair.requests.AskSession(*pair.replies, pair.wire));
+    pair.Server(OwnReply(Values({value})));
+    EXPECT_TRUE(pair.requests.AskSession(*pair.replies, pair.wire));
+    pair.Server(OwnReply(Values({given})));
+    EXPECT_FALSE(pair.requests.AskSession(*pair.replies, pair.wire));
+    pair.wire.TakeServer();
+    pair.wire.TakeClient();
+  }
+  static bool Has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  }
+};
+
+TEST_P(SettingsTest, WhatATransactionHasSetIsAsked) {
+  pair_.Join(backend_);
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Client(Query("SET work_mem = '9MB'"));
+  EXPECT_TRUE(pair_.requests.SettingsUncertain());
+  EXPECT_FALSE(pair_.requests.asking());
+  pair_.Server(Complete("SET") + Ready('I'));
+  EXPECT_TRUE(pair_.requests.asking());
+  pair_.wire = {};
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), "SELECT pg_catalog.current_setting($1,true)"));
+  pair_.Server(OwnReply(Values({"9MB"})));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), "SELECT pg_catalog.set_config($1,NULL,true)"));
+  pair_.Server(OwnReply(Values({"4MB"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(pair_.wire.TakeClient(), "");
+  EXPECT_NE(pair_.requests.profile(), 0u);
+  EXPECT_EQ(backend_.profile(), pair_.requests.profile());
+  EXPECT_EQ(pair_.requests.marks().pin_reason, 0);
+}
+
+TEST_P(SettingsTest, WhatEqualsTheDefaultIsNoSetting) {
+  pair_.Join(backend_);
+  Set(pair_, "work_mem", "4MB", "4MB");
+  EXPECT_EQ(pair_.requests.profile(), 0u);
+}
+
+TEST_P(SettingsTest, EqualSettingsAreOneProfile) {
+  pair_.Join(backend_);
+  Set(pair_, "work_mem", "9MB", "4MB");
+  pair_.Part();
+  Pair other(context_, GetParam());
+  PostgresReplies another;
+  other.Join(another);
+  Set(other, "work_mem", "9MB", "4MB");
+  EXPECT_EQ(other.requests.profile(), pair_.requests.profile());
+  EXPECT_EQ(context_.profiles.size(), 1u);
+}
+
+TEST_P(SettingsTest, AnotherClientsSettingsAreTakenBackAheadOfItsMessage) {
+  pair_.Join(backend_);
+  Set(pair_, "application_name", "mine", "");
+  pair_.Part();
+  Pair other(context_, GetParam());
+  other.Join(backend_);
+  other.Client(Query("SELECT 1"));
+  const std::string sent = other.wire.TakeServer();
+  EXPECT_TRUE(Has(sent, "exit_on_error"));
+  EXPECT_TRUE(sent.ends_with(Sync() + Query("SELECT 1")));
+  EXPECT_EQ(backend_.profile(), 0u);
+  // The report of weir's own change is not for the client.
+  other.Server(Message('1', "") + Message('2', "") + Values({"on", "", "off"}) +
+               Complete("SELECT 1") + Message('S', std::string("application_name\0\0", 18)) +
+               Ready('I') + Row("1") + Complete("SELECT 1") + Ready('I'));
+  EXPECT_EQ(other.wire.TakeClient(), Row("1") + Complete("SELECT 1") + Ready('I'));
+}
+
+TEST_P(SettingsTest, OthersWaitingDoNotKeepTheFirstMessageBehindItsReplay) {
+  pair_.Join(backend_);
+  Set(pair_, "work_mem", "9MB", "4MB");
+  pair_.Part();
+  Pair other(context_, GetParam());
+  other.Join(backend_);
+  other.Client(Query("SELECT 1"), /*yield=*/true);
+  EXPECT_TRUE(other.wire.TakeServer().ends_with(Query("SELECT 1")));
+}
+
+TEST_P(SettingsTest, AReplayThatFailedIsFromThenOnWaitedFor) {
+  pair_.Join(backend_);
+  Set(pair_, "work_mem", "9MB", "4MB");
+  pair_.Part();
+  PostgresReplies another;
+  pair_.Join(another);
+  pair_.Client(Query("INSERT"));
+  const std::string fatal = Error("FATAL", "22023", "no such value");
+  ASSERT_EQ(pair_.Server(Message('1', "") + Message('2', "") + fatal), ReplyStatus::kFatal);
+  EXPECT_FALSE(another.FailOwed(engine::AsBytes(std::string("E")), pair_.wire));
+  pair_.requests.OnBackendLost(false);
+  EXPECT_EQ(pair_.wire.TakeClient(), "E" + Ready('I'));
+  pair_.Part();
+  pair_.wire = {};
+
+  PostgresReplies third;
+  pair_.Join(third);
+  EXPECT_EQ(pair_.Client(Query("INSERT")).status, TakeStatus::kAwaitReady);
+  EXPECT_TRUE(pair_.requests.entering());
+  EXPECT_FALSE(Has(pair_.wire.server, "exit_on_error"));
+  EXPECT_FALSE(Has(pair_.wire.TakeServer(), "INSERT"));
+  const std::string error = Error("ERROR", "22023", "no such value");
+  pair_.Server(Message('1', "") + Message('2', "") + error + Ready('I'));
+  EXPECT_EQ(pair_.Pump().status, TakeStatus::kRefused);
+  EXPECT_EQ(third.own_error(), error);
+  EXPECT_EQ(third.profile(), kUnknownProfile);
+  EXPECT_EQ(pair_.wire.TakeServer(), "");
+  EXPECT_EQ(pair_.wire.TakeClient(), "");
+  pair_.Part();
+
+  // What changes the setting is let through.
+  PostgresReplies fourth;
+  pair_.held.clear();
+  pair_.Join(fourth);
+  pair_.Client(Query("RESET work_mem"));
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("RESET work_mem"));
+}
+
+TEST_P(SettingsTest, AFenceThatDoesNotHoldCostsTheBackend) {
+  pair_.Join(backend_);
+  Set(pair_, "work_mem", "9MB", "4MB");
+  pair_.Part();
+  PostgresReplies another;
+  pair_.Join(another);
+  pair_.Client(Query("INSERT"));
+  EXPECT_EQ(pair_.Server(Error("ERROR", "53200", "out of memory") + Ready('I') +
+                         Complete("INSERT 0 1") + Ready('I')),
+            ReplyStatus::kFatal);
+  EXPECT_EQ(pair_.wire.TakeClient(), "");
+}
+
+TEST_P(SettingsTest, ARoleIsWaitedFor) {
+  pair_.Join(backend_);
+  Set(pair_, "role", "bob", "none");
+  pair_.Part();
+  PostgresReplies another;
+  pair_.Join(another);
+  EXPECT_EQ(pair_.Client(Query("SELECT 1")).status, TakeStatus::kAwaitReady);
+  const std::string sent = pair_.wire.TakeServer();
+  EXPECT_TRUE(Has(sent, "session_authorization") && Has(sent, "bob"));
+  pair_.Server(OwnReply(Values({"none", "app", "bob"})));
+  pair_.Pump();
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT 1"));
+}
+
+TEST_P(SettingsTest, WhatAGoneClientHasSetIsResetForTheNext) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SET work_mem = '9MB'"));
+  pair_.Server(Complete("SET") + Ready('I'));
+  pair_.Part();
+  EXPECT_EQ(backend_.profile(), kUnknownProfile);
+  Pair other(context_, GetParam());
+  other.Join(backend_);
+  EXPECT_EQ(other.Client(Query("SELECT 1")).status, TakeStatus::kAwaitReady);
+  EXPECT_TRUE(Has(other.wire.TakeServer(), "RESET ALL"));
+}
+
+TEST_P(SettingsTest, ATextBehindAChangeOfLexingWaitsForIt) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SET standard_conforming_strings = off"));
+  pair_.wire.TakeServer();
+  EXPECT_EQ(pair_.Client(Query("SELECT '\\'; SET x = 1 --'")).status, TakeStatus::kAwaitReady);
+  EXPECT_EQ(pair_.wire.TakeServer(), "");
+  pair_.Server(Complete("SET") +
+               Message('S', std::string("standard_conforming_strings\0off\0", 32)) + Ready('I'));
+  pair_.Pump();
+  EXPECT_NE(pair_.wire.TakeServer(), "");
+}
+
+TEST_P(SettingsTest, APreparedStatementIsSharedUnderEqualSettingsOnly) {
+  pair_.Join(backend_);
+  Set(pair_, "timezone", "UTC", "PST");
+  pair_.Client(Parse("a", "SELECT $1") + Sync());
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), "__weir_s1"));
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Part();
+  Pair other(context_, GetParam());
+  other.Join(backend_);
+  other.Client(Parse("a", "SELECT $1") + Sync());
+  const std::string sent = other.wire.TakeServer();
+  EXPECT_TRUE(sent.ends_with(Sync()));
+  EXPECT_FALSE(Has(sent, Parse("__weir_s1", "SELECT $1")));
+  EXPECT_TRUE(Has(sent, "SELECT $1"));
+}
+
+TEST_P(SettingsTest, ManySettingsPin) {
+  pair_.Join(backend_);
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "SET app.n" + std::to_string(i) + " = 1;";
+  pair_.Client(Query(text));
+  EXPECT_NE(pair_.requests.marks().pin_reason, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Splits, SettingsTest, testing::ValuesIn(kSplits));
+
+}  // namespace
+}  // namespace weir::postgres
