@@ -31,7 +31,7 @@ namespace {
 
 // A client that makes more than this keeps its backend.
 constexpr size_t kSettingsMax = 64;
-constexpr size_t kSettingsBytesMax = 64 * 1024;
+constexpr size_t kSettingsBytesMax = size_t{64} * 1024;
 constexpr std::string_view kFence = "exit_on_error";
 
 bool In(std::string_view name, std::initializer_list<std::string_view> names) {
