@@ -70,6 +70,8 @@ COMMANDS = [
             " into the time.", simulate),
     Command("sim-mutants", "", "Switches every deliberate fault on and shows that the simulator finds it.",
             lambda args: simulate(["--mutants", *args])),
+    Command("regress", "[--tests A,B] [--rotate] [--keep]", "PostgreSQL's own regression suite through weir, test by test beside a direct"
+            " connection; --help says more.", lambda args: script("dev_regress.py", args)),
     Command("fuzz", "[ARGS]", "The fuzzers; tools/dev fuzz --help says which.", lambda args: script("dev_fuzz.py", args)),
 ]
 

@@ -1,0 +1,239 @@
+#!/usr/bin/python3
+"""PostgreSQL's own regression suite through weir, test by test beside what a direct connection gives.
+
+The suite runs twice on this machine, each time on a fresh server: directly, then through weir. What psql printed must be the same.
+Tests that may differ stand with their reasons in tests/regress/differences.md.
+"""
+
+import argparse
+import collections
+import difflib
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+import regress_suite  # noqa: E402
+import run_tests  # noqa: E402
+import servers  # noqa: E402
+
+ACCEPTED = os.path.join(ROOT, "tests", "regress", "differences.md")
+CONNECTIONS = 100
+CHANGED_PERCENT = 90   # of the borrows that follow a transaction of the same client, with --rotate
+EXPECTED_PERCENT = 90  # of the direct outputs must be what the suite expects, or nothing was tested
+LINES_SHOWN = 6
+
+
+def accepted_differences(text):
+    """test -> reason, of the rows of a table."""
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|", 1)] for line in text.splitlines() if line.startswith("|")]
+    return {test: reason for test, reason in rows[2:]}
+
+
+def difference(direct, through):
+    """The lines of a diff, without context; none if both are the same."""
+    lines = list(difflib.unified_diff(direct.splitlines(), through.splitlines(), "direct", "weir", lineterm="", n=0))
+    return lines[2:] if lines else (["(only line ends differ)"] if direct != through else [])
+
+
+def read(path):
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def compare(tests, direct, through):
+    """test -> diff lines, from two folders of results."""
+    found = {}
+    for test in tests:
+        texts = [read(os.path.join(folder, f"{test}.out")) for folder in (direct, through)]
+        if None in texts:
+            found[test] = [f"no output {' or '.join(name for name, text in zip(('directly', 'through weir'), texts) if text is None)}"]
+        else:
+            found[test] = difference(*texts)
+    return found
+
+
+def expected_share(tests, results, expected):
+    """Percent of the outputs that are one of those the suite expects."""
+    words = lambda text: None if text is None else text.split()   # noqa: E731
+    good = sum(1 for test in tests if words(read(os.path.join(results, f"{test}.out"))) in
+               [words(read(path)) for path in glob.glob(os.path.join(glob.escape(expected), f"{test}.out"))
+                + glob.glob(os.path.join(glob.escape(expected), f"{test}_[0-9].out"))])
+    return 100 * good / len(tests)
+
+
+def pins(log):
+    """reason -> number, and how many lines the log left out."""
+    reasons = collections.Counter()
+    left_out = 0
+    for line in log:
+        if found := re.search(r"was pinned to the database connection .* Reason: ([^.]*)\.", line):
+            reasons[found.group(1)] += 1
+        if found := re.search(r"\((\d+) such lines left out\)", line):
+            left_out += int(found.group(1))
+    return reasons, left_out
+
+
+def total(log, name):
+    """Of a counter of the statistics lines."""
+    return sum(int(found.group(1)) for line in log if (found := re.search(rf"event=statistics shard=all .*\b{name}=(\d+)", line)))
+
+
+class Run:
+    """The suite, on a fresh server, in a folder that has the same name in every run."""
+
+    def __init__(self, suite, folder, schedule, options):
+        self.suite, self.folder, self.options = suite, folder, options
+        self.place = os.path.join(folder, "run")
+        self.schedule = schedule
+
+    def prepare(self):
+        shutil.copytree(self.suite.folder, self.place)
+        with open(os.path.join(self.place, "schedule"), "w", encoding="utf-8") as file:
+            file.write(self.schedule)
+        if os.geteuid() == 0:   # the server reads and writes here, too
+            for folder, _, files in os.walk(self.place):
+                for path in [folder, *(os.path.join(folder, name) for name in files)]:
+                    servers.Postgres.give_to_postgres(path)
+
+    def pg_regress(self, port):
+        place = self.place
+        command = [self.suite.program, "--host=127.0.0.1", f"--port={port}", "--user=app", f"--bindir={self.suite.binaries}",
+                   f"--inputdir={place}", f"--outputdir={place}", f"--dlpath={place}", f"--schedule={place}/schedule",
+                   f"--max-connections={self.options.jobs}"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        environment["PGPASSWORD"] = servers.PASSWORD
+        with open(os.path.join(place, "said"), "wb") as said:
+            process = subprocess.Popen(servers.Postgres.as_postgres(*command), cwd=place, env=environment, stdout=said, stderr=said,
+                                       stdin=subprocess.DEVNULL, start_new_session=True)
+            try:
+                process.wait(self.options.minutes * 60)
+            except subprocess.TimeoutExpired:
+                print(f"after {self.options.minutes} minutes the suite had not ended: it was stopped", flush=True)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+    def __call__(self, name, front):
+        """Runs it in a folder that is called `name` afterwards; front(server) gives the port and is closed by the caller."""
+        self.prepare()
+        server = servers.Postgres(max_connections=CONNECTIONS)
+        try:
+            self.pg_regress(front(server))
+        finally:
+            server.stop()
+            shutil.copy(os.path.join(server.folder, "log"), os.path.join(self.place, "server.log"))
+            server.close()
+        os.rename(self.place, os.path.join(self.folder, name))
+        return os.path.join(self.folder, name, "results")
+
+
+def through_weir(run, rotate):
+    """The results' folder and the log's lines."""
+    weirs = []
+
+    def front(server):
+        pool = f"max_idle_connections_percent = 20\nbackend_idle_timeout = 1\ndebug_borrow = \"{'rotate' if rotate else 'off'}\""
+        weirs.append(servers.Weir(server.port, pool=pool, proxy="stats_period = 1"))
+        return weirs[0].port
+    weir = None
+    try:
+        results = run("weir", front)
+        weir = weirs[0]
+        # What was counted last stands in the next line.
+        weir.wait_for_log("shard=all", count=len(weir.find("shard=all")) + 2)
+    finally:
+        for weir in weirs:
+            weir.close()
+            with open(os.path.join(run.folder, "weir.log"), "w", encoding="utf-8") as file:
+                file.write("\n".join(weir.lines) + "\n")
+    return results, weir.lines
+
+
+def report(found, accepted):
+    """Prints the table; returns how many differ that may not."""
+    width = max(map(len, found))
+    for test, lines in found.items():
+        print(f"{test:{width}}  {'same' if not lines else 'differs'}" + (f" (accepted: {accepted[test]})" if lines and test in accepted else ""))
+        if lines and test not in accepted:
+            print("\n".join(f"    {line}" for line in lines[:LINES_SHOWN]))
+            if len(lines) > LINES_SHOWN:
+                print(f"    ... {len(lines) - LINES_SHOWN} more lines")
+    differ = [test for test, lines in found.items() if lines]
+    print(f"\n{len(found) - len(differ)} same, {len(differ)} differ ({sum(1 for test in differ if test in accepted)} of them accepted)")
+    return sum(1 for test in differ if test not in accepted)
+
+
+def report_log(log, rotate):
+    """Prints pins and borrows; returns whether enough borrows changed their backend."""
+    reasons, left_out = pins(log)
+    print(f"{sum(reasons.values()) + left_out} pins")
+    for reason, count in reasons.most_common():
+        print(f"    {count:5} {reason}")
+    if left_out:
+        print(f"    {left_out:5} of which the log leaves the reason out")
+    again, other = total(log, "borrowed_again"), total(log, "borrowed_other")
+    percent = 100 * other / again if again else 0
+    print(f"{again} borrows by clients that had a backend before, {other} of them ({percent:.1f} %) got another one")
+    if rotate and percent < CHANGED_PERCENT:
+        print(f"too few: at least {CHANGED_PERCENT} % must change")
+        return False
+    return True
+
+
+def parse(words):
+    parser = argparse.ArgumentParser(prog="tools/dev regress", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tests", help="a,b,c: only these and what they depend on")
+    parser.add_argument("--rotate", action="store_true", help="a client never gets the backend that it had last")
+    parser.add_argument("--jobs", type=int, default=20, help="tests at a time (20)")
+    parser.add_argument("--minutes", type=int, default=20, help="what one run of the suite may take (20)")
+    parser.add_argument("--keep", action="store_true", help="leaves results and logs, and says where")
+    parser.add_argument("--cache", default=os.path.expanduser("~/.cache/weir-regress"), help="where the suite is kept")
+    return parser.parse_args(words)
+
+
+def main():
+    options = parse(sys.argv[1:])
+    run_tests.build()
+    binaries = max(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: float(path.split("/")[4]))
+    suite = regress_suite.get(options.cache, binaries)
+    try:
+        schedule = regress_suite.part_of(suite.schedule, options.tests.split(",")) if options.tests else suite.schedule
+    except ValueError as error:
+        sys.exit(f"tools/dev regress: {error}")
+    tests = [test for group in regress_suite.groups_of(schedule) for test in group]
+    folder = tempfile.mkdtemp(prefix="weir-regress-")
+    os.chmod(folder, 0o755)
+    try:
+        run = Run(suite, folder, schedule, options)
+        if os.geteuid() == 0:
+            servers.Postgres.give_to_postgres(folder)
+        print(f"{len(tests)} tests directly ...", flush=True)
+        direct = run("direct", lambda server: server.port)
+        print(f"{len(tests)} tests through weir ...", flush=True)
+        through, log = through_weir(run, options.rotate)
+        wrong = report(compare(tests, direct, through), accepted_differences(read(ACCEPTED)))
+        share = expected_share(tests, direct, os.path.join(suite.folder, "expected"))
+        print(f"{share:.0f} % of what the direct run gave is what the suite expects")
+        good = report_log(log, options.rotate)
+        return 1 if wrong or not good or share < EXPECTED_PERCENT else 0
+    finally:
+        if options.keep:
+            print(f"results and logs are in {folder}")
+        else:
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
