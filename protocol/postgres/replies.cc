@@ -129,7 +129,7 @@ void PostgresReplies::TakeHeader(Cursor& cursor) {
       cursor.Skip(here);
       break;
     case Disposal::kHold:
-      if (in_place && cursor.left() >= kHeader + body_left_) {
+      if (in_place && body_left_ <= kHeldMax && cursor.left() >= kHeader + body_left_) {
         TakeWholeInPlace(cursor);
         return;
       }
@@ -141,17 +141,21 @@ void PostgresReplies::TakeHeader(Cursor& cursor) {
 }
 
 void PostgresReplies::TakeBody(Cursor& cursor) {
-  const uint32_t part = std::min(body_left_, cursor.left());
+  uint32_t part = std::min(body_left_, cursor.left());
   if (disposal_ == Disposal::kForward) {
     cursor.Extend(part);
   } else {
     if (disposal_ == Disposal::kHold) {
+      part = std::min(part, kHeader + kHeldMax - static_cast<uint32_t>(held_.size()));
       held_.append(reinterpret_cast<const char*>(cursor.data()), part);
     }
     cursor.Skip(part);
   }
   body_left_ -= part;
-  if (body_left_ > 0) return;
+  if (body_left_ > 0) {
+    if (held_.size() == kHeader + kHeldMax) TakeBeginning(cursor);
+    return;
+  }
   if (disposal_ == Disposal::kHold) {
     std::string message;
     message.swap(held_);
@@ -161,6 +165,17 @@ void PostgresReplies::TakeBody(Cursor& cursor) {
     }
   }
   Finish(cursor);
+}
+
+// An error too long to be held is judged by its beginning; the rest follows as it comes.
+void PostgresReplies::TakeBeginning(Cursor& cursor) {
+  CHECK(disposal_ == Disposal::kHold && type_ == backend::kErrorResponse);
+  std::string beginning;
+  beginning.swap(held_);
+  std::string rewritten;
+  disposal_ = OnWholeError(beginning, rewritten) ? Disposal::kForward : Disposal::kSwallow;
+  if (disposal_ == Disposal::kForward)
+    cursor.Insert(engine::AsBytes(rewritten.empty() ? beginning : rewritten));
 }
 
 void PostgresReplies::TakeWholeInPlace(Cursor& cursor) {
@@ -207,10 +222,12 @@ bool PostgresReplies::BeginMessage(uint8_t type, uint32_t body) {
   const bool asynchronous = type == backend::kNoticeResponse ||
                             type == backend::kNotificationResponse ||
                             type == backend::kParameterStatus;
-  if (ReadWhole(type) && (body == 0 || body > kHeldMax)) return false;
-  const bool answer =
-      type == backend::kDataRow && !owed_.empty() && owed_.Front().purpose == OwnPurpose::kQuestion;
-  if (ReadWhole(type) || (answer && body <= kAnswerMax)) {
+  const bool too_long = body > kHeldMax && type != backend::kErrorResponse;
+  if (ReadWhole(type) && (body == 0 || too_long)) return false;
+  // An answer that is too long to be held is none.
+  const bool answer = type == backend::kDataRow && body <= kHeldMax && !owed_.empty() &&
+                      owed_.Front().purpose == OwnPurpose::kQuestion;
+  if (ReadWhole(type) || answer) {
     disposal_ = Disposal::kHold;
   } else if (WEIR_FAULT("reply_not_swallowed") && listener_ != nullptr) {
     disposal_ = Disposal::kForward;

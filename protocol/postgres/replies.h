@@ -100,8 +100,6 @@ class PostgresReplies final : public protocol::Replies {
  public:
   static constexpr size_t kOwedMax = 16384;
   static constexpr uint32_t kHeldMax = 64 * 1024;
-  // Of an answer to a question of weir's own; a longer one is none.
-  static constexpr uint32_t kAnswerMax = 256 * 1024;
 
   // protocol::Replies
   void Join(protocol::Requests& requests) override;
@@ -198,11 +196,12 @@ class PostgresReplies final : public protocol::Replies {
   bool between_messages() const { return body_left_ == 0 && head_length_ == 0; }
   void TakeHeader(Cursor& cursor);
   void TakeBody(Cursor& cursor);
+  void TakeBeginning(Cursor& cursor);
   void TakeWholeInPlace(Cursor& cursor);
   void Finish(Cursor& cursor);
   bool BeginMessage(uint8_t type, uint32_t body);
-  // A message that is read, header included. Returns whether the client gets it; `rewritten` if not
-  // as it is.
+  // A message that is read, header included; of an error perhaps only the beginning. Returns
+  // whether the client gets it; `rewritten` if not as it is.
   bool OnWhole(std::string_view message, std::string& rewritten);
   bool OnWholeError(std::string_view message, std::string& rewritten);
   void OnAnswer(std::string_view body);
@@ -256,7 +255,7 @@ class PostgresReplies final : public protocol::Replies {
   std::optional<std::string> own_error_;  // of weir's last statement that failed, as a message
 
   PreparedSet prepared_;
-  std::string held_;  // a message that is read whole, header included
+  std::string held_;  // a message that is read, header included
   std::string fatal_error_;
   std::string fatal_sqlstate_;
 };

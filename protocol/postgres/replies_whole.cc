@@ -15,8 +15,9 @@ namespace {
 
 constexpr uint32_t kHeader = 5;
 
-void PutLength(std::string& message) {
-  const uint32_t length = static_cast<uint32_t>(message.size() - 1);
+// `rest` bytes of it are still to come.
+void PutLength(std::string& message, uint32_t rest) {
+  const uint32_t length = static_cast<uint32_t>(message.size() - 1) + rest;
   for (int i = 0; i < 4; ++i) message[1 + i] = static_cast<char>(length >> (24 - 8 * i));
 }
 
@@ -53,7 +54,7 @@ bool PostgresReplies::OnWhole(std::string_view message, std::string& rewritten) 
 
 bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewritten) {
   const std::string_view body = message.substr(kHeader);
-  if (body.back() != '\0') {
+  if (body_left_ == 0 && body.back() != '\0') {
     malformed_ = true;
     return false;
   }
@@ -119,10 +120,12 @@ void PostgresReplies::RewriteNames(std::string_view message, std::string& rewrit
     std::string name = told == nullptr ? std::string() : *told;
     if (told == nullptr && listener_ != nullptr)
       name = listener_->NameOf(IdOfServerName(server_name));
-    rewritten.append(name.empty() ? server_name : std::string_view(name));
+    // A name that goes on in what is still to come is not known.
+    const bool cut = message.size() == end && body_left_ > 0;
+    rewritten.append(name.empty() || cut ? server_name : std::string_view(name));
     message.remove_prefix(end);
   }
-  PutLength(rewritten);
+  PutLength(rewritten, body_left_);
 }
 
 void PostgresReplies::set_parameter(std::string_view name, std::string_view value) {

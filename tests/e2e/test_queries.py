@@ -197,6 +197,18 @@ def test_large_results_and_large_queries(weir):
         assert connection.execute(psycopg.sql.SQL("select length({})").format(text), prepare=False).fetchone() == (len(text),)
 
 
+def test_an_error_of_any_length(weir):
+    with weir.connect() as connection:
+        connection.execute("create temporary table t (x int)")   # pinned, so that the function stays
+        connection.execute("create function pg_temp.fail(n int) returns void language plpgsql as "
+                           "$$ begin raise exception '%', repeat('x', n); end $$")
+        for length in (10, 65536, 1000000):
+            with pytest.raises(psycopg.errors.RaiseException) as caught:
+                connection.execute("select pg_temp.fail(%s)", [length])
+            assert caught.value.diag.message_primary == "x" * length
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
 @pytest.mark.parametrize("mask", ["", "no_zero_copy", "no_fast_wake", "one_shot_receive", "tiny_rings", "flood", "burst"])
 def test_large_transfers_without_copying(start_weir, postgres, mask):
     """A large result, a large query and COPY both ways, at once on four connections; a slow reader and one that leaves."""

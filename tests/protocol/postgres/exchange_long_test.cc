@@ -1,4 +1,4 @@
-// Texts beyond the scan limit: they are scanned as they stream.
+// Texts beyond the scan limit are scanned as they stream; errors beyond what is held stream, too.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -78,6 +78,61 @@ TEST_P(LongPreparedTest, ALongQueryThatDropsStatementsIsKnownToDoSo) {
   EXPECT_TRUE(backend_.prepared().Contains(1));
   pair_.Client(Query("DEALLOCATE ALL /* " + std::string(100, 'x') + " */"));
   EXPECT_FALSE(backend_.prepared().Contains(1));
+}
+
+// What a deep recursion leaves in an error's context.
+class LongErrorTest : public ExchangeTest {
+ protected:
+  const std::string long_ = std::string(PostgresReplies::kHeldMax * 3, 'x');
+};
+INSTANTIATE_TEST_SUITE_P(Splits, LongErrorTest, testing::Values(1, 5, 1000, 64 * 1024, 1 << 20));
+
+TEST_P(LongErrorTest, ReachesTheClient) {
+  pair_.Join(backend_);
+  for (const std::string& text : {long_, long_.substr(0, PostgresReplies::kHeldMax - 30)}) {
+    pair_.Client(Query("SELECT f()") + Query("SELECT 2"));
+    pair_.Server(Error("ERROR", "54001", text));
+    EXPECT_TRUE(backend_.at_boundary());
+    pair_.Server(Ready('I') + Complete("SELECT 1"));
+    EXPECT_EQ(pair_.Server(Ready('I')), ReplyStatus::kOk);
+    EXPECT_EQ(pair_.wire.TakeClient(),
+              Error("ERROR", "54001", text) + Ready('I') + Complete("SELECT 1") + Ready('I'));
+    EXPECT_TRUE(backend_.quiet());
+  }
+}
+
+TEST_P(LongErrorTest, HasTheClientsNamesInItsBeginning) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("mine", "SELECT 1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Bind("mine") + Sync());
+  const std::string sent = pair_.wire.TakeServer();
+  const std::string name = sent.substr(sent.find("__weir_"), std::string("__weir_s1").size());
+  pair_.Server(Error("ERROR", "26000", "\"" + name + "\" " + long_) + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(), Error("ERROR", "26000", "\"mine\" " + long_) + Ready('I'));
+}
+
+TEST_P(LongErrorTest, AFatalOneIsKnownByItsBeginning) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SELECT 1"));
+  EXPECT_EQ(pair_.Server(Error("FATAL", "57P01", long_) + Message('!', "")), ReplyStatus::kFatal);
+  EXPECT_EQ(backend_.fatal_sqlstate(), "57P01");
+  EXPECT_EQ(pair_.wire.TakeClient(), "");
+}
+
+TEST_P(LongErrorTest, OfAClientThatHasGoneIsDropped) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SELECT f()"));
+  PostgresReplies& backend = *pair_.replies;
+  const std::string error = Error("ERROR", "54001", long_);
+  pair_.Server(error.substr(0, error.size() / 2));
+  pair_.Part();
+  pair_.replies = &backend;
+  pair_.wire = {};
+  EXPECT_EQ(pair_.Server(error.substr(error.size() / 2) + Ready('I')), ReplyStatus::kOk);
+  EXPECT_EQ(pair_.wire.TakeClient(), "");
+  EXPECT_TRUE(backend.quiet());
 }
 
 }  // namespace
