@@ -191,6 +191,7 @@ pool_mode = transaction
 default_pool_size = {BACKENDS}
 max_client_conn = 15000
 ignore_startup_parameters = extra_float_digits
+{"max_prepared_statements = 200" if pgbouncer_version() >= (1, 21) else ""}
 """)
         process = self.start(self.as_postgres(PGBOUNCER, "-q", config), cpu, **settings)
         wait_for_port(port)
