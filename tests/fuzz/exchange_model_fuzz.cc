@@ -77,6 +77,8 @@ class Session final : public protocol::ExchangeSink {
   }
 
   void MayPart() {
+    // Its first message is still to come.
+    if (requests_.entering()) return;
     if (backend_ == nullptr || pinned_ || !backend_->replies.quiet() ||
         backend_->replies.transaction_status() != TransactionStatus::kIdle ||
         requests_.mid_message()) {

@@ -44,7 +44,7 @@ class ModelServer {
   void OnBind(std::string_view body);
   void OnDescribe(std::string_view body);
   void OnClose(std::string_view body);
-  void OnExecute();
+  void OnExecute(std::string_view body);
   void OnQuery(std::string_view text);
   // Runs a text; false: it has failed, the error is told. Or the COPY has begun.
   bool RunText(std::string_view text, Copy copy);
