@@ -56,7 +56,8 @@ std::string Base64(std::string_view data) {
 std::optional<std::string> FromBase64(std::string_view text) {
   if (text.size() % 4 != 0 || text.empty()) return std::nullopt;
   const size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
-  if (text.substr(0, text.size() - padding).find_first_of("= \t\r\n") != std::string_view::npos)
+  // What the decoder takes but is not base64: white space, and a '-' that ends it early.
+  if (text.substr(0, text.size() - padding).find_first_of("=- \t\r\n") != std::string_view::npos)
     return std::nullopt;
   std::string data(text.size() / 4 * 3, '\0');
   const int length = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(data.data()), Data(text),

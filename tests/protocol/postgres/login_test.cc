@@ -311,6 +311,12 @@ TEST(ScramTest, TestVector) {
             "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=");
 }
 
+TEST(ScramTest, WhatIsNotBase64) {
+  EXPECT_EQ(protocol::FromBase64("QUJDRA=="), "ABCD");
+  for (const char* text : {"", "QUJ", "QUJD----", "QUJD QQ=", "QUJDRA==\n", "QQ==QUJD", "===="})
+    EXPECT_EQ(protocol::FromBase64(text), std::nullopt) << text;
+}
+
 TEST(ScramTest, SaslPrep) {
   EXPECT_EQ(protocol::SaslPrep("plain"), "plain");
   EXPECT_EQ(protocol::SaslPrep("a\xc2\xa0"
