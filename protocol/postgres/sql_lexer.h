@@ -193,6 +193,7 @@ class SqlLexer {
         return true;
       case State::kEscape:
         Keep(c);
+        if (c >= 0x80 && mode_.ascii_trailing_bytes) unreadable_ = true;
         state_ = State::kEscapedString;
         return true;
       case State::kStringQuote:

@@ -230,6 +230,8 @@ TEST(SqlScanTest, WithoutStandardStringsABackslashEscapes) {
 
 TEST(SqlScanTest, AnEncodingThatEndsInAsciiIsNotRead) {
   EXPECT_EQ(Scan("SELECT '\x83\x5c'; SELECT 1", {.ascii_trailing_bytes = true}).pin, kUnreadable);
+  EXPECT_EQ(Scan("SELECT E'\\\x83\\'; SET a = 1; --'", {.ascii_trailing_bytes = true}).pin,
+            kUnreadable);
   EXPECT_EQ(Scan("SELECT 'plain'", {.ascii_trailing_bytes = true}).pin, kNone);
 }
 
