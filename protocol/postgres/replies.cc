@@ -204,6 +204,8 @@ void PostgresReplies::Finish(Cursor& cursor) {
 }
 
 void PostgresReplies::Flush(ExchangeSink& sink) {
+  // Not into a message that the client has a part of; Finish comes here again.
+  if (!at_boundary()) return;
   while (!owed_.empty() && IsFake(owed_.Front().kind)) {
     if (owed_.Front().owner == OwedTo::kClient) {
       const uint8_t type = owed_.Front().kind == OwedKind::kFakeParse ? backend::kParseComplete

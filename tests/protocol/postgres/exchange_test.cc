@@ -269,5 +269,22 @@ TEST_P(ExchangeTest, AStatementThatLeavesSomethingBehindPins) {
   EXPECT_NE(pair_.requests.marks().pin_reason, 0);
 }
 
+// Weir's own answer is not put into a message that the client has a part of.
+TEST_P(ExchangeTest, AnAnswerOfWeirsWaitsForTheEndOfANotice) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "SELECT $1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.wire = {};
+  const std::string notice = Message('N', "SNOTICE" + std::string(2, '\0'));
+  pair_.Server(notice.substr(0, 8));
+  pair_.Client(Parse("b", "SELECT $1"));
+  EXPECT_EQ(pair_.wire.client, notice.substr(0, 8));
+  pair_.Client(Sync());
+  pair_.Server(notice.substr(8) + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(), notice + Message('1', "") + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeServer(), Sync());
+  EXPECT_TRUE(backend_.quiet());
+}
+
 }  // namespace
 }  // namespace weir::postgres
