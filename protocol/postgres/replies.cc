@@ -477,6 +477,12 @@ void PostgresReplies::Push(Owed owed) {
   owed_.PushBack(std::move(owed));
 }
 
+bool PostgresReplies::awaits_server() const {
+  size_t left = owed_.size();
+  while (left > 0 && IsFake(owed_[left - 1].kind)) --left;
+  return left > 0;
+}
+
 void PostgresReplies::ForgetPrepared() {
   prepared_.Clear();
   close_first_ = true;

@@ -161,6 +161,8 @@ class PostgresReplies final : public protocol::Replies {
   void Arrive(ProfileTable& profiles);
   // Of the client itself, the requests that are not answered.
   size_t client_requests_owed() const { return requests_owed_ - own_requests_owed_; }
+  // Something is owed that the server answers, not weir.
+  bool awaits_server() const;
   bool full() const { return owed_.size() >= kOwedMax; }
   // An earlier request that prepares the statement or closes it is not answered yet: whether it
   // will be there is not known.

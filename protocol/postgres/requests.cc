@@ -246,7 +246,7 @@ PostgresRequests::Step PostgresRequests::TakeEntered(Cursor& cursor) {
 }
 
 PostgresRequests::Step PostgresRequests::TakeCopy(Cursor& cursor) {
-  if (!cursor.backend->copy_in() && cursor.backend->owed() == 0) return Drop(cursor);
+  if (!cursor.backend->copy_in() && !cursor.backend->awaits_server()) return Drop(cursor);
   if (cursor.type != frontend::kCopyData) cursor.backend->EndCopyIn();
   cursor.Extend(kHeader);
   body_left_ = cursor.whole - kHeader;

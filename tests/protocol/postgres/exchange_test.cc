@@ -286,5 +286,17 @@ TEST_P(ExchangeTest, AnAnswerOfWeirsWaitsForTheEndOfANotice) {
   EXPECT_TRUE(backend_.quiet());
 }
 
+// What weir answers itself cannot ask for data.
+TEST_P(ExchangeTest, CopyDataBehindAnAnswerOfWeirsIsStray) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "SELECT $1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.wire = {};
+  pair_.Client(Parse("b", "SELECT $1") + Message('f', Z("no")) + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Sync());
+  pair_.Server(Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(), Message('1', "") + Ready('I'));
+}
+
 }  // namespace
 }  // namespace weir::postgres
