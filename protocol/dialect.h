@@ -100,7 +100,7 @@ class Requests {
   [[nodiscard]] virtual bool AskSession(Replies& backend, ExchangeSink& sink) = 0;
   // Changes that the client knows to be made are not yet known here: they are lost with the
   // backend.
-  virtual bool asking() const = 0;
+  virtual bool settings_at_risk() const = 0;
   // What names the client's last sequence values (Replies::sequence_owner); 0: it has made none.
   virtual uint64_t sequence_mark() const = 0;
   // Sequence values of the session are read on this route: those of others go before the client

@@ -124,7 +124,7 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
   BackendSession& backend = *backend_;
   protocol::Replies& replies = backend.replies();
   // What it has set is lost with the backend, and it knows it to be set.
-  const bool fatal = pinned_ || requests_->asking() || !replies.at_boundary();
+  const bool fatal = pinned_ || requests_->settings_at_risk() || !replies.at_boundary();
   const std::string error =
       server_error.empty()
           ? services_.dialect.EncodeError(fatal, kConnectionLost.sqlstate, kConnectionLost.text)

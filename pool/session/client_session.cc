@@ -305,7 +305,8 @@ void ClientSession::EndTransaction() {
   const engine::Nanos now = services_.shard.now();
   last_active_ = now;
   // Before anybody else may have the backend: what has the transaction made of the session?
-  if (!pinned_ && requests_->AskSession(backend_->replies(), *this)) {
+  const bool pins = pinned_ || pin_reason_ != 0 || requests_->marks().pin_reason != 0;
+  if (!pins && requests_->AskSession(backend_->replies(), *this)) {
     awaiting_ready_ = true;
     return;
   }

@@ -40,6 +40,7 @@ struct RequestsContext {
   uint64_t unnamed_tags = 0;      // last one given
   uint64_t sequence_marks = 0;    // last one given
   std::string scratch;            // messages under construction
+  std::string key_scratch;        // ... and the key of a statement
 };
 
 class PostgresRequests final : public protocol::Requests, public OwedListener {
@@ -61,7 +62,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   uint64_t profile() const override { return profile_.id(); }
   bool entering() const override { return entry_ == Entry::kWaiting || entry_ == Entry::kEntered; }
   [[nodiscard]] bool AskSession(protocol::Replies& backend, protocol::ExchangeSink& sink) override;
-  bool asking() const override { return touched_ != nullptr && touched_->committed; }
+  bool settings_at_risk() const override { return touched_ != nullptr && touched_->committed; }
   uint64_t sequence_mark() const override { return sequence_mark_; }
   void KeepSequencesApart() override { keep_sequences_apart_ = true; }
   void Trim() override;
@@ -98,6 +99,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     uint8_t pin_reason = 0;
     uint16_t flags = 0;
     std::unique_ptr<std::string> deallocates;  // its text was a DEALLOCATE of this name
+    LexMode lex_mode;                          // by which pin_reason and flags were found
     std::string parse_tail;
   };
   enum class Step : uint8_t { kTaken, kStop };
@@ -150,13 +152,21 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void Prepare(Cursor& cursor, const Statement& statement, OwedTo owner, bool name_change,
                OwnPurpose purpose = OwnPurpose::kNone);
   const Statement* FindStatement(Cursor& cursor, std::string_view tail);
-  const Statement* FindNamed(std::string_view name);
+  const Statement* FindNamed(Cursor& cursor, std::string_view name);
+  std::string_view ParseKey(const Cursor& cursor);
+  bool ParsingUncertain() const {
+    return touched_ != nullptr && (touched_->lexing || touched_->literals);
+  }
+  bool ParsesUncertainly(Cursor& cursor, std::string_view name, const Statement* statement);
+  bool UnnamedIsThere(const Cursor& cursor) const;
   Step TakePrivateParse(Cursor& cursor, std::string_view name, std::string_view text);
   void CloseOnServer(Cursor& cursor, StatementId id);
   bool LeaveUnnamed(Cursor& cursor);
   void EnsureUnnamed(Cursor& cursor);
   Step Enter(Cursor& cursor);
-  void Replay(Cursor& cursor, const ProfileRef& target, bool fenced);
+  bool Replay(Cursor& cursor, const ProfileRef& target, bool careful);
+  void SendChanges(Cursor& cursor, const Settings& from, const Settings& to,
+                   const std::vector<SettingChange>& changes, OwnPurpose purpose);
   void SendOwn(Cursor& cursor, std::string_view sql, OwnPurpose purpose,
                OwnParameters parameters = {});
   ProfileRef WithoutWhatItSets(Cursor& cursor) const;

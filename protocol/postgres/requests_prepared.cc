@@ -102,6 +102,7 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
   unnamed_.tag = ++context_.unnamed_tags;
   unnamed_.pin_reason = static_cast<uint8_t>(verdict.pin);
   unnamed_.flags = verdict.flags;
+  unnamed_.lex_mode = cursor.backend->lex_mode();
   unnamed_.deallocates.reset();
   unnamed_.parse_tail.assign(tail);
   cursor.backend->set_unnamed_tag(unnamed_.tag);
@@ -133,7 +134,7 @@ PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::str
   PostgresReplies& backend = *cursor.backend;
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
-  const Statement* statement = FindStatement(cursor, tail);
+  const Statement* statement = ParsingUncertain() ? &kNotShared : FindStatement(cursor, tail);
   if (statement == nullptr) return Malformed(cursor, "too many different prepared statements");
   if (Uncertain(cursor, name, statement)) return Await(cursor);
   const bool taken = names_.Find(name) != nullptr;
@@ -147,8 +148,8 @@ PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::str
                  {.kind = OwedKind::kParse, .name = std::make_unique<std::string>(name)});
     return Step::kTaken;
   }
-  if (touched_ != nullptr && touched_->literals)
-    return TakePrivateParse(cursor, name, statement->text());
+  if (statement == &kNotShared)
+    return TakePrivateParse(cursor, name, tail.substr(0, tail.find('\0')));
   cursor.Skip(cursor.whole);
   if (known && backend.transaction_status() != TransactionStatus::kFailed) {
     backend.prepared().Touch(statement->id);
@@ -164,38 +165,46 @@ PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::str
   return Step::kTaken;
 }
 
+// What a statement is parsed under: the client's settings, and how its route's sessions lex.
+std::string_view PostgresRequests::ParseKey(const Cursor& cursor) {
+  const LexMode mode = cursor.backend->lex_mode();
+  if (mode == LexMode()) return profile_.parse_key();
+  context_.key_scratch.assign(profile_.parse_key());
+  context_.key_scratch += mode.standard_conforming_strings ? "" : "escapes";
+  context_.key_scratch += mode.ascii_trailing_bytes ? "trails" : "";
+  return context_.key_scratch;
+}
+
 // The statement of a text under the client's settings. nullptr: there are too many.
 const Statement* PostgresRequests::FindStatement(Cursor& cursor, std::string_view tail) {
-  const Statement* statement = context_.statements.Find(tail, profile_.parse_key());
+  const std::string_view key = ParseKey(cursor);
+  const Statement* statement = context_.statements.Find(tail, key);
   if (statement != nullptr) return statement;
   const Verdict verdict = Scan(tail.substr(0, tail.find('\0')), cursor.backend->lex_mode());
-  return context_.statements.Intern(tail, profile_.parse_key(), static_cast<uint8_t>(verdict.pin),
-                                    verdict.flags);
+  return context_.statements.Intern(tail, key, static_cast<uint8_t>(verdict.pin), verdict.flags);
 }
 
 // The statement behind a name of the client's. If its settings have changed since, it is parsed
 // anew under those that it has now.
-const Statement* PostgresRequests::FindNamed(std::string_view name) {
+const Statement* PostgresRequests::FindNamed(Cursor& cursor, std::string_view name) {
   const Statement* statement = names_.Find(name);
   if (statement == nullptr || statement == &kNotShared ||
-      statement->parse_key() == profile_.parse_key())
+      statement->parse_key() == ParseKey(cursor))
     return statement;
-  const std::string_view tail = statement->parse_tail();
-  const Statement* now = context_.statements.Find(tail, profile_.parse_key());
-  if (now == nullptr) {
-    now = context_.statements.Intern(tail, profile_.parse_key(), statement->pin_reason,
-                                     statement->flags);
-  }
-  if (now == nullptr) return statement;
-  names_.Set(name, now);
-  return now;
+  // If there are too many, it is gone.
+  statement = FindStatement(cursor, statement->parse_tail());
+  names_.Set(name, statement);
+  return statement;
 }
 
 // One that is parsed under settings of this transaction is nobody else's: it keeps its own name, on
 // this backend.
 PostgresRequests::Step PostgresRequests::TakePrivateParse(Cursor& cursor, std::string_view name,
                                                           std::string_view text) {
-  MarkText(cursor, static_cast<uint8_t>(PinReason::kPreparedStatement), 0, text);
+  // As with one that is too long: what it will do when it is executed, it counts as doing now.
+  const Verdict verdict = Scan(text, cursor.backend->lex_mode());
+  MarkText(cursor, static_cast<uint8_t>(PinReason::kPreparedStatement), verdict.flags, text);
+  if ((verdict.flags & Verdict::kDropsStatements) != 0) cursor.backend->ForgetPrepared();
   ChangeName(name, &kNotShared);
   cursor.backend->Push({.kind = OwedKind::kParse, .name_change = true});
   cursor.Extend(cursor.whole);
@@ -267,12 +276,16 @@ void PostgresRequests::Prepare(Cursor& cursor, const Statement& statement, OwedT
       prepared.Remove(victim);
     }
   }
+  // Under settings of this transaction it becomes another one, which nobody else may have: so it
+  // does not count as prepared, and the next Parse of it closes it first.
+  const bool passing = ParsingUncertain() && purpose == OwnPurpose::kNone;
+  if (passing) backend.set_close_first();
   if (backend.close_first()) CloseOnServer(cursor, statement.id);
   BuildMessage(context_.scratch, frontend::kParse, "", ServerName(statement.id));
   context_.scratch.append(statement.parse_tail());
   PutLength(context_.scratch, 0);
   cursor.Insert(context_.scratch);
-  prepared.Add(statement.id);
+  if (!passing) prepared.Add(statement.id);
   backend.Push({.kind = OwedKind::kParse,
                 .owner = owner,
                 .name_change = name_change,
@@ -280,10 +293,14 @@ void PostgresRequests::Prepare(Cursor& cursor, const Statement& statement, OwedT
                 .statement = statement.id});
 }
 
+bool PostgresRequests::UnnamedIsThere(const Cursor& cursor) const {
+  return unnamed_.tag != 0 && cursor.backend->unnamed_tag() == unnamed_.tag;
+}
+
 // Before a Bind or Describe of the unnamed statement: the server must have this client's, or none.
 void PostgresRequests::EnsureUnnamed(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
-  if (unnamed_.tag != 0 && backend.unnamed_tag() == unnamed_.tag) return;
+  if (UnnamedIsThere(cursor)) return;
   if (WEIR_FAULT("unnamed_not_parsed_again")) return;
   // One too long to be kept has pinned the client: if it is anywhere, it is here.
   if (unnamed_.tag != 0 && unnamed_.parse_tail.empty()) return;
@@ -302,6 +319,24 @@ void PostgresRequests::EnsureUnnamed(Cursor& cursor) {
   backend.Push({.kind = OwedKind::kParse, .owner = OwedTo::kWeir, .unnamed_parse = true});
 }
 
+// The statement has to be parsed here before it is used, and its text must be known to be read as
+// the server will read it. True: that is known only when the server has answered.
+bool PostgresRequests::ParsesUncertainly(Cursor& cursor, std::string_view name,
+                                         const Statement* statement) {
+  if (name.empty()) {
+    if (unnamed_.tag == 0 || unnamed_.parse_tail.empty() || UnnamedIsThere(cursor)) return false;
+    if (LexingUncertain(cursor)) return true;
+    if (unnamed_.lex_mode == cursor.backend->lex_mode()) return false;
+    unnamed_.lex_mode = cursor.backend->lex_mode();
+    const Verdict verdict = Scan(unnamed_.parse_tail.c_str(), unnamed_.lex_mode);
+    unnamed_.pin_reason = static_cast<uint8_t>(verdict.pin);
+    unnamed_.flags = verdict.flags;
+    return false;
+  }
+  const bool shared = statement != nullptr && statement != &kNotShared;
+  return shared && !cursor.backend->prepared().Contains(statement->id) && LexingUncertain(cursor);
+}
+
 PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (!cursor.complete() && cursor.left() < kBorrowBytes)
     return Need(cursor, std::min(cursor.whole, kBorrowBytes));
@@ -315,7 +350,8 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   const std::string_view name = body.substr(portal_end + 1, name_end - portal_end - 1);
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
-  const Statement* statement = name.empty() ? nullptr : FindNamed(name);
+  const Statement* statement = name.empty() ? nullptr : FindNamed(cursor, name);
+  if (ParsesUncertainly(cursor, name, statement)) return Await(cursor);
   if (Uncertain(cursor, name, statement)) return Await(cursor);
   const std::string* deallocates =
       name.empty() && unnamed_.tag != 0 ? unnamed_.deallocates.get() : nullptr;
@@ -402,11 +438,13 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
       cursor.backend->set_unnamed_tag(0);
       return Forward(cursor, {.kind = kind, .unnamed_change = change});
     }
-    if (Uncertain(cursor, name, nullptr)) return Await(cursor);
+    if (Uncertain(cursor, name, nullptr) || ParsesUncertainly(cursor, name, nullptr))
+      return Await(cursor);
     EnsureUnnamed(cursor);
     return Forward(cursor, {.kind = kind});
   }
-  const Statement* statement = FindNamed(name);
+  const Statement* statement = FindNamed(cursor, name);
+  if (!close && ParsesUncertainly(cursor, name, statement)) return Await(cursor);
   if (Uncertain(cursor, name, statement)) return Await(cursor);
   if (statement == nullptr || (statement == &kNotShared && !close))
     return Forward(cursor, {.kind = kind});

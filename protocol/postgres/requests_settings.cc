@@ -124,8 +124,11 @@ PostgresRequests::Step PostgresRequests::Enter(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
   if (entry_ == Entry::kWaiting) {
     if (!backend.quiet()) return Await(cursor);
-    entry_ = Entry::kEntered;
-    if (!backend.own_statement_failed()) return Step::kTaken;
+    if (!backend.own_statement_failed()) {
+      entry_ = Entry::kEntered;
+      if (backend.InProfile(profile_)) careful_profile_ = 0;
+      return Step::kTaken;
+    }
     entry_ = Entry::kDone;
     backend.ForgetProfile();
     careful_profile_ = profile_.id();
@@ -143,12 +146,9 @@ PostgresRequests::Step PostgresRequests::Enter(Cursor& cursor) {
     return Need(cursor, cursor.whole);
   // Settings that cannot be replayed can still be changed by the client.
   const ProfileRef target = careful ? WithoutWhatItSets(cursor) : profile_;
-  bool waits = careful || !backend.profile_known();
-  for (const SettingChange& each : Difference(backend.settings(), target.settings()))
-    waits = waits || TakesRoundTrip(each.name);
-  Replay(cursor, target, !waits);
+  const bool waits = Replay(cursor, target, careful);
   backend.set_profile(target);
-  entry_ = waits && backend.owed() > 0 ? Entry::kWaiting : Entry::kEntered;
+  entry_ = waits ? Entry::kWaiting : Entry::kEntered;
   return entry_ == Entry::kWaiting ? Await(cursor) : Step::kTaken;
 }
 
@@ -165,29 +165,49 @@ ProfileRef PostgresRequests::WithoutWhatItSets(Cursor& cursor) const {
   const Verdict verdict = Scan(text, mode);
   if (verdict.statements != 1 || (verdict.flags & Verdict::kSets) == 0) return profile_;
   const SettingNames found = SettingsOf(text, mode);
-  if (found.all) return {};
   Settings left;
   for (const Setting& each : profile_.settings()) {
-    if (std::find(found.names.begin(), found.names.end(), each.name) == found.names.end())
-      left.push_back(each);
+    const bool named =
+        std::find(found.names.begin(), found.names.end(), each.name) != found.names.end();
+    const bool reset = IsRole(each.name) ? found.roles : found.all;
+    if (!named && !reset) left.push_back(each);
   }
   return context_.profiles.Intern(std::move(left));
 }
 
-// Sends what brings the backend's session from its profile to `target`.
-void PostgresRequests::Replay(Cursor& cursor, const ProfileRef& target, bool fenced) {
+// Sends what brings the backend's session from its profile to `target`. True if its answer is
+// waited for.
+bool PostgresRequests::Replay(Cursor& cursor, const ProfileRef& target, bool careful) {
+  static const Settings kNone;
   PostgresReplies& backend = *cursor.backend;
-  const OwnPurpose purpose = fenced ? OwnPurpose::kFencedReplay : OwnPurpose::kReplay;
-  const Settings to = Over(backend.initial(), target.settings());
-  Settings from;
-  if (backend.profile_known()) {
-    from = Over(backend.initial(), backend.settings());
-  } else {
+  const Settings& initial = backend.initial();
+  const bool known = backend.profile_known();
+  Settings merged[2];
+  if (!initial.empty()) {
+    merged[0] = Over(initial, backend.settings());
+    merged[1] = Over(initial, target.settings());
+  }
+  const Settings& before = initial.empty() ? backend.settings() : merged[0];
+  const Settings& from = known ? before : kNone;
+  const Settings& to = initial.empty() ? target.settings() : merged[1];
+  const std::vector<SettingChange> changes = Difference(from, to);
+  const bool waits = careful || !known ||
+                     std::any_of(changes.begin(), changes.end(), [](const SettingChange& each) {
+                       return TakesRoundTrip(each.name);
+                     });
+  const OwnPurpose purpose = waits ? OwnPurpose::kReplay : OwnPurpose::kFencedReplay;
+  if (!known) {
     SendOwn(cursor, "RESET SESSION AUTHORIZATION", purpose);
     SendOwn(cursor, "RESET ALL", purpose);
   }
-  const std::vector<SettingChange> changes = Difference(from, to);
-  if (changes.empty() || WEIR_FAULT("profile_not_replayed")) return;
+  if (!changes.empty() && !WEIR_FAULT("profile_not_replayed"))
+    SendChanges(cursor, from, to, changes, purpose);
+  return waits && backend.owed() > 0;
+}
+
+void PostgresRequests::SendChanges(Cursor& cursor, const Settings& from, const Settings& to,
+                                   const std::vector<SettingChange>& changes, OwnPurpose purpose) {
+  const bool fenced = purpose == OwnPurpose::kFencedReplay;
   // The values are sent in the encoding that they were read in: it comes first.
   Calls calls;
   for (const SettingChange& each : changes) {
@@ -328,11 +348,12 @@ void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
   const bool answered = touched_->asking == Asking::kDefaults && !backend.own_statement_failed() &&
                         backend.answer().size() == touched_->changed.size();
   Settings settings;
-  for (const Setting& each : profile_.settings()) {
-    if (!std::binary_search(touched_->names.begin(), touched_->names.end(), each.name))
-      settings.push_back(each);
-  }
   size_t bytes = 0;
+  for (const Setting& each : profile_.settings()) {
+    if (std::binary_search(touched_->names.begin(), touched_->names.end(), each.name)) continue;
+    bytes += each.name.size() + each.value.size();
+    settings.push_back(each);
+  }
   for (size_t i = 0; i < touched_->names.size(); ++i) {
     const std::string& name = touched_->names[i];
     const std::optional<std::string>& value = touched_->values[i];

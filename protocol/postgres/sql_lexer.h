@@ -19,6 +19,7 @@ struct LexMode {
   bool standard_conforming_strings = true;
   bool ascii_trailing_bytes =
       false;  // an encoding in which a character may end with an ASCII byte (SJIS, GBK, ...)
+  bool operator==(const LexMode&) const = default;
 };
 
 struct Token {

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "protocol/postgres/harmless_functions.h"
-#include "protocol/postgres/sql_settings.h"
 
 namespace weir::postgres {
 namespace {
@@ -113,7 +112,6 @@ void SqlScanner::TakeToken(const Token& token) {
       return;
     case '.':
       // A qualified name: what stands before the dot is its schema.
-      if (kind_ == Kind::kSetLocal && words_ == 3) verdict_.flags |= Verdict::kSets;
       qualifier_length_ = last_word_ ? last().size() : 0;
       std::copy_n(last().begin(), qualifier_length_, qualifier_);
       qualified_ = true;
@@ -255,7 +253,8 @@ void SqlScanner::OnQueryWord(std::string_view word) {
       }
       return;
     case Kind::kSetLocal:
-      if (words_ == 3 && (word == "names" || ShapesLexing(word))) verdict_.flags |= Verdict::kSets;
+      // Also what ends with the transaction decides how texts within it are parsed.
+      if (words_ == 3) verdict_.flags |= Verdict::kSets;
       return;
     case Kind::kOther:
       OnOtherWord(word);

@@ -40,8 +40,7 @@ class Reader {
   }
 
   void EndStatement() {
-    if (state_ == State::kName) Add(name_, local_);
-    if (state_ == State::kWord) EndWord();
+    if (state_ == State::kName || state_ == State::kWord) Add(name_, local_);
     state_ = State::kBegin;
     local_ = reset_ = last_dot_ = false;
     depth_ = 0;
@@ -58,7 +57,7 @@ class Reader {
     kDiscard,  // behind DISCARD
     kOther,    // nothing more of interest
   };
-  enum class Call : uint8_t { kNone, kName, kArguments, kDone };
+  enum class Call : uint8_t { kNone, kName, kArguments };
 
   void OnAll() { found_.all = found_.shapes_lexing = found_.shapes_literals = true; }
 
@@ -88,7 +87,10 @@ class Reader {
         reset_ = keyword == "reset";
         return;
       case State::kDiscard:
-        if (keyword == "all") OnAll();
+        if (keyword == "all") {
+          OnAll();
+          found_.roles = true;
+        }
         state_ = State::kOther;
         return;
       case State::kVerb:
@@ -180,8 +182,6 @@ class Reader {
     state_ = State::kOther;
   }
 
-  void EndWord() { Add(name_, local_); }
-
   void OnAfterName(const Token& token) {
     const bool dot = token.kind == Token::Kind::kSymbol && token.symbol == '.';
     if (dot) {
@@ -199,7 +199,6 @@ class Reader {
     const bool symbol = token.kind == Token::Kind::kSymbol;
     switch (call_) {
       case Call::kNone:
-      case Call::kDone:
         call_ = token.kind == Token::Kind::kWord && token.text == "set_config" ? Call::kName
                                                                                : Call::kNone;
         return;
@@ -244,8 +243,8 @@ class Reader {
   }
 
   void EndCall() {
-    call_ = Call::kDone;
-    // CALL by name and the like is not what we read.
+    call_ = Call::kNone;
+    // Named notation and the like are not read.
     if (argument_ != 2 || !literal_ || call_name_.empty()) {
       found_.unknown = true;
       return;

@@ -18,6 +18,7 @@ struct SettingNames {
   // Of the user's own (with a dot), set for a transaction only: they stay in the session as ''.
   std::vector<std::string> placeholders;
   bool all = false;      // RESET ALL, DISCARD ALL
+  bool roles = false;    // DISCARD ALL: also the role and the session's user
   bool unknown = false;  // a name that the text alone does not tell
   // Settings that decide how texts are lexed, or literals read, change for a transaction or longer.
   bool shapes_lexing = false;

@@ -165,6 +165,9 @@ def test_a_setting_that_becomes_invalid_is_told_and_can_be_changed(start_weir, p
             with pytest.raises(psycopg.errors.InvalidParameterValue, match='role "passing" does not exist'):
                 one.execute("select 1")
         assert two.execute("select pg_backend_pid()").fetchone() == backend
+        # That leaves the role as it is.
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            one.execute("reset all")
         one.execute("reset role")
         assert one.execute("select current_user").fetchone() == ("app",)
     assert not weir.find("was pinned")
@@ -215,3 +218,42 @@ def test_prepared_statements_follow_the_settings_that_parsing_reads(rotating):
         one.execute("set timezone = 'Asia/Tokyo'")
         for _ in range(4):
             assert one.execute(sql, prepare=True).fetchone() == (1577804400,)
+
+
+TOKYO = "select extract(epoch from '2020-01-01 00:00'::timestamptz)::int"
+
+
+@pytest.mark.parametrize("local", ["set local time zone 'Asia/Tokyo'", "set local timezone = 'Asia/Tokyo'", "set timezone = 'Asia/Tokyo'"])
+@pytest.mark.parametrize("prepared_before", [False, True])
+def test_what_is_parsed_under_settings_of_a_transaction_is_shared_with_nobody(start_weir, local, prepared_before):
+    weir = start_weir(pool=ONE + "\nmax_prepared_statements = 2", proxy="")
+    with weir.connect(options="-c timezone=UTC") as one, weir.connect(options="-c timezone=UTC") as two:
+        if prepared_before:
+            assert one.execute(TOKYO, prepare=True).fetchone() == (1577836800,)
+            # The backend makes room: it will have to parse it again.
+            for number in range(3):
+                two.execute(f"select {number}", prepare=True)
+        one.execute("begin", prepare=False)
+        one.execute(local, prepare=False)
+        one.execute(TOKYO, prepare=True).fetchone()
+        # (Behind a rollback the driver would deallocate all that it has prepared.)
+        one.execute("commit", prepare=False)
+        one.close()
+        for _ in range(2):
+            assert two.execute(TOKYO, prepare=True).fetchone() == (1577836800,)
+
+
+def test_a_statement_finds_its_tables_by_the_search_path_it_runs_under(start_weir, postgres):
+    run(postgres, "create schema a", "create schema b", "create table a.place as select 'a' as name", "create table b.place as select 'b' as name")
+    weir = start_weir(pool=ONE)
+    sql = "select name from place"
+    with weir.connect() as one, weir.connect() as two:
+        two.execute("set search_path = b")
+        for _ in range(2):
+            one.execute("begin; set local search_path = a", prepare=False)
+            assert one.execute(sql, prepare=True).fetchone() == ("a",)
+            one.execute("commit", prepare=False)
+            assert two.execute(sql, prepare=True).fetchone() == ("b",)
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                one.execute(sql, prepare=True)
+    assert not weir.find("was pinned")

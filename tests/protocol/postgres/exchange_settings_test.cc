@@ -53,9 +53,9 @@ TEST_P(SettingsTest, WhatATransactionHasSetIsAsked) {
   EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
   pair_.Client(Query("SET work_mem = '9MB'"));
   EXPECT_TRUE(pair_.requests.SettingsUncertain());
-  EXPECT_FALSE(pair_.requests.asking());
+  EXPECT_FALSE(pair_.requests.settings_at_risk());
   pair_.Server(Complete("SET") + Ready('I'));
-  EXPECT_TRUE(pair_.requests.asking());
+  EXPECT_TRUE(pair_.requests.settings_at_risk());
   pair_.wire = {};
   ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
   EXPECT_TRUE(Has(pair_.wire.TakeServer(), "SELECT pg_catalog.current_setting($1,true)"));
@@ -219,6 +219,60 @@ TEST_P(SettingsTest, APreparedStatementIsSharedUnderEqualSettingsOnly) {
   EXPECT_TRUE(sent.ends_with(Sync()));
   EXPECT_FALSE(Has(sent, Parse("__weir_s1", "SELECT $1")));
   EXPECT_TRUE(Has(sent, "SELECT $1"));
+}
+
+TEST_P(SettingsTest, WhatIsParsedUnderSettingsOfATransactionIsNotShared) {
+  pair_.Join(backend_);
+  pair_.Client(Query("BEGIN") + Query("SET LOCAL TIME ZONE 'UTC'"));
+  pair_.Server(Complete("BEGIN") + Ready('T') + Complete("SET") + Ready('T'));
+  pair_.wire.TakeServer();
+  pair_.Client(Parse("a", "SELECT $1") + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Parse("a", "SELECT $1") + Sync());
+  EXPECT_NE(pair_.requests.marks().pin_reason, 0);
+}
+
+TEST_P(SettingsTest, AMissingStatementIsParsedForThatTransactionOnly) {
+  pair_.Join(backend_);
+  pair_.Client(Parse("a", "SELECT $1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Part();
+  PostgresReplies another;
+  pair_.Join(another);
+  pair_.Client(Query("BEGIN") + Query("SET LOCAL TIME ZONE 'UTC'"));
+  pair_.Server(Complete("BEGIN") + Ready('T') + Complete("SET") + Ready('T'));
+  pair_.wire.TakeServer();
+  pair_.Client(Bind("a") + Execute() + Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Close("__weir_s1") + Parse("__weir_s1", "SELECT $1") +
+                                         Bind("__weir_s1") + Execute() + Sync());
+  EXPECT_FALSE(another.prepared().Contains(1));
+  EXPECT_EQ(pair_.requests.marks().pin_reason, 0);
+}
+
+// What one way of reading takes for a string, the other takes for a call.
+constexpr const char* kTwoWays = "SELECT '\\', set_config('role','x',false) --'";
+
+TEST_P(SettingsTest, ATextThatIsLexedInTwoWaysIsTwoStatements) {
+  PostgresReplies escaping;
+  escaping.set_parameter("standard_conforming_strings", "off");
+  pair_.Join(escaping);
+  pair_.Client(Parse("a", kTwoWays) + Bind("a") + Execute() + Sync());
+  EXPECT_FALSE(pair_.requests.SettingsUncertain());
+  Pair other(context_, GetParam());
+  other.Join(backend_);
+  other.Client(Parse("a", kTwoWays) + Bind("a") + Execute() + Sync());
+  EXPECT_TRUE(other.requests.SettingsUncertain());
+}
+
+TEST_P(SettingsTest, AnUnnamedStatementIsReadAgainWhereItIsLexedOtherwise) {
+  PostgresReplies escaping;
+  escaping.set_parameter("standard_conforming_strings", "off");
+  pair_.Join(escaping);
+  pair_.Client(Parse("", kTwoWays) + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.Part();
+  pair_.Join(backend_);
+  pair_.Client(Bind("") + Execute() + Sync());
+  EXPECT_TRUE(pair_.requests.SettingsUncertain());
 }
 
 TEST_P(SettingsTest, ManySettingsPin) {

@@ -49,7 +49,7 @@ const Case kCases[] = {
     {"SET TIME ZONE 'UTC'", kNone, kSets},
     {"SET NAMES 'utf8'", kNone, kSets},
     {"SET extra_float_digits = 3", kNone, kSets},
-    {"SET LOCAL search_path TO x", kNone},
+    {"SET LOCAL search_path TO x", kNone, kSets},
     {"SET LOCAL app.tenant = '1'", kNone, kSets},
     {"SET LOCAL standard_conforming_strings = off", kNone, kSets},
     {"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", kNone},

@@ -17,6 +17,7 @@ std::string Read(std::string_view text) {
   for (const std::string& each : found.names) engine::Append(out, out.empty() ? "" : " ", each);
   for (const std::string& each : found.placeholders) engine::Append(out, " (", each, ")");
   if (found.all) out += " ALL";
+  if (found.roles) out += " ROLES";
   if (found.unknown) out += " UNKNOWN";
   if (found.shapes_lexing) out += " LEXING";
   if (found.shapes_literals) out += " LITERALS";
@@ -57,7 +58,7 @@ TEST(SqlSettingsTest, WhatIsLocalLeavesOnlyPlaceholders) {
 TEST(SqlSettingsTest, FormsOfReset) {
   EXPECT_EQ(Read("RESET work_mem"), "work_mem");
   EXPECT_EQ(Read("RESET ALL"), " ALL LEXING LITERALS");
-  EXPECT_EQ(Read("DISCARD ALL"), " ALL LEXING LITERALS");
+  EXPECT_EQ(Read("DISCARD ALL"), " ALL ROLES LEXING LITERALS");
   EXPECT_EQ(Read("DISCARD PLANS"), "");
   EXPECT_EQ(Read("RESET SESSION AUTHORIZATION"), "session_authorization role");
   EXPECT_EQ(Read("RESET TIME ZONE"), "timezone LITERALS");
