@@ -63,7 +63,8 @@ class Reader {
 
   void Add(std::string_view name, bool local) {
     const std::string folded = Folded(name);
-    if (folded.starts_with("transaction_")) return;
+    // "" is no name to the server either.
+    if (folded.empty() || folded.starts_with("transaction_")) return;
     found_.shapes_lexing = found_.shapes_lexing || ShapesLexing(folded);
     found_.shapes_literals = found_.shapes_literals || ShapesLiterals(folded);
     const bool own = folded.find('.') != std::string::npos;

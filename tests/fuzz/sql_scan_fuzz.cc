@@ -6,6 +6,7 @@
 #include <string>
 
 #include "protocol/postgres/sql_scan.h"
+#include "protocol/postgres/sql_settings.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace weir::fuzz {
@@ -97,6 +98,16 @@ void CheckSurroundings(std::string_view text, LexMode mode, const Verdict& verdi
   CHECK(Same(verdict, Scan(Cat("-- set a = 1\n ", text), mode)));
 }
 
+// The settings that a text names are names that can be asked for.
+void CheckSettings(std::string_view text, LexMode mode) {
+  const postgres::SettingNames found = postgres::SettingsOf(text, mode);
+  for (const std::string& name : found.names) {
+    CHECK(!name.empty() && name.size() < postgres::SqlLexer::kTextMax);
+    for (const char c : name) CHECK(c < 'A' || c > 'Z');
+  }
+  if (found.roles) CHECK(found.all);
+}
+
 // What pins alone pins before and behind something else.
 void CheckNeighbours(std::string_view text, LexMode mode, const Verdict& verdict) {
   if (Lex(text, mode).open) return;
@@ -154,6 +165,7 @@ FUZZ_TARGET(sql_scan) {
   }
   // A text ends at a NUL.
   text = text.substr(0, text.find('\0'));
+  CheckSettings(text, mode);
   CheckSurroundings(text, mode, Scan(text, mode));
   CheckNeighbours(text, mode, Scan(text, mode));
   CheckSpelling(text, mode);

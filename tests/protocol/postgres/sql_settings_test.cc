@@ -41,6 +41,7 @@ TEST(SqlSettingsTest, FormsOfSet) {
             "default_transaction_isolation default_transaction_read_only "
             "default_transaction_deferrable");
   EXPECT_EQ(Read("SET SEED TO 1"), "seed");
+  EXPECT_EQ(Read("SET \"\" = 1"), "");
   EXPECT_EQ(Read("SET TRANSACTION READ ONLY; SET CONSTRAINTS ALL DEFERRED"), "");
   EXPECT_EQ(Read("SET transaction_isolation = 'serializable'"), "");
   EXPECT_EQ(Read("SELECT 'SET x = 1'; -- SET y = 1\nSET z TO DEFAULT"), "z");
