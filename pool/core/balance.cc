@@ -96,9 +96,15 @@ void Pool::Balance(TargetId id) {
     }
     const bool free = free_slots(target) > target.debt;
     if (Ask(id, *route, free ? Wish::kIdle : Wish::kIdleOrSlot)) continue;
+    Nanos launch_at = engine::kForever;
+    const bool may_launch = free && MayLaunch(id, *route, &launch_at);
+    if (!route->idle.empty() && !may_launch) {
+      // Its last one, which it did not want (debug_borrow), rather than none.
+      Serve(*route->waiters.Front(), *route->idle.Back());
+      continue;
+    }
     if (free) {
-      Nanos launch_at = engine::kForever;
-      if (MayLaunch(id, *route, &launch_at)) {
+      if (may_launch) {
         Launch(id, *route);
       } else {
         retry_at = std::min(retry_at, launch_at);

@@ -36,10 +36,15 @@ class Waiter {
   engine::Nanos deadline = 0;
   uint64_t preferred = 0;  // the number of the backend it would like best; 0: any
   uint64_t profile = 0;    // its settings, as Backend::profile
-  uint64_t last = 0;       // of the one it had last
+  uint64_t last = 0;       // of the one it has, or had last; 0: none yet
+  uint64_t before = 0;     // of the one it had before that
 
  private:
   friend class Pool;
+  void Got(const Backend& backend) {
+    before = last;
+    last = backend.number;
+  }
   void OnDeadline();
   engine::ListLink link_;
   engine::Timer timer_;

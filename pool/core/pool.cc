@@ -132,7 +132,7 @@ Backend* Pool::Borrow(Waiter& waiter) {
   route.used_at = host_.Now();
   if (Backend* backend = TakeIdle(route, waiter); backend != nullptr) {
     Move(*backend, BackendState::kLinked);
-    waiter.last = backend->number;
+    waiter.Got(*backend);
     return backend;
   }
   if (waiter.deadline <= host_.Now() && IdleElsewhere(route.target)) {
@@ -154,11 +154,7 @@ bool Pool::IdleElsewhere(TargetId id) const {
 // first; or the most recently used.
 Backend* Pool::TakeIdle(RouteState& route, Waiter& waiter) {
   if (route.idle.empty()) return nullptr;
-  if (options_.rotate) {
-    Backend* oldest = route.idle.Back();
-    return oldest->number == waiter.last && route.idle.size() > 1 ? route.idle.Previous(*oldest)
-                                                                  : oldest;
-  }
+  if (options_.rotate) return TakeAnother(route, waiter);
   if (waiter.preferred != 0) {
     for (Backend* each = route.idle.Front(); each != nullptr; each = route.idle.Next(*each)) {
       if (each->number == waiter.preferred) return each;
@@ -170,6 +166,15 @@ Backend* Pool::TakeIdle(RouteState& route, Waiter& waiter) {
     if (each->profile == waiter.profile) return each;
   }
   return route.idle.Front();
+}
+
+// The one that has been idle for longest, but not the one it had last. Where there is only that, it
+// waits for another: Balance opens one, or gives it its last one.
+Backend* Pool::TakeAnother(RouteState& route, const Waiter& waiter) {
+  Backend* oldest = route.idle.Back();
+  if (oldest->number != waiter.last) return oldest;
+  if (route.idle.size() > 1) return route.idle.Previous(*oldest);
+  return waiter.deadline > host_.Now() && !draining_ ? nullptr : oldest;
 }
 
 void Pool::Enqueue(RouteState& route, Waiter& waiter) {
@@ -212,7 +217,7 @@ void Pool::Serve(Waiter& waiter, Backend& backend) {
   CHECK(waiter.waiting() && waiter.route == backend.route());
   Dequeue(StateOf(waiter.route), waiter);
   if (backend.state() != BackendState::kLinked) Move(backend, BackendState::kLinked);
-  waiter.last = backend.number;
+  waiter.Got(backend);
   waiter.OnBorrowed(backend);
 }
 

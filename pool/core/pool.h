@@ -37,7 +37,7 @@ struct PoolOptions {
   engine::Nanos route_switch_bound = 50 * engine::kMillisecond;
   engine::Nanos idle_timeout = 300 * engine::kSecond;
   engine::Nanos lifetime = 86400 * engine::kSecond;
-  bool rotate = false;  // never a client's last backend if there is another: for tests
+  bool rotate = false;  // never a client's last backend if there can be another: for tests
 };
 
 // What all shards share.
@@ -194,6 +194,7 @@ class Pool {
   void Dequeue(RouteState& route, Waiter& waiter);
   void OnDeadline(Waiter& waiter);
   Backend* TakeIdle(RouteState& route, Waiter& waiter);
+  Backend* TakeAnother(RouteState& route, const Waiter& waiter);
   void Serve(Waiter& waiter, Backend& backend);
   void Settle(Backend& backend);
   bool SettleElsewhere(Backend& backend, RouteState& route);

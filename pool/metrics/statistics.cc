@@ -14,6 +14,8 @@ std::string Line(std::string_view who, const ShardStatistics& now, const ShardMe
       " budget=", now.budget, " borrowed=", now.borrowed, " pinned=", now.pinned,
       " waiting=", now.waiting, " transactions=", since[Counter::kTransactions],
       " borrow_timeouts=", since[Counter::kDatabaseConnectionsBorrowRequestsAborted],
+      " borrowed_again=", since[Counter::kDatabaseConnectionsBorrowedAgain],
+      " borrowed_other=", since[Counter::kDatabaseConnectionsBorrowedOther],
       " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99),
       " ticks=", since[Counter::kTicks], " completions=", since[Counter::kCompletions],
       " enobufs=", since[Counter::kReceivesWithoutBuffer],

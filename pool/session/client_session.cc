@@ -195,6 +195,9 @@ void ClientSession::Link(BackendSession& backend) {
   backend.Join(*this, *requests_);
   if (backend.SequencesAreRead()) requests_->KeepSequencesApart();
   services_.metrics.RecordBorrow(services_.shard.now() - since);
+  if (before != 0) services_.metrics.Add(Counter::kDatabaseConnectionsBorrowedAgain);
+  if (before != 0 && before != last)
+    services_.metrics.Add(Counter::kDatabaseConnectionsBorrowedOther);
   transaction_began_ = services_.shard.now();
 }
 

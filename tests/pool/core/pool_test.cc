@@ -126,6 +126,50 @@ TEST_F(PoolTest, WaitersAreHeldWhileTheServerIsDown) {
   EXPECT_NE(waiter.backend, nullptr);
 }
 
+TEST_F(PoolTest, ARotatedClientGetsAnotherBackendEveryTime) {
+  PoolOptions options;
+  options.rotate = true;
+  ScriptedPools pools(1, options);
+  ScriptedWaiter& client = Wait(pools[0], "db");
+  pools.Settle(kTen);
+  for (int i = 0; i < 5; ++i) {
+    Backend* last = client.backend;
+    GiveBack(client);
+    client.backend = pools[0].pool.Borrow(client);
+    pools.Settle(kTen);
+    ASSERT_NE(client.backend, nullptr);
+    EXPECT_NE(client.backend, last);
+    EXPECT_EQ(client.last, client.backend->number);
+    EXPECT_EQ(client.before, last->number);
+  }
+  EXPECT_EQ(pools.open(), 2u);
+}
+
+TEST_F(PoolTest, ARotatedClientGetsItsLastBackendWhereThereIsNoOther) {
+  PoolOptions options;
+  options.rotate = true;
+  for (const bool room : {false, true}) {
+    ScriptedPools pools(2, options);
+    const ServerFacts facts{room ? 10u : 1u, 0, 0};
+    ScriptedWaiter& client = Wait(pools[0], "db");
+    pools.Settle(facts);
+    Backend* only = client.backend;
+    GiveBack(client);
+    client.backend = pools[0].pool.Borrow(client);
+    EXPECT_EQ(client.backend, nullptr);
+    const LaunchFailure failure{LaunchFailure::Kind::kUnreachable, "refused", {}};
+    for (int turn = 0; turn < 3; ++turn) {
+      pools[0].Turn();
+      pools[1].Turn();
+    }
+    EXPECT_EQ(pools[0].pending.size(), room ? 1u : 0u);
+    if (room) pools[0].Complete(0, facts, &failure);
+    pools[0].Turn();
+    EXPECT_EQ(client.backend, only);
+    EXPECT_EQ(client.before, client.last);
+  }
+}
+
 TEST_F(PoolTest, AnotherRouteGetsASlotWhenItHasWaited) {
   ScriptedPools pools(1);
   ScriptedWaiter& holder = Wait(pools[0], "a");

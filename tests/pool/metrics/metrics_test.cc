@@ -37,6 +37,8 @@ TEST(StatisticsTest, AShardEachAndAll) {
   before[1].metrics.Add(Counter::kTransactions, 5);
   after[1].metrics.Add(Counter::kTransactions, 12);
   before[1].metrics.Set(Counter::kTicks, 100);
+  after[1].metrics.Add(Counter::kDatabaseConnectionsBorrowedAgain, 9);
+  after[1].metrics.Add(Counter::kDatabaseConnectionsBorrowedOther, 8);
   after[0].metrics.Set(Counter::kTicks, 4);
   after[1].metrics.Set(Counter::kTicks, 103);
   const std::vector<std::string> lines = StatisticsLines(before, after);
@@ -45,6 +47,7 @@ TEST(StatisticsTest, AShardEachAndAll) {
   EXPECT_NE(lines[2].find("shard=all clients=7"), std::string::npos);
   EXPECT_NE(lines[2].find("transactions=7"), std::string::npos);
   EXPECT_NE(lines[1].find(" ticks=3 completions=0 enobufs=0 short_sends=0"), std::string::npos);
+  EXPECT_NE(lines[2].find(" borrowed_again=9 borrowed_other=8 "), std::string::npos);
   EXPECT_NE(lines[2].find(" ticks=7 "), std::string::npos);
 }
 
