@@ -95,9 +95,13 @@ void Pool::Balance(TargetId id) {
       continue;
     }
     const bool free = free_slots(target) > target.debt;
-    if (Ask(id, *route, free ? Wish::kIdle : Wish::kIdleOrSlot)) continue;
     Nanos launch_at = engine::kForever;
     const bool may_launch = free && MayLaunch(id, *route, &launch_at);
+    // Who can help himself asks once: two shards that ask each other may refuse each other for
+    // ever.
+    const bool once = may_launch || !route->idle.empty() ||
+                      (!free && Proven(route->id) && OldestIdle(target, route) != nullptr);
+    if (Ask(id, *route, free ? Wish::kIdle : Wish::kIdleOrSlot, once)) continue;
     if (!route->idle.empty() && !may_launch) {
       // Its last one, which it did not want (debug_borrow), rather than none.
       Serve(*route->waiters.Front(), *route->idle.Back());

@@ -146,8 +146,9 @@ void Pool::TellToLook(TargetId id) {
   }
 }
 
-// Asks one shard that may fulfil the wish; false if there is none to ask.
-bool Pool::Ask(TargetId id, RouteState& route, Wish wish) {
+// Asks one shard that may fulfil the wish; false if there is none to ask. `once`: not one that has
+// refused this waiter before.
+bool Pool::Ask(TargetId id, RouteState& route, Wish wish, bool once) {
   Target& target = targets_[id];
   const bool evict = wish == Wish::kEviction;
   std::vector<uint32_t>& refused_at = route.refused_at[evict ? 1 : 0];
@@ -160,6 +161,9 @@ bool Pool::Ask(TargetId id, RouteState& route, Wish wish) {
     // Who waits there himself closes no backend for us, and gives what he cannot use.
     if (state.waiting && evict) continue;
     if (!refused_at.empty() && epoch == refused_at[shard]) continue;
+    if (once && !route.refused_since.empty() &&
+        route.refused_since[shard] == route.waiters.Front()->since)
+      continue;
     const bool idle = state.idle > 0 && (evict || Proven(route.id));
     const bool slot = wish == Wish::kIdleOrSlot && state.spare > 0;
     if (!idle && !slot) continue;
@@ -285,6 +289,9 @@ void Pool::OnMessage(engine::Message&& message) {
       std::vector<uint32_t>& refused_at = route.refused_at[(message.words[1] & kEvict) != 0];
       if (refused_at.empty()) refused_at.assign(shared_.shards, 0);
       refused_at[message.from] = static_cast<uint32_t>(message.words[1]);
+      if (route.refused_since.empty()) route.refused_since.assign(shared_.shards, -1);
+      if ((message.words[1] & kEvict) == 0 && !route.waiters.empty())
+        route.refused_since[message.from] = route.waiters.Front()->since;
       if (WEIR_FAULT("refusal_for_all_routes")) {
         for (const auto& other : route_states_) {
           if (other != nullptr) other->refused_at[0] = other->refused_at[1] = refused_at;

@@ -145,6 +145,8 @@ class Pool {
     // Epochs of the other shards' board lines at which they refused to lend for this route, and to
     // close a backend of another one for it. Empty: none has.
     std::vector<uint32_t> refused_at[2];
+    // Since when the oldest waiter waited at the other shards' last refusals to lend.
+    std::vector<engine::Nanos> refused_since;
     uint64_t skipped_in = 0;  // the pass of Balance that can do no more for it
   };
   struct Target {
@@ -227,7 +229,7 @@ class Pool {
   BoardState StateForBoard(TargetId id);
   void OfferPlenty(TargetId id, bool fresh);
   void TellToLook(TargetId id);
-  bool Ask(TargetId id, RouteState& route, Wish wish);
+  bool Ask(TargetId id, RouteState& route, Wish wish, bool once = false);
   void Lend(Backend& backend, uint32_t shard);
   void GrantSlots(TargetId id, uint32_t shard, uint32_t count, bool answer);
   void OnRequest(const engine::Message& message);

@@ -126,6 +126,30 @@ TEST_F(PoolTest, WaitersAreHeldWhileTheServerIsDown) {
   EXPECT_NE(waiter.backend, nullptr);
 }
 
+// Each shard has an idle backend of a route that the other does not want; with free slots, and
+// without.
+TEST_F(PoolTest, TwoShardsThatRefuseEachOtherHelpThemselves) {
+  for (const uint32_t budget : {10, 4}) {
+    const ServerFacts facts{budget, 0, 0};
+    ScriptedPools pools(2);
+    ScriptedWaiter* idle[2];
+    for (size_t i = 0; i < 2; ++i) {
+      Wait(pools[i], i == 0 ? "c" : "d");
+      pools.Settle(facts);
+      idle[i] = &Wait(pools[i], i == 0 ? "a" : "b");
+      pools.Settle(facts);
+    }
+    for (ScriptedWaiter* each : idle) GiveBack(*each);
+    pools.Settle(facts);
+    ScriptedWaiter& c = Wait(pools[0], "c");
+    ScriptedWaiter& d = Wait(pools[1], "d");
+    pools.Settle(facts);
+    EXPECT_NE(c.backend, nullptr) << budget;
+    EXPECT_NE(d.backend, nullptr) << budget;
+    EXPECT_EQ(pools.open(), budget == 4 ? 4u : 6u);
+  }
+}
+
 TEST_F(PoolTest, ARotatedClientGetsAnotherBackendEveryTime) {
   PoolOptions options;
   options.rotate = true;
