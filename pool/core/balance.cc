@@ -97,8 +97,7 @@ void Pool::Balance(TargetId id) {
     const bool free = free_slots(target) > target.debt;
     Nanos launch_at = engine::kForever;
     const bool may_launch = free && MayLaunch(id, *route, &launch_at);
-    // Who can help himself asks once: two shards that ask each other may refuse each other for
-    // ever.
+    // Who can help himself asks once: two shards that ask each other could do so for ever.
     const bool once = may_launch || !route->idle.empty() ||
                       (!free && Proven(route->id) && OldestIdle(target, route) != nullptr);
     if (Ask(id, *route, free ? Wish::kIdle : Wish::kIdleOrSlot, once)) continue;

@@ -46,6 +46,7 @@ class Waiter {
     last = backend.number;
   }
   void OnDeadline();
+  uint64_t asked_ = 0;  // the shards that were asked to lend for it, a bit each
   engine::ListLink link_;
   engine::Timer timer_;
   Pool* pool_ = nullptr;

@@ -146,12 +146,14 @@ void Pool::TellToLook(TargetId id) {
   }
 }
 
-// Asks one shard that may fulfil the wish; false if there is none to ask. `once`: not one that has
-// refused this waiter before.
+// Asks one shard that may fulfil the wish; false if there is none to ask. `once`: not one that was
+// asked for the oldest waiter before.
 bool Pool::Ask(TargetId id, RouteState& route, Wish wish, bool once) {
   Target& target = targets_[id];
   const bool evict = wish == Wish::kEviction;
   std::vector<uint32_t>& refused_at = route.refused_at[evict ? 1 : 0];
+  Waiter* oldest = route.waiters.Front();
+  CHECK(oldest != nullptr && shared_.shards <= 64);
   for (uint32_t step = 1; step < shared_.shards; ++step) {
     const uint32_t shard = (host_.shard_id() + step) % shared_.shards;
     if (target.outstanding[shard]) continue;
@@ -161,15 +163,14 @@ bool Pool::Ask(TargetId id, RouteState& route, Wish wish, bool once) {
     // Who waits there himself closes no backend for us, and gives what he cannot use.
     if (state.waiting && evict) continue;
     if (!refused_at.empty() && epoch == refused_at[shard]) continue;
-    if (once && !route.refused_since.empty() &&
-        route.refused_since[shard] == route.waiters.Front()->since)
-      continue;
+    if (once && (oldest->asked_ >> shard & 1) != 0) continue;
     const bool idle = state.idle > 0 && (evict || Proven(route.id));
     const bool slot = wish == Wish::kIdleOrSlot && state.spare > 0;
     if (!idle && !slot) continue;
     if (evict && !MayEvict(id, route)) return false;
     target.outstanding[shard] = true;
     target.asked_for[shard] = route.id;
+    if (!evict) oldest->asked_ |= uint64_t{1} << shard;
     ++route.asked;
     const uint64_t count = route.waiters.size() - (route.opening + route.asked - 1);
     SendTo(shard, kRequest, id, route.id, count | (evict ? kEvict : 0));
@@ -289,9 +290,6 @@ void Pool::OnMessage(engine::Message&& message) {
       std::vector<uint32_t>& refused_at = route.refused_at[(message.words[1] & kEvict) != 0];
       if (refused_at.empty()) refused_at.assign(shared_.shards, 0);
       refused_at[message.from] = static_cast<uint32_t>(message.words[1]);
-      if (route.refused_since.empty()) route.refused_since.assign(shared_.shards, -1);
-      if ((message.words[1] & kEvict) == 0 && !route.waiters.empty())
-        route.refused_since[message.from] = route.waiters.Front()->since;
       if (WEIR_FAULT("refusal_for_all_routes")) {
         for (const auto& other : route_states_) {
           if (other != nullptr) other->refused_at[0] = other->refused_at[1] = refused_at;

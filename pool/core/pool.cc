@@ -180,6 +180,7 @@ Backend* Pool::TakeAnother(RouteState& route, const Waiter& waiter) {
 void Pool::Enqueue(RouteState& route, Waiter& waiter) {
   Target& target = targets_[route.target];
   waiter.pool_ = this;
+  waiter.asked_ = 0;
   waiter.timer_.Bind(engine::Callback::To<&Waiter::OnDeadline>(waiter));
   if (!WEIR_FAULT("deadline_forgotten")) host_.Timers().Arm(waiter.timer_, waiter.deadline);
   if (route.waiters.empty()) target.active.PushBack(route);

@@ -145,8 +145,6 @@ class Pool {
     // Epochs of the other shards' board lines at which they refused to lend for this route, and to
     // close a backend of another one for it. Empty: none has.
     std::vector<uint32_t> refused_at[2];
-    // Since when the oldest waiter waited at the other shards' last refusals to lend.
-    std::vector<engine::Nanos> refused_since;
     uint64_t skipped_in = 0;  // the pass of Balance that can do no more for it
   };
   struct Target {

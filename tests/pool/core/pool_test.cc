@@ -126,27 +126,32 @@ TEST_F(PoolTest, WaitersAreHeldWhileTheServerIsDown) {
   EXPECT_NE(waiter.backend, nullptr);
 }
 
-// Each shard has an idle backend of a route that the other does not want; with free slots, and
-// without.
-TEST_F(PoolTest, TwoShardsThatRefuseEachOtherHelpThemselves) {
-  for (const uint32_t budget : {10, 4}) {
-    const ServerFacts facts{budget, 0, 0};
+// Each shard has an idle backend of a route that the other does not want, and so many free slots.
+TEST_F(PoolTest, TwoShardsThatAskEachOtherHelpThemselves) {
+  for (const size_t free : {0, 1, 3}) {
+    const ServerFacts facts{static_cast<uint32_t>(4 + 2 * free), 0, 0};
     ScriptedPools pools(2);
     ScriptedWaiter* idle[2];
+    std::vector<ScriptedWaiter*> gone;
     for (size_t i = 0; i < 2; ++i) {
       Wait(pools[i], i == 0 ? "c" : "d");
       pools.Settle(facts);
       idle[i] = &Wait(pools[i], i == 0 ? "a" : "b");
       pools.Settle(facts);
+      for (size_t n = 0; n < free; ++n) gone.push_back(&Wait(pools[i], "e"));
+      pools.Settle(facts);
     }
     for (ScriptedWaiter* each : idle) GiveBack(*each);
+    for (ScriptedWaiter* each : gone) each->shard->pool.Discard(*std::exchange(each->backend, {}));
     pools.Settle(facts);
+    ASSERT_EQ(pools[0].pool.counts(0).slice - pools[0].pool.counts(0).open, free);
+    ASSERT_EQ(pools[1].pool.counts(0).slice - pools[1].pool.counts(0).open, free);
     ScriptedWaiter& c = Wait(pools[0], "c");
     ScriptedWaiter& d = Wait(pools[1], "d");
     pools.Settle(facts);
-    EXPECT_NE(c.backend, nullptr) << budget;
-    EXPECT_NE(d.backend, nullptr) << budget;
-    EXPECT_EQ(pools.open(), budget == 4 ? 4u : 6u);
+    EXPECT_NE(c.backend, nullptr) << free;
+    EXPECT_NE(d.backend, nullptr) << free;
+    EXPECT_EQ(pools.open(), free == 0 ? 4u : 6u);
   }
 }
 
