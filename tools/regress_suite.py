@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 MAKEFILE = """MODULES = {modules}
+PG_CPPFLAGS = -DREFINT_VERBOSE
 PG_CONFIG = {pg_config}
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
