@@ -82,19 +82,24 @@ def test_outputs_are_compared_test_by_test(tmp_path):
 
 
 def test_only_accepted_differences_are_forgiven(capsys):
-    accepted = dev_regress.accepted_differences("# Title\n\ntext\n\n| test | reason |\n| --- | --- |\n| stats | counts | all |\n")
-    assert accepted == {"stats": "counts | all"}
-    lines = [f"+{i}" for i in range(10)]
+    text = ("# Title\n\ntext\n\n| test | run | lines | reason |\n| --- | --- | --- | --- |\n| stats | all | 10 | counts |\n"
+            "| sequence | rotate | 2 | a | b |\n")
+    accepted = dev_regress.accepted_differences(text, rotate=False)
+    assert accepted == {"stats": (10, "counts")}
+    assert dev_regress.accepted_differences(text, rotate=True) == {"stats": (10, "counts"), "sequence": (2, "a | b")}
+    lines = ["@@ -1 +1 @@", *(f"+{i}" for i in range(10))]
     assert dev_regress.report({"a": [], "stats": lines}, accepted) == 0
     assert "1 same, 1 differ (1 of them accepted)" in capsys.readouterr().out
     assert dev_regress.report({"a": lines, "stats": lines}, accepted) == 1
     said = capsys.readouterr().out
-    assert "    +5\n    ... 4 more lines" in said and "+6" not in said
+    assert "    +4\n    ... 5 more lines" in said and "+5" not in said
+    assert dev_regress.report({"stats": [*lines, "+11"]}, accepted) == 1
+    assert "stats  differs in 11 lines, accepted are 10" in capsys.readouterr().out
 
 
 def test_the_list_of_accepted_differences_can_be_read():
     text = dev_regress.read(dev_regress.ACCEPTED)
-    assert all(reason for reason in dev_regress.accepted_differences(text).values())
+    assert all(each.lines > 0 and each.reason for each in dev_regress.accepted_differences(text, rotate=True).values())
 
 
 def test_outputs_that_the_suite_does_not_expect_are_known(tmp_path):
