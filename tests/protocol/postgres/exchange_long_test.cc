@@ -83,7 +83,7 @@ TEST_P(LongPreparedTest, ALongQueryThatDropsStatementsIsKnownToDoSo) {
 // What a deep recursion leaves in an error's context.
 class LongErrorTest : public ExchangeTest {
  protected:
-  const std::string long_ = std::string(PostgresReplies::kHeldMax * 3, 'x');
+  const std::string long_ = std::string(size_t{3} * PostgresReplies::kHeldMax, 'x');
 };
 INSTANTIATE_TEST_SUITE_P(Splits, LongErrorTest, testing::Values(1, 5, 1000, 64 * 1024, 1 << 20));
 
