@@ -57,9 +57,13 @@ struct SessionMarks {
   uint8_t pin_reason = 0;        // of the dialect's reasons; 0: none
   bool writes_sequence = false;  // may have made a sequence value readable in the session
   bool reads_sequence = false;
-  bool resets = false;    // settings went back to what the server starts with
-  std::string digest;     // of the statement that pins; literals replaced
-  std::string statement;  // its text, bounded
+  bool resets = false;  // settings went back to what the server starts with
+  // The statement that pins, if one does.
+  struct Statement {
+    std::string digest;  // literals replaced
+    std::string text;    // bounded
+  };
+  std::unique_ptr<Statement> statement;
 };
 
 // Settings that are nobody's: the next client has them reset.

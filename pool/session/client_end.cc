@@ -210,13 +210,14 @@ void ClientSession::OnTimer() {
   const ProxyOptions& options = services_.config->proxy;
   switch (state_) {
     case ClientState::kLogin:
-      if (!delayed_answer_.empty()) {
-        stream_.Queue(engine::AsBytes(delayed_answer_));
+      if (!arrival_->delayed_answer.empty()) {
+        stream_.Queue(engine::AsBytes(arrival_->delayed_answer));
         FinishLogin(protocol::ClientLogin::Next::kFailed);
         return;
       }
       services_.metrics.Add(Counter::kClientConnectionsSetupFailedAuth);
-      LogLoginFailure(services_, number(), endpoint_, login_->identity().user, kLoginTimeout.text);
+      LogLoginFailure(services_, number(), endpoint_, arrival_->login->identity().user,
+                      kLoginTimeout.text);
       Kill(kLoginTimeout);
       return;
     case ClientState::kIdle:
@@ -276,8 +277,10 @@ void ClientSession::Drain() {
 void ClientSession::Describe(std::string& out) const {
   static constexpr std::string_view kNames[] = {"login",   "moving", "greeting", "idle",
                                                 "waiting", "linked", "closing"};
+  const std::string_view user =
+      route == 0 ? std::string_view() : services_.routes.Get(route).key.user;
   engine::Append(out, "client=", number(), " state=", kNames[static_cast<size_t>(state_)],
-                 " user=", engine::Visible(user_), " route=", route, pinned_ ? " pinned=" : "",
+                 " user=", engine::Visible(user), " route=", route, pinned_ ? " pinned=" : "",
                  pinned_ ? services_.dialect.Pin(pin_reason_).name : std::string_view(),
                  " held=", held_.size());
 }

@@ -26,10 +26,10 @@ ClientSession::~ClientSession() {
 }
 
 void ClientSession::Accept(int fd, bool local, std::string refusal) {
-  refusal_ = std::move(refusal);
+  arrival_->refusal = std::move(refusal);
   local_ = local;
   accepted_at_ = last_active_ = services_.shard.now();
-  login_ = services_.dialect.NewClientLogin();
+  arrival_->login = services_.dialect.NewClientLogin();
   services_.metrics.Add(Counter::kClientConnectionsReceived);
   services_.shard.timers().Arm(timer_, accepted_at_ + services_.config->proxy.client_login_timeout);
   stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kClients, *this);
@@ -38,7 +38,7 @@ void ClientSession::Accept(int fd, bool local, std::string refusal) {
 void ClientSession::Place(PlacedClient& placed) {
   local_ = placed.local;
   accepted_at_ = last_active_ = services_.shard.now();
-  login_ = std::move(placed.login);
+  arrival_->login = std::move(placed.login);
   services_.shard.timers().Arm(timer_, placed.login_deadline);
   held_.Append(services_.shard.chunks(), engine::Bytes(placed.connection.unread));
   stream_.Attach(services_.shard.streams(), placed.connection.fd, engine::BufferGroup::kClients,
@@ -50,8 +50,8 @@ void ClientSession::ContinueLogin(engine::Slice bytes) {
   while (bytes.length > 0 && state_ == ClientState::kLogin) {
     size_t consumed = 0;
     std::string out;
-    const Next next = login_->OnBytes(bytes.bytes(), consumed, out);
-    if (next == Next::kFailed && login_->wrong_proof() && DelayFailure(out)) return;
+    const Next next = arrival_->login->OnBytes(bytes.bytes(), consumed, out);
+    if (next == Next::kFailed && arrival_->login->wrong_proof() && DelayFailure(out)) return;
     if (!out.empty()) stream_.Queue(engine::AsBytes(out));
     const uint32_t taken = static_cast<uint32_t>(consumed);
     bytes = bytes.Sub(taken, bytes.length - taken);
@@ -69,9 +69,9 @@ void ClientSession::ContinueLogin(engine::Slice bytes) {
 bool ClientSession::DelayFailure(const std::string& answer) {
   const engine::Nanos now = services_.shard.now();
   const engine::Nanos delay = services_.login_delays.OnFailure(
-      services_.shard.io().PeerHost(stream_.fd()), login_->identity().user, now);
+      services_.shard.io().PeerHost(stream_.fd()), arrival_->login->identity().user, now);
   if (delay == 0) return false;
-  delayed_answer_ = answer;
+  arrival_->delayed_answer = answer;
   held_.Clear();
   stream_.StopReceiving();
   services_.shard.timers().Arm(timer_, now + delay);
@@ -90,20 +90,21 @@ void ClientSession::FinishLogin(Next next) {
       return;
     case Next::kFailed:
       services_.metrics.Add(Counter::kClientConnectionsSetupFailedAuth);
-      LogLoginFailure(services_, number(), endpoint_, login_->identity().user, login_->failure());
+      LogLoginFailure(services_, number(), endpoint_, arrival_->login->identity().user,
+                      arrival_->login->failure());
       Close();
       return;
     case Next::kCancel:
-      RouteCancel(services_, login_->cancel_key());
+      RouteCancel(services_, arrival_->login->cancel_key());
       Close();
       return;
   }
 }
 
 void ClientSession::OnIdentity() {
-  if (!refusal_.empty()) {
+  if (!arrival_->refusal.empty()) {
     services_.metrics.Add(Counter::kClientsRefused);
-    Kill({"53300", refusal_});
+    Kill({"53300", arrival_->refusal});
     return;
   }
   home_ = services_.PlaceClient();
@@ -128,7 +129,7 @@ void ClientSession::OnDetached(engine::Detached&& detached) {
     placed->connection.unread.insert(placed->connection.unread.begin(), bytes.begin(), bytes.end());
     held_.Clear();
   }
-  placed->login = std::move(login_);
+  placed->login = std::move(arrival_->login);
   placed->endpoint = endpoint_;
   placed->local = local_;
   placed->login_deadline = accepted_at_ + services_.config->proxy.client_login_timeout;
@@ -145,9 +146,10 @@ void ClientSession::OnDetached(engine::Detached&& detached) {
 
 void ClientSession::ResumeLogin() {
   protocol::ScramVerifier mock;
-  const protocol::ClientUser user = services_.users->Find(login_->identity().user, local_, mock);
+  const protocol::ClientUser user =
+      services_.users->Find(arrival_->login->identity().user, local_, mock);
   std::string out;
-  const Next next = login_->Resume(user, out);
+  const Next next = arrival_->login->Resume(user, out);
   if (!out.empty()) stream_.Queue(engine::AsBytes(out));
   FinishLogin(next);
   if (state_ == ClientState::kLogin && !held_.empty()) {
@@ -159,10 +161,9 @@ void ClientSession::ResumeLogin() {
 }
 
 void ClientSession::OnLoggedIn() {
-  const protocol::ClientIdentity& identity = login_->identity();
-  user_ = identity.user;
+  const protocol::ClientIdentity& identity = arrival_->login->identity();
   if (services_.login_delays.size() > 0) {
-    services_.login_delays.OnSuccess(services_.shard.io().PeerHost(stream_.fd()), user_);
+    services_.login_delays.OnSuccess(services_.shard.io().PeerHost(stream_.fd()), identity.user);
   }
   const absl::StatusOr<RouteId> found = services_.routes.Intern(
       {TargetRole::kReadWrite, identity.database, identity.user, ToCanonical(identity.parameters)});
@@ -173,7 +174,7 @@ void ClientSession::OnLoggedIn() {
   route = *found;
   requests_ = services_.dialect.NewRequests();
   if (identity.replication) pin_reason_ = services_.dialect.ReplicationPin();
-  login_.reset();
+  arrival_.reset();
   if (SendGreeting()) return;
   Move(ClientState::kGreeting);
   services_.shard.timers().Cancel(timer_);

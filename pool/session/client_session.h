@@ -53,7 +53,6 @@ class ClientSession final : public Waiter,
   ClientState state() const { return state_; }
   bool pinned() const { return pinned_; }
   BackendSession* backend() { return backend_; }
-  const std::string& user() const { return user_; }
   uint32_t endpoint() const { return endpoint_; }
   uint32_t number() const;  // as the log and the cancel key name it
 
@@ -144,10 +143,13 @@ class ClientSession final : public Waiter,
   engine::Nanos pinned_at_ = 0;
   uint8_t pin_reason_ = 0;  // why it is pinned, or will be at its first transaction's end
 
-  std::unique_ptr<protocol::ClientLogin> login_;  // until logged in
-  std::string user_;
-  std::string refusal_;
-  std::string delayed_answer_;  // to a wrong password, when it is time
+  // Of its login only.
+  struct Arrival {
+    std::unique_ptr<protocol::ClientLogin> login;
+    std::string refusal;         // not empty: it is one too many
+    std::string delayed_answer;  // to a wrong password, when it is time
+  };
+  std::unique_ptr<Arrival> arrival_ = std::make_unique<Arrival>();  // nullptr: logged in
   uint32_t cancel_secret_ = 0;
   uint32_t endpoint_;
   uint32_t home_ = 0;  // while moving: to that shard

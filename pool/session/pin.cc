@@ -31,9 +31,11 @@ void LogPin(SessionServices& services, const ClientSession& client, const Backen
   engine::Append(line, "was pinned to the database connection [dbConnection=", backend.process_id(),
                  "] until ", words.ends_by,
                  ". The proxy can't reuse this connection until then. Reason: ", words.reason);
-  if (!marks.digest.empty()) engine::Append(line, " Digest: \"", marks.digest, "\".");
-  if (services.config->proxy.debug_logging && !marks.statement.empty())
-    engine::Append(line, " Statement: \"", marks.statement, "\".");
+  if (marks.statement != nullptr) {
+    engine::Append(line, " Digest: \"", marks.statement->digest, "\".");
+    if (services.config->proxy.debug_logging)
+      engine::Append(line, " Statement: \"", marks.statement->text, "\".");
+  }
   if (left_out > 0) engine::Append(line, " (", left_out, " such lines left out)");
   engine::Log(engine::LogLevel::kWarn, line);
 }

@@ -313,8 +313,9 @@ void PostgresRequests::MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t fla
   }
   if (pin_reason != 0 && marks_.pin_reason == 0) {
     marks_.pin_reason = pin_reason;
-    marks_.digest = Digest(text, cursor.backend->lex_mode());
-    marks_.statement = std::string(text.substr(0, kStatementLogged));
+    using Told = protocol::SessionMarks::Statement;
+    marks_.statement = std::make_unique<Told>(Told{Digest(text, cursor.backend->lex_mode()),
+                                                   std::string(text.substr(0, kStatementLogged))});
   }
   if ((flags & Verdict::kResets) != 0) marks_.resets = true;
   if ((flags & (Verdict::kReadsSequence | Verdict::kWritesSequence)) == 0) return;

@@ -132,14 +132,17 @@ class Exchange {
   // What shall be equal, however the bytes came.
   std::string Describe() const {
     const protocol::SessionMarks& marks = requests_->marks();
+    const std::string told = marks.statement == nullptr
+                                 ? std::string()
+                                 : engine::Cat(marks.statement->digest, " ", marks.statement->text);
     return engine::Cat(wire_.server, "|", wire_.client, "|", held_.size(), " ", need_, " ",
                        static_cast<int>(status_), " ", joined_ ? 1 : 0, " ", replies_->owed(), " ",
                        replies_->requests_owed(), " ", replies_->quiet() ? 1 : 0, " ",
                        static_cast<int>(replies_->transaction_status()), " ",
                        replies_->copy_in() ? 1 : 0, " ", replies_->open_batch() ? 1 : 0, " ",
-                       replies_->sequence_owner(), " ", int{marks.pin_reason}, " ", marks.digest,
-                       " ", marks.statement, " ", replies_->fatal_error(), " ",
-                       replies_->fatal_sqlstate(), " ", requests_->mid_message() ? 1 : 0);
+                       replies_->sequence_owner(), " ", int{marks.pin_reason}, " ", told, " ",
+                       replies_->fatal_error(), " ", replies_->fatal_sqlstate(), " ",
+                       requests_->mid_message() ? 1 : 0);
   }
 
  private:
