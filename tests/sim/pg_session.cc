@@ -466,15 +466,10 @@ PgSession::Outcome PgSession::RunState(const std::string& sql, bool described,
     out.push_back(DataRow({settings_[Quoted(sql)]}));
     return Complete("SELECT 1", out);
   }
-  if (sql == "reset mine" || sql == "discard all") {
+  if (sql == "reset mine") {
     settings_["mine"] = startup_["mine"];
     local_.clear();
-    if (sql == "discard all") {
-      statements_.clear();
-      temporary_.clear();
-      last_number_.reset();
-    }
-    return Complete(sql == "discard all" ? "DISCARD ALL" : "RESET", out);
+    return Complete("RESET", out);
   }
   if (sql == "RESET ALL" || sql == "RESET SESSION AUTHORIZATION") {
     if (sql == "RESET ALL") settings_ = startup_;

@@ -43,9 +43,18 @@ class SettingsTest : public ExchangeTest {
     pair.wire.TakeServer();
     pair.wire.TakeClient();
   }
+  // It has set one setting, and another client has its backend.
+  void HandOver(const std::string& name, const std::string& value, const std::string& given) {
+    pair_.Join(backend_);
+    Set(pair_, name, value, given);
+    pair_.Part();
+    other_.Join(backend_);
+  }
   static bool Has(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
   }
+
+  Pair other_{context_, GetParam()};
 };
 
 TEST_P(SettingsTest, WhatATransactionHasSetIsAsked) {
@@ -89,31 +98,23 @@ TEST_P(SettingsTest, EqualSettingsAreOneProfile) {
 }
 
 TEST_P(SettingsTest, AnotherClientsSettingsAreTakenBackAheadOfItsMessage) {
-  pair_.Join(backend_);
-  Set(pair_, "application_name", "mine", "");
-  pair_.Part();
-  Pair other(context_, GetParam());
-  other.Join(backend_);
-  other.Client(Query("SELECT 1"));
-  const std::string sent = other.wire.TakeServer();
+  HandOver("application_name", "mine", "");
+  other_.Client(Query("SELECT 1"));
+  const std::string sent = other_.wire.TakeServer();
   EXPECT_TRUE(Has(sent, "exit_on_error"));
   EXPECT_TRUE(sent.ends_with(Sync() + Query("SELECT 1")));
   EXPECT_EQ(backend_.profile(), 0u);
   // The report of weir's own change is not for the client.
-  other.Server(Message('1', "") + Message('2', "") + Values({"on", "", "off"}) +
-               Complete("SELECT 1") + Message('S', std::string("application_name\0\0", 18)) +
-               Ready('I') + Row("1") + Complete("SELECT 1") + Ready('I'));
-  EXPECT_EQ(other.wire.TakeClient(), Row("1") + Complete("SELECT 1") + Ready('I'));
+  other_.Server(Message('1', "") + Message('2', "") + Values({"on", "", "off"}) +
+                Complete("SELECT 1") + Message('S', std::string("application_name\0\0", 18)) +
+                Ready('I') + Row("1") + Complete("SELECT 1") + Ready('I'));
+  EXPECT_EQ(other_.wire.TakeClient(), Row("1") + Complete("SELECT 1") + Ready('I'));
 }
 
 TEST_P(SettingsTest, OthersWaitingDoNotKeepTheFirstMessageBehindItsReplay) {
-  pair_.Join(backend_);
-  Set(pair_, "work_mem", "9MB", "4MB");
-  pair_.Part();
-  Pair other(context_, GetParam());
-  other.Join(backend_);
-  other.Client(Query("SELECT 1"), /*yield=*/true);
-  EXPECT_TRUE(other.wire.TakeServer().ends_with(Query("SELECT 1")));
+  HandOver("work_mem", "9MB", "4MB");
+  other_.Client(Query("SELECT 1"), /*yield=*/true);
+  EXPECT_TRUE(other_.wire.TakeServer().ends_with(Query("SELECT 1")));
 }
 
 TEST_P(SettingsTest, AReplayThatFailedIsFromThenOnWaitedFor) {
