@@ -90,7 +90,9 @@ ASAN = Sanitizer(
            "test_malformed_messages_after_login", "test_slow_readers_do_not_disturb_others", "test_sighup_reloads",
            "test_two_thousand_wait_for_one_backend_behind_stalled_readers", "test_copy_both_ways",
            "test_cancel_of_a_running_query", "test_cancel_of_a_waiting_query", "test_large_results_and_large_queries",
-           "test_a_statement_prepared_once_runs_on_any_backend"),
+           "test_a_statement_prepared_once_runs_on_any_backend", "test_a_setting_follows_its_client",
+           "test_a_setting_that_becomes_invalid", "test_a_fenced_replay_that_fails", "test_what_init_query_has_set",
+           "test_what_is_parsed_under_settings_of_a_transaction"),
     # The check of a virtual call asks by a pipe whether memory can be read: without a descriptor it takes every object for
     # a wrong one.
     without=("test_descriptor_exhaustion",))
@@ -103,7 +105,8 @@ TSAN = Sanitizer(
     environment={"TSAN_OPTIONS": "second_deadlock_stack=1:history_size=4"},
     programs=("engine/engine_tests",),
     tests=("test_every_answer_carries_its_questions_tag[4-rotate", "test_every_answer_carries_its_questions_tag[2-rotate",
-           "test_a_thousand_clients_over_five_backends", "test_a_burst_of_logins", "test_sighup_reloads",
-           "test_the_statistics_line", "test_clients_are_held_while_the_server_restarts"))
+           "test_a_thousand_clients_over_five_backends", "test_a_hundred_replays", "test_thousands_of_settings",
+           "test_a_burst_of_logins", "test_sighup_reloads", "test_the_statistics_line",
+           "test_clients_are_held_while_the_server_restarts"))
 
 ALL = {each.name: each for each in (ASAN, TSAN)}
