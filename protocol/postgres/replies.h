@@ -94,6 +94,7 @@ class OwedListener {
   virtual bool SettingsUncertain() const = 0;  // the session's settings may not be the profile's
   virtual void OnReplayFailed() = 0;           // fenced: the backend is lost
   virtual void OnTransactionEnded() = 0;       // the client knows it to be over
+  virtual void OnRequestFailed() = 0;          // ... and that its request has failed
 };
 
 class PostgresReplies final : public protocol::Replies {

@@ -82,6 +82,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void OnTransactionEnded() override {
     if (touched_ != nullptr) touched_->committed = true;
   }
+  void OnRequestFailed() override {
+    if (touched_ != nullptr) touched_->failed = true;
+  }
 
   // It has got a backend.
   void OnJoined() { entry_ = Entry::kDue; }
@@ -107,7 +110,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   // kWaiting: for the answer to a replay. kEntered: it is, and nothing of the client's has been
   // sent.
   enum class Entry : uint8_t { kDone, kDue, kWaiting, kEntered };
-  enum class Asking : uint8_t { kNo, kValues, kDefaults };
+  enum class Asking : uint8_t { kNo, kValues, kDefaults, kAtDefault };
   // What the texts since the last answer may have changed, and what the server says of it.
   struct Touched {
     std::vector<std::string> names;  // sorted and unique once it asks
@@ -115,6 +118,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     bool lexing = false;
     bool literals = false;
     bool committed = false;  // some of it is, and the client knows
+    bool failed = false;     // some of it has, and the client knows
     Asking asking = Asking::kNo;
     std::vector<std::optional<std::string>> values;
     std::vector<std::string> changed;  // those whose defaults are asked
@@ -174,6 +178,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool LexingUncertain(Cursor& cursor);
   void AskValues(Cursor& cursor);
   bool AskDefaults(Cursor& cursor);
+  void AskWhetherAtDefault(Cursor& cursor);
+  bool AtDefault(const PostgresReplies& backend, std::string_view name,
+                 const std::string& value) const;
   void KeepAnswers(PostgresReplies& backend);
   void PinSettings();
   void MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t flags, std::string_view text);
@@ -204,6 +211,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   StatementNames names_;
   ProfileRef profile_;
   std::unique_ptr<Touched> touched_;  // nullptr: nothing
+  bool exempt_ = false;               // what its first message sets has not been replayed
   uint64_t careful_profile_ = 0;      // a replay of it has failed: it is sent alone, and waited for
 
   // Made, not confirmed; oldest first. Of the unnamed statement: what it was before.

@@ -135,6 +135,7 @@ PostgresRequests::Step PostgresRequests::Enter(Cursor& cursor) {
     cursor.result.status = TakeStatus::kRefused;
     return Step::kStop;
   }
+  exempt_ = false;
   if (backend.InProfile(profile_)) {
     entry_ = Entry::kDone;
     return Step::kTaken;
@@ -146,6 +147,7 @@ PostgresRequests::Step PostgresRequests::Enter(Cursor& cursor) {
     return Need(cursor, cursor.whole);
   // Settings that cannot be replayed can still be changed by the client.
   const ProfileRef target = careful ? WithoutWhatItSets(cursor) : profile_;
+  exempt_ = !(target == profile_);
   const bool waits = Replay(cursor, target, careful);
   backend.set_profile(target);
   entry_ = waits ? Entry::kWaiting : Entry::kEntered;
@@ -181,7 +183,10 @@ bool PostgresRequests::Replay(Cursor& cursor, const ProfileRef& target, bool car
   static const Settings kNone;
   PostgresReplies& backend = *cursor.backend;
   const Settings& initial = backend.initial();
-  const bool known = backend.profile_known();
+  // What was set under another role may need that role's rights to be taken back; RESET ALL needs
+  // none.
+  const bool known = backend.profile_known() && ValueOf(backend.settings(), "role") == nullptr &&
+                     ValueOf(backend.settings(), "session_authorization") == nullptr;
   Settings merged[2];
   if (!initial.empty()) {
     merged[0] = Over(initial, backend.settings());
@@ -287,6 +292,12 @@ bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::Exchange
   Cursor cursor{{}, &backend, false, sink, {}};
   switch (touched_->asking) {
     case Asking::kNo:
+      if (exempt_ && touched_->failed) {
+        // The change that it was let through for: what it had set stays so.
+        touched_.reset();
+        backend.ForgetProfile();
+        return false;
+      }
       AskValues(cursor);
       break;
     case Asking::kValues:
@@ -300,6 +311,13 @@ bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::Exchange
       if (!AskDefaults(cursor)) KeepAnswers(backend);
       break;
     case Asking::kDefaults:
+      if (backend.own_statement_failed()) {
+        AskWhetherAtDefault(cursor);
+      } else {
+        KeepAnswers(backend);
+      }
+      break;
+    case Asking::kAtDefault:
       KeepAnswers(backend);
       break;
   }
@@ -344,11 +362,37 @@ bool PostgresRequests::AskDefaults(Cursor& cursor) {
   return true;
 }
 
+// Somebody who may not set one of them is not told its default; but whether it has it.
+void PostgresRequests::AskWhetherAtDefault(Cursor& cursor) {
+  touched_->asking = Asking::kAtDefault;
+  const Calls parameters(touched_->changed.begin(), touched_->changed.end());
+  SendOwn(cursor,
+          SelectCalls("(SELECT setting IS NOT DISTINCT FROM reset_val FROM pg_catalog.pg_settings "
+                      "WHERE pg_catalog.lower(name) = $",
+                      ")", parameters.size()),
+          OwnPurpose::kQuestion, parameters);
+}
+
+// By the last answer.
+bool PostgresRequests::AtDefault(const PostgresReplies& backend, std::string_view name,
+                                 const std::string& value) const {
+  const auto asked = std::find(touched_->changed.begin(), touched_->changed.end(), name);
+  if (asked == touched_->changed.end()) return false;
+  const std::optional<std::string>& told =
+      backend.answer()[static_cast<size_t>(asked - touched_->changed.begin())];
+  return told == (touched_->asking == Asking::kAtDefault ? std::string("t") : value);
+}
+
 void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
-  const bool answered = touched_->asking == Asking::kDefaults && !backend.own_statement_failed() &&
-                        backend.answer().size() == touched_->changed.size();
+  if (touched_->asking != Asking::kValues &&
+      (backend.own_statement_failed() || backend.answer().size() != touched_->changed.size())) {
+    PinSettings();
+    touched_.reset();
+    return;
+  }
   Settings settings;
   size_t bytes = 0;
+  bool forbidden = false;
   for (const Setting& each : profile_.settings()) {
     if (std::binary_search(touched_->names.begin(), touched_->names.end(), each.name)) continue;
     bytes += each.name.size() + each.value.size();
@@ -359,18 +403,17 @@ void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
     const std::optional<std::string>& value = touched_->values[i];
     if (!value.has_value()) continue;
     const std::string* initial = ValueOf(backend.initial(), name);
-    const auto asked = std::find(touched_->changed.begin(), touched_->changed.end(), name);
-    const std::optional<std::string>* given =
-        answered && asked != touched_->changed.end()
-            ? &backend.answer()[static_cast<size_t>(asked - touched_->changed.begin())]
-            : nullptr;
-    if (given != nullptr && *given == value) continue;
+    if (AtDefault(backend, name, *value)) continue;
     if (initial != nullptr && *initial == *value) continue;
     bytes += name.size() + value->size();
     settings.push_back({name, *value});
+    // It is not sure that the next client's login may take it back.
+    forbidden = forbidden || (touched_->asking == Asking::kAtDefault &&
+                              std::find(touched_->changed.begin(), touched_->changed.end(), name) !=
+                                  touched_->changed.end());
   }
   touched_.reset();
-  if (settings.size() > kSettingsMax || bytes > kSettingsBytesMax) {
+  if (forbidden || settings.size() > kSettingsMax || bytes > kSettingsBytesMax) {
     PinSettings();
     return;
   }

@@ -1,7 +1,11 @@
 """Settings follow their client from backend to backend: nothing pins, nothing leaks."""
 
+import json
+
 import psycopg
 import pytest
+
+from servers import PASSWORD
 
 ROTATE = 'max_connections_percent = 10\nconnection_borrow_timeout = 20\ndebug_borrow = "rotate"'
 ONE = "max_connections_percent = 3\nconnection_borrow_timeout = 20"
@@ -173,25 +177,26 @@ def test_a_setting_that_becomes_invalid_is_told_and_can_be_changed(start_weir, p
     assert not weir.find("was pinned")
 
 
-def test_a_fenced_replay_that_fails_runs_nothing(start_weir, postgres):
+def test_a_fenced_replay_that_fails_runs_nothing(start_weir, postgres, tmp_path):
     """A replay that fails in the same send as the client's statement ends the session before it is read."""
-    weir = start_weir(pool=ONE)
-    with weir.connect() as one, weir.connect() as two:
+    run(postgres, f"create role worker superuser login password '{PASSWORD}'")
+    (tmp_path / "worker.json").write_text(json.dumps({"username": "worker", "password": PASSWORD}), encoding="utf-8")
+    weir = start_weir(pool=ONE, auth=f'[[auth]]\nsecret_file = "{tmp_path}/worker.json"')
+    with weir.connect(user="worker") as one, weir.connect(user="worker") as two:
         one.execute("set session_replication_role = replica")
         two.execute("select 1")
-        # A superuser of its own takes the right away.
-        with postgres.connect() as admin:
-            admin.execute("create role chief superuser login password 'x'")
-            admin.execute("set role chief; alter role app nosuperuser")
-            try:
-                for _ in range(3):
-                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                        one.execute("insert into tagged values ('never')", prepare=False)
-                with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                    one.execute("reset session_replication_role", prepare=False)
-            finally:
-                admin.execute("alter role app superuser; reset role; drop role chief")
+        run(postgres, "grant insert, select on tagged to worker", "alter role worker nosuperuser")
+        for _ in range(3):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="session_replication_role"):
+                one.execute("insert into tagged values ('never')", prepare=False)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            one.execute("reset session_replication_role", prepare=False)
+        # What it could not change is still its own, and nobody else's.
         assert two.execute("select count(*) from tagged where tag = 'never'").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            one.execute("select 1", prepare=False)
+        run(postgres, "alter role worker superuser")
+        assert show(one, "session_replication_role") == "replica"
         one.execute("reset session_replication_role", prepare=False)
         assert show(one, "session_replication_role") == "origin"
     assert not weir.find("was pinned")
@@ -256,4 +261,17 @@ def test_a_statement_finds_its_tables_by_the_search_path_it_runs_under(start_wei
             assert two.execute(sql, prepare=True).fetchone() == ("b",)
             with pytest.raises(psycopg.errors.UndefinedTable):
                 one.execute(sql, prepare=True)
+    assert not weir.find("was pinned")
+
+
+def test_what_a_client_may_not_set_does_not_pin(start_weir, postgres, tmp_path):
+    run(postgres, f"create role plain login password '{PASSWORD}'")
+    (tmp_path / "plain.json").write_text(json.dumps({"username": "plain", "password": PASSWORD}), encoding="utf-8")
+    weir = start_weir(pool=ONE, auth=f'[[auth]]\nsecret_file = "{tmp_path}/plain.json"')
+    with weir.connect(user="plain") as one, weir.connect(user="plain") as two:
+        one.execute("set work_mem = '9MB'")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            one.execute("set log_statement = 'all'")
+        assert show(two, "log_statement") == "none" and show(two, "work_mem") != "9MB"
+        assert show(one, "log_statement") == "none" and show(one, "work_mem") == "9MB"
     assert not weir.find("was pinned")

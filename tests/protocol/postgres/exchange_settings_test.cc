@@ -276,6 +276,49 @@ TEST_P(SettingsTest, AnUnnamedStatementIsReadAgainWhereItIsLexedOtherwise) {
   EXPECT_TRUE(pair_.requests.SettingsUncertain());
 }
 
+// The client has tried to set something that it may not set: its default is not told.
+std::string OwnError() {
+  return Message('1', "") + Message('2', "") + Error("ERROR", "42501", "denied") + Ready('I');
+}
+
+TEST_P(SettingsTest, WhatCouldNotBeSetIsNoReasonToPin) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SET log_statement = 'all'"));
+  pair_.Server(Error("ERROR", "42501", "denied") + Ready('I'));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(OwnReply(Values({"none"})));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(OwnError());
+  pair_.wire = {};
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), "pg_settings"));
+  pair_.Server(Message('3', "") + OwnReply(Values({"t"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(pair_.requests.profile(), 0u);
+  EXPECT_EQ(pair_.requests.marks().pin_reason, 0);
+}
+
+TEST_P(SettingsTest, WhatMayNotBeTakenBackPins) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SET log_statement = 'all'"));
+  pair_.Server(Complete("SET") + Ready('I'));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(OwnReply(Values({"all"})));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(OwnError());
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(Message('3', "") + OwnReply(Values({"f"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_NE(pair_.requests.marks().pin_reason, 0);
+}
+
+TEST_P(SettingsTest, SettingsOfAnotherRoleAreTakenBackByResetAll) {
+  HandOver("role", "bob", "none");
+  other_.Client(Query("SELECT 1"));
+  const std::string sent = other_.wire.TakeServer();
+  EXPECT_TRUE(Has(sent, "RESET SESSION AUTHORIZATION") && Has(sent, "RESET ALL"));
+}
+
 TEST_P(SettingsTest, ManySettingsPin) {
   pair_.Join(backend_);
   std::string text;
