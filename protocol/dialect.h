@@ -54,7 +54,9 @@ struct Taken {
 
 // What the text of a client's requests means for the session, gathered since it was last asked.
 struct SessionMarks {
-  uint8_t pin_reason = 0;        // of the dialect's reasons; 0: none
+  // Of the dialect's reasons, the one for which the backend has to be kept, or, before AskSession
+  // is done, may have to be. 0: none.
+  uint8_t pin_reason = 0;
   bool writes_sequence = false;  // may have made a sequence value readable in the session
   bool reads_sequence = false;
   bool resets = false;  // settings went back to what the server starts with
@@ -102,6 +104,10 @@ class Requests {
   // Between transactions: asks the server what they have made of the session, if need be. True if a
   // question has been sent: to be called again when it has been answered.
   [[nodiscard]] virtual bool AskSession(Replies& backend, ExchangeSink& sink) = 0;
+  // The backend is kept for this reason as long as the client lives.
+  virtual void Pin(uint8_t reason) = 0;
+  // All that keeps the backend is gone after Dialect::DiscardStatement.
+  virtual bool discardable() const = 0;
   // Changes that the client knows to be made are not yet known here: they are lost with the
   // backend.
   virtual bool settings_at_risk() const = 0;
@@ -159,6 +165,8 @@ class Replies {
   virtual bool FinishAbandoned(bool mid_message, ExchangeSink& sink) = 0;
   // A login that asked again for facts has used the connection: the unnamed statement is gone.
   virtual void ForgetUnnamed() = 0;
+  // Dialect::DiscardStatement has been run.
+  virtual void OnDiscarded() = 0;
   // A statement of weir's own, its replies swallowed. Only when settled.
   virtual void OwnStatement(std::string_view sql, ExchangeSink& sink) = 0;
   virtual bool own_statement_failed() const = 0;
@@ -304,6 +312,8 @@ class Dialect {
   virtual std::string EncodeCancel(uint32_t process_id, Bytes secret) = 0;
   virtual std::string_view Terminate() = 0;
   virtual std::string_view RollbackStatement() = 0;
+  virtual std::string_view
+  DiscardStatement() = 0;  // takes back what a client has left in a session
   virtual PinWords Pin(uint8_t reason) = 0;
   virtual uint8_t ReplicationPin() = 0;
   virtual uint8_t SequencePin() = 0;

@@ -36,7 +36,8 @@ bool Allowed(BackendPhase from, BackendPhase to) {
     case BackendPhase::kDetaching:
       return from == BackendPhase::kReady;
     case BackendPhase::kCleaning:
-      return from == BackendPhase::kAbandoned;
+      return from == BackendPhase::kAbandoned || from == BackendPhase::kCleaning ||
+             from == BackendPhase::kCancelling;
     case BackendPhase::kCancelling:
       return from == BackendPhase::kReady || from == BackendPhase::kAbandoned ||
              from == BackendPhase::kCleaning;
@@ -99,18 +100,20 @@ void BackendSession::Fail(std::string_view reason) {
 }
 
 // The client is gone in the middle. Complete requests run to their end; what it left open is ended.
-void BackendSession::Abandon(bool mid_message, bool leaves_state, bool reset) {
+void BackendSession::Abandon(bool mid_message, Leftover left, bool reset) {
   CHECK(client_ != nullptr);
   const bool busy = replies_->owed() > 0;
   if (reset && busy) SendCancel();
   client_ = nullptr;
+  pinned = false;
   replies_->Part();
-  if (leaves_state || !replies_->FinishAbandoned(mid_message, *this)) {
+  if (left == Leftover::kForGood || !replies_->FinishAbandoned(mid_message, *this)) {
     Move(BackendPhase::kAbandoned);
     services_.pool.Discard(*this);
     return;
   }
   Move(BackendPhase::kAbandoned);
+  discard_due_ = left == Leftover::kDiscardable && !WEIR_FAULT("discard_missing");
   if (!stream_.receiving()) stream_.ResumeReceiving();
   services_.shard.timers().Arm(timer_, services_.shard.now() + kCleanTimeout);
   Clean();
@@ -134,8 +137,19 @@ void BackendSession::Clean() {
     replies_->OwnStatement(services_.dialect.RollbackStatement(), *this);
     return;
   }
+  if (discard_due_ && discarding_) {
+    replies_->OnDiscarded();
+    discard_due_ = discarding_ = false;
+  }
   if (cancels_ > 0) {
     Move(BackendPhase::kCancelling);
+    return;
+  }
+  // Not before the last cancel has come: it may hit the statement.
+  if (discard_due_) {
+    Move(BackendPhase::kCleaning);
+    discarding_ = true;
+    replies_->OwnStatement(services_.dialect.DiscardStatement(), *this);
     return;
   }
   services_.shard.timers().Cancel(timer_);
@@ -153,6 +167,10 @@ void BackendSession::OnCancelAnswered() {
   CHECK(cancels_ > 0);
   --cancels_;
   if (cancels_ > 0 || phase_ != BackendPhase::kCancelling) return;
+  if (discard_due_) {
+    Clean();
+    return;
+  }
   services_.shard.timers().Cancel(timer_);
   Move(BackendPhase::kReady);
   GiveBack();

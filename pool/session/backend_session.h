@@ -38,6 +38,13 @@ enum class BackendPhase : uint8_t {
   kTerminating,
 };
 
+// What a client that has gone leaves in the session, and no other client may find.
+enum class Leftover : uint8_t {
+  kNothing,
+  kDiscardable,  // Dialect::DiscardStatement takes it away
+  kForGood,      // the backend is closed
+};
+
 // A backend on its way to another shard.
 struct MovingBackend final : engine::MessageBody {
   engine::Detached connection;
@@ -66,8 +73,8 @@ class BackendSession final : public Backend,
   void Join(ClientSession& client, protocol::Requests& requests);
   void Part(bool discard);  // clean: back to the pool, or closed
   void PartLost();          // the connection is gone or will be
-  // `leaves_state`: no other client may have it. `reset`: its connection broke.
-  void Abandon(bool mid_message, bool leaves_state, bool reset);
+  // `reset`: its connection broke.
+  void Abandon(bool mid_message, Leftover left, bool reset);
   void Fail(std::string_view reason);  // after PartLost: cannot be used any more
   void SendCancel();
 
@@ -124,9 +131,11 @@ class BackendSession final : public Backend,
   ClientSession* client_ = nullptr;
   std::unique_ptr<protocol::Replies> replies_;
   BackendPhase phase_ = BackendPhase::kConnecting;
-  bool told_pool_ = false;  // it is closing and the pool knows
-  bool facts_due_ = false;  // the pool waits for the answer to AskFacts
-  uint16_t cancels_ = 0;    // sent and not yet answered
+  bool told_pool_ = false;    // it is closing and the pool knows
+  bool discard_due_ = false;  // of what a client has left
+  bool discarding_ = false;   // ... under way
+  bool facts_due_ = false;    // the pool waits for the answer to AskFacts
+  uint16_t cancels_ = 0;      // sent and not yet answered
   engine::Nanos last_reply_ = 0;
   engine::Stream stream_;
 

@@ -73,11 +73,15 @@ void ClientSession::AbandonBackend(bool reset) {
   const protocol::SessionMarks& marks = requests_->marks();
   const bool resets =
       reset_backend_ || (marks.resets && !services_.config->connection_pool.init_query.empty());
-  const bool leaves_state = (pin_reason_ != 0 || marks.pin_reason != 0 || resets) &&
-                            !WEIR_FAULT("state_of_a_gone_client");
+  Leftover left = Leftover::kNothing;
+  if ((marks.pin_reason != 0 || resets) && !WEIR_FAULT("state_of_a_gone_client")) {
+    const bool discard =
+        requests_->discardable() && services_.config->connection_pool.init_query.empty();
+    left = discard ? Leftover::kDiscardable : Leftover::kForGood;
+  }
   LogUnpinned();
   backend_ = nullptr;
-  backend.Abandon(mid_message, pinned_ || leaves_state, reset);
+  backend.Abandon(mid_message, left, reset);
 }
 
 // It loses its backend. If it was its own, that is told.

@@ -173,7 +173,7 @@ void ClientSession::OnLoggedIn() {
   }
   route = *found;
   requests_ = services_.dialect.NewRequests();
-  if (identity.replication) pin_reason_ = services_.dialect.ReplicationPin();
+  if (identity.replication) requests_->Pin(services_.dialect.ReplicationPin());
   arrival_.reset();
   if (SendGreeting()) return;
   Move(ClientState::kGreeting);

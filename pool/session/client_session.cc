@@ -308,8 +308,7 @@ void ClientSession::EndTransaction() {
   const engine::Nanos now = services_.shard.now();
   last_active_ = now;
   // Before anybody else may have the backend: what has the transaction made of the session?
-  const bool pins = pinned_ || pin_reason_ != 0 || requests_->marks().pin_reason != 0;
-  if (!pins && requests_->AskSession(backend_->replies(), *this)) {
+  if (requests_->AskSession(backend_->replies(), *this)) {
     awaiting_ready_ = true;
     return;
   }
@@ -330,12 +329,16 @@ void ClientSession::EndTransaction() {
 void ClientSession::CheckPin() {
   const protocol::SessionMarks& marks = requests_->marks();
   const bool kept = std::exchange(keeps_link_, false);
-  if (pin_reason_ == 0) pin_reason_ = marks.pin_reason;
-  if (pin_reason_ != 0 && !pinned_ && !WEIR_FAULT("pin_forgotten")) {
+  if (marks.pin_reason != 0 && !pinned_ && !WEIR_FAULT("pin_forgotten")) {
     pinned_ = true;
+    pin_reason_ = marks.pin_reason;
     pinned_at_ = services_.shard.now();
     backend_->set_pinned(true);
     LogPin(services_, *this, *backend_, pin_reason_, marks);
+  } else if (marks.pin_reason == 0 && pinned_) {
+    LogPinEnd(services_, *this, *backend_, pinned_at_, pin_reason_);
+    pinned_ = false;
+    backend_->set_pinned(false);
   }
   if (marks.writes_sequence || marks.reads_sequence) {
     if (marks.reads_sequence) backend_->NoteSequenceRead();

@@ -141,7 +141,7 @@ class ClientSession final : public Waiter,
   uint64_t taken_bytes_ = 0;
   uint64_t unfinished_bytes_ = 0;
   engine::Nanos pinned_at_ = 0;
-  uint8_t pin_reason_ = 0;  // why it is pinned, or will be at its first transaction's end
+  uint8_t pin_reason_ = 0;  // why it is pinned
 
   // Of its login only.
   struct Arrival {

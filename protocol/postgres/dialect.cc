@@ -7,7 +7,7 @@
 #include "protocol/postgres/client_login.h"
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"
-#include "protocol/postgres/pin_reason.h"
+#include "protocol/postgres/pins.h"
 #include "protocol/postgres/server_login.h"
 #include "protocol/wire/writer.h"
 
@@ -86,7 +86,7 @@ std::string PostgresDialect::EncodeCancel(uint32_t process_id, engine::Bytes sec
 std::string_view PostgresDialect::Terminate() { return std::string_view("X\0\0\0\4", 5); }
 
 protocol::PinWords PostgresDialect::Pin(uint8_t reason) {
-  const PinReasonWords& words = WordsOf(static_cast<PinReason>(reason));
+  const PinWords& words = WordsOf(static_cast<PinReason>(reason));
   return {words.name, words.reason, words.ends_by};
 }
 

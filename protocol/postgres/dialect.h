@@ -31,6 +31,7 @@ class PostgresDialect final : public protocol::Dialect {
   std::string_view ErrorText(std::string_view message) override;
   std::string EncodeCancel(uint32_t process_id, engine::Bytes secret) override;
   std::string_view Terminate() override;
+  std::string_view DiscardStatement() override { return "DISCARD ALL"; }
   std::string_view RollbackStatement() override { return "ROLLBACK"; }
   protocol::PinWords Pin(uint8_t reason) override;
   uint8_t ReplicationPin() override;

@@ -20,10 +20,12 @@ bool IsHarmlessFunction(std::string_view name) {
 FunctionFamily FamilyOf(std::string_view name) {
   if (name == "nextval" || name == "setval") return FunctionFamily::kWritesSequence;
   if (name == "currval" || name == "lastval") return FunctionFamily::kReadsSequence;
+  if (name.starts_with("pg_advisory_unlock")) return FunctionFamily::kUnlocks;
   if (IsHarmlessFunction(name)) return FunctionFamily::kHarmless;
   if (name == "set_config") return FunctionFamily::kSetConfig;
   if (name.starts_with("pg_advisory_") || name.starts_with("pg_try_advisory_"))
-    return FunctionFamily::kAdvisoryLock;
+    return FunctionFamily::kLocks;
+  if (name == "setseed") return FunctionFamily::kSeed;
   return FunctionFamily::kUnknown;
 }
 

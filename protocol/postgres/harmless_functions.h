@@ -12,7 +12,9 @@ bool IsHarmlessFunction(std::string_view name);
 enum class FunctionFamily : unsigned char {
   kHarmless,
   kUnknown,
-  kAdvisoryLock,
+  kLocks,    // takes session-level advisory locks
+  kUnlocks,  // ... and gives them back
+  kSeed,
   kSetConfig,
   kReadsSequence,
   kWritesSequence

@@ -122,6 +122,7 @@ class PostgresReplies final : public protocol::Replies {
   bool open_batch() const override { return open_batch_; }
   bool FailOwed(Bytes error, protocol::ExchangeSink& sink) override;
   bool FinishAbandoned(bool mid_message, protocol::ExchangeSink& sink) override;
+  void OnDiscarded() override;
   void ForgetUnnamed() override { unnamed_tag_ = 0; }
   void OwnStatement(std::string_view sql, protocol::ExchangeSink& sink) override;
   bool own_statement_failed() const override { return own_error_.has_value(); }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/own_messages.h"
 #include "protocol/postgres/replies.h"
@@ -76,6 +77,15 @@ bool PostgresReplies::PushOwnStatement(bool sync, OwnPurpose purpose, bool disca
   push(OwedKind::kClose);
   if (sync) push(OwedKind::kSync);
   return close_first;
+}
+
+void PostgresReplies::OnDiscarded() {
+  CHECK(settled());
+  if (!WEIR_FAULT("discarded_statements_trusted")) prepared_.Clear();
+  close_first_ = false;
+  sequence_owner_ = 0;
+  // What init_query has set has gone, too.
+  ForgetProfile();
 }
 
 void PostgresReplies::PushOwnExecution(OwnPurpose purpose) {

@@ -16,8 +16,6 @@ using protocol::ExchangeSink;
 using protocol::Taken;
 using protocol::TakeStatus;
 
-constexpr uint32_t kStatementLogged = 4096;
-
 uint32_t ReadLength(const uint8_t* header) {
   return uint32_t{header[1]} << 24 | uint32_t{header[2]} << 16 | uint32_t{header[3]} << 8 |
          header[4];
@@ -90,15 +88,14 @@ void PostgresRequests::TakeBody(Cursor& cursor) {
   if (body_left_ > 0) return;
   dropping_ = false;
   if (long_scan_ == nullptr) return;
-  const Verdict verdict = long_scan_->Finish();
+  Verdict verdict = long_scan_->Finish();
   long_scan_.reset();
   if ((verdict.flags & Verdict::kDropsStatements) != 0) cursor.backend->ForgetPrepared();
+  constexpr std::string_view kText = "(a statement longer than the scan limit)";
   // Which settings it has made is not known.
-  const bool sets = (verdict.flags & Verdict::kSets) != 0;
-  const PinReason pin =
-      verdict.pin == PinReason::kNone && sets ? PinReason::kStatementTooLong : verdict.pin;
-  MarkText(cursor, static_cast<uint8_t>(pin), verdict.flags & ~Verdict::kSets,
-           "(a statement longer than the scan limit)");
+  if ((verdict.flags & Verdict::kSets) != 0) Suspect(cursor, PinReason::kStatementTooLong, kText);
+  verdict.flags &= static_cast<uint16_t>(~Verdict::kSets);
+  MarkText(cursor, verdict, kText);
 }
 
 PostgresRequests::Step PostgresRequests::Need(Cursor& cursor, uint32_t bytes) {
@@ -143,6 +140,9 @@ void PostgresRequests::OnBackendLost(bool open_batch) {
   long_scan_.reset();
   skip_to_sync_ = open_batch;
   touched_.reset();
+  asks_pins_ = false;
+  suspects_ = stands_ = 0;
+  marks_.pin_reason = 0;
   entry_ = Entry::kDone;
 }
 
@@ -230,7 +230,7 @@ PostgresRequests::Step PostgresRequests::TakeEntered(Cursor& cursor) {
     case frontend::kExecute:
       return TakeExecute(cursor);
     case frontend::kFunctionCall:
-      MarkText(cursor, static_cast<uint8_t>(PinReason::kFunctionCall), 0, "FunctionCall");
+      Suspect(cursor, PinReason::kFunctionCall, "FunctionCall");
       return Forward(cursor, {.kind = OwedKind::kFunctionCall});
     case frontend::kSync:
       if (backend.copy_in()) return Drop(cursor);
@@ -286,7 +286,7 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
   cursor.backend->set_unnamed_tag(0);
   if (!deallocated.empty() && RewriteDeallocate(cursor, deallocated, change)) return Step::kTaken;
   // A DEALLOCATE of a name that is not the protocol's is of one that SQL prepared, or an error.
-  MarkText(cursor, static_cast<uint8_t>(verdict.pin), verdict.flags, text);
+  MarkText(cursor, verdict, text);
   const bool drops = (verdict.flags & Verdict::kDropsStatements) != 0;
   if (drops) {
     cursor.backend->ForgetPrepared();
@@ -305,18 +305,9 @@ bool PostgresRequests::MustWaitForDiscard(Cursor& cursor, uint16_t flags) const 
 }
 
 // What a text that is about to run does to the session.
-void PostgresRequests::MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t flags,
-                                std::string_view text) {
-  if ((flags & Verdict::kSets) != 0) {
-    const PinReason reason = MarkSettings(cursor, text);
-    if (pin_reason == 0) pin_reason = static_cast<uint8_t>(reason);
-  }
-  if (pin_reason != 0 && marks_.pin_reason == 0) {
-    marks_.pin_reason = pin_reason;
-    using Told = protocol::SessionMarks::Statement;
-    marks_.statement = std::make_unique<Told>(Told{Digest(text, cursor.backend->lex_mode()),
-                                                   std::string(text.substr(0, kStatementLogged))});
-  }
+void PostgresRequests::MarkText(Cursor& cursor, const Verdict& verdict, std::string_view text) {
+  const uint16_t flags = verdict.flags;
+  MarkPins(cursor, verdict, text);
   if ((flags & Verdict::kResets) != 0) marks_.resets = true;
   if ((flags & (Verdict::kReadsSequence | Verdict::kWritesSequence)) == 0) return;
   // What is readable here may be another client's, or an older value of this one.
@@ -350,7 +341,7 @@ void PostgresRequests::DiscardSequences(Cursor& cursor) {
 }
 
 void PostgresRequests::ClearMarks() {
-  if (marks_.pin_reason != 0) marks_ = {};
+  if (marks_.pin_reason == 0) marks_.statement.reset();
   marks_.reads_sequence = marks_.writes_sequence = marks_.resets = false;
 }
 

@@ -62,6 +62,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   uint64_t profile() const override { return profile_.id(); }
   bool entering() const override { return entry_ == Entry::kWaiting || entry_ == Entry::kEntered; }
   [[nodiscard]] bool AskSession(protocol::Replies& backend, protocol::ExchangeSink& sink) override;
+  bool discardable() const override;
+  void Pin(uint8_t reason) override;
   bool settings_at_risk() const override { return touched_ != nullptr && touched_->committed; }
   uint64_t sequence_mark() const override { return sequence_mark_; }
   void KeepSequencesApart() override { keep_sequences_apart_ = true; }
@@ -99,10 +101,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   };
   struct Unnamed {
     uint64_t tag = 0;  // 0: none
-    uint8_t pin_reason = 0;
-    uint16_t flags = 0;
+    LexMode lex_mode;  // by which the verdict was found
+    Verdict verdict;
     std::unique_ptr<std::string> deallocates;  // its text was a DEALLOCATE of this name
-    LexMode lex_mode;                          // by which pin_reason and flags were found
     std::string parse_tail;
   };
   enum class Step : uint8_t { kTaken, kStop };
@@ -119,6 +120,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     bool literals = false;
     bool committed = false;  // some of it is, and the client knows
     bool failed = false;     // some of it has, and the client knows
+    bool discarded = false;  // by a DISCARD ALL, and nothing unknown has been set since
     Asking asking = Asking::kNo;
     std::vector<std::optional<std::string>> values;
     std::vector<std::string> changed;  // those whose defaults are asked
@@ -159,7 +161,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   const Statement* FindNamed(Cursor& cursor, std::string_view name);
   std::string_view ParseKey(const Cursor& cursor);
   bool ParsingUncertain() const {
-    return touched_ != nullptr && (touched_->lexing || touched_->literals);
+    return settings_unknown_ || (touched_ != nullptr && (touched_->lexing || touched_->literals));
   }
   bool ParsesUncertainly(Cursor& cursor, std::string_view name, const Statement* statement);
   bool UnnamedIsThere(const Cursor& cursor) const;
@@ -174,7 +176,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void SendOwn(Cursor& cursor, std::string_view sql, OwnPurpose purpose,
                OwnParameters parameters = {});
   ProfileRef WithoutWhatItSets(Cursor& cursor) const;
-  PinReason MarkSettings(Cursor& cursor, std::string_view text);
+  PinSet MarkSettings(Cursor& cursor, const Verdict& verdict, std::string_view text);
   bool LexingUncertain(Cursor& cursor);
   void AskValues(Cursor& cursor);
   bool AskDefaults(Cursor& cursor);
@@ -182,8 +184,16 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool AtDefault(const PostgresReplies& backend, std::string_view name,
                  const std::string& value) const;
   void KeepAnswers(PostgresReplies& backend);
-  void PinSettings();
-  void MarkText(Cursor& cursor, uint8_t pin_reason, uint16_t flags, std::string_view text);
+  bool AskSettings(Cursor& cursor);
+  void StepSettings(Cursor& cursor);
+  void LoseSettings();
+  bool CanReplay() const;
+  bool AskPins(Cursor& cursor);
+  void KeepPins(PostgresReplies& backend);
+  void TellPin();
+  void Suspect(Cursor& cursor, PinReason reason, std::string_view text);
+  void MarkPins(Cursor& cursor, const Verdict& verdict, std::string_view text);
+  void MarkText(Cursor& cursor, const Verdict& verdict, std::string_view text);
   bool MustWaitForDiscard(Cursor& cursor, uint16_t flags) const;
   void DiscardSequences(Cursor& cursor);
   bool RewriteDeallocate(Cursor& cursor, const std::string& name, bool unnamed_change);
@@ -211,8 +221,12 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   StatementNames names_;
   ProfileRef profile_;
   std::unique_ptr<Touched> touched_;  // nullptr: nothing
-  bool exempt_ = false;               // what its first message sets has not been replayed
-  uint64_t careful_profile_ = 0;      // a replay of it has failed: it is sent alone, and waited for
+  bool settings_unknown_ = false;     // what it has set is not all in the profile
+  bool asks_pins_ = false;            // the question is on its way
+  PinSet suspects_ = 0;           // what may keep the backend, by the texts since the last answer
+  PinSet stands_ = 0;             // what does
+  bool exempt_ = false;           // what its first message sets has not been replayed
+  uint64_t careful_profile_ = 0;  // a replay of it has failed: it is sent alone, and waited for
 
   // Made, not confirmed; oldest first. Of the unnamed statement: what it was before.
   std::unique_ptr<engine::RingQueue<NameChange>> changes_;

@@ -100,8 +100,7 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
   }
   const bool change = LeaveUnnamed(cursor);
   unnamed_.tag = ++context_.unnamed_tags;
-  unnamed_.pin_reason = static_cast<uint8_t>(verdict.pin);
-  unnamed_.flags = verdict.flags;
+  unnamed_.verdict = verdict;
   unnamed_.lex_mode = cursor.backend->lex_mode();
   unnamed_.deallocates.reset();
   unnamed_.parse_tail.assign(tail);
@@ -123,7 +122,7 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
       cursor.Insert(context_.scratch);
       return Step::kTaken;
     }
-    MarkText(cursor, static_cast<uint8_t>(verdict.pin), verdict.flags, text);
+    MarkText(cursor, verdict, text);
   }
   cursor.Extend(cursor.whole);
   return Step::kTaken;
@@ -181,7 +180,7 @@ const Statement* PostgresRequests::FindStatement(Cursor& cursor, std::string_vie
   const Statement* statement = context_.statements.Find(tail, key);
   if (statement != nullptr) return statement;
   const Verdict verdict = Scan(tail.substr(0, tail.find('\0')), cursor.backend->lex_mode());
-  return context_.statements.Intern(tail, key, static_cast<uint8_t>(verdict.pin), verdict.flags);
+  return context_.statements.Intern(tail, key, verdict);
 }
 
 // The statement behind a name of the client's. If its settings have changed since, it is parsed
@@ -203,7 +202,8 @@ PostgresRequests::Step PostgresRequests::TakePrivateParse(Cursor& cursor, std::s
                                                           std::string_view text) {
   // As with one that is too long: what it will do when it is executed, it counts as doing now.
   const Verdict verdict = Scan(text, cursor.backend->lex_mode());
-  MarkText(cursor, static_cast<uint8_t>(PinReason::kPreparedStatement), verdict.flags, text);
+  Suspect(cursor, PinReason::kPreparedStatement, text);
+  MarkText(cursor, verdict, text);
   if ((verdict.flags & Verdict::kDropsStatements) != 0) cursor.backend->ForgetPrepared();
   ChangeName(name, &kNotShared);
   cursor.backend->Push({.kind = OwedKind::kParse, .name_change = true});
@@ -229,8 +229,7 @@ PostgresRequests::Step PostgresRequests::TakeLongParse(Cursor& cursor) {
       return Await(cursor);
   }
   BeginLongScan(cursor);
-  MarkText(cursor, static_cast<uint8_t>(PinReason::kStatementTooLong), 0,
-           "(a statement longer than the scan limit)");
+  Suspect(cursor, PinReason::kStatementTooLong, "(a statement longer than the scan limit)");
   const uint32_t front = kHeader + static_cast<uint32_t>(name_end) + 1;
   body_left_ = cursor.whole - front;
   if (statement != nullptr) {
@@ -328,9 +327,7 @@ bool PostgresRequests::ParsesUncertainly(Cursor& cursor, std::string_view name,
     if (LexingUncertain(cursor)) return true;
     if (unnamed_.lex_mode == cursor.backend->lex_mode()) return false;
     unnamed_.lex_mode = cursor.backend->lex_mode();
-    const Verdict verdict = Scan(unnamed_.parse_tail.c_str(), unnamed_.lex_mode);
-    unnamed_.pin_reason = static_cast<uint8_t>(verdict.pin);
-    unnamed_.flags = verdict.flags;
+    unnamed_.verdict = Scan(unnamed_.parse_tail.c_str(), unnamed_.lex_mode);
     return false;
   }
   const bool shared = statement != nullptr && statement != &kNotShared;
@@ -356,7 +353,8 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   const std::string* deallocates =
       name.empty() && unnamed_.tag != 0 ? unnamed_.deallocates.get() : nullptr;
   if (deallocates != nullptr && Uncertain(cursor, *deallocates, nullptr)) return Await(cursor);
-  if (MustWaitForDiscard(cursor, statement == nullptr ? unnamed_.flags : statement->flags))
+  if (MustWaitForDiscard(cursor,
+                         statement == nullptr ? unnamed_.verdict.flags : statement->verdict.flags))
     return Await(cursor);
   bound_deallocate_.reset();
   const bool fresh =
@@ -364,9 +362,9 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   earlier_drops_ = !fresh && (earlier_drops_ || bound_drops_);
   bound_drops_ = false;
   if (name.empty()) {
-    MarkText(cursor, unnamed_.pin_reason, unnamed_.flags, unnamed_.parse_tail.c_str());
+    MarkText(cursor, unnamed_.verdict, unnamed_.parse_tail.c_str());
     EnsureUnnamed(cursor);
-    bound_drops_ = (unnamed_.flags & Verdict::kDropsStatements) != 0;
+    bound_drops_ = (unnamed_.verdict.flags & Verdict::kDropsStatements) != 0;
     if (deallocates != nullptr) {
       bound_deallocate_ = std::make_unique<std::string>(*deallocates);
       const Statement* named = names_.Find(*deallocates);
@@ -378,13 +376,13 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (statement == nullptr || statement == &kNotShared)
     return Forward(cursor, {.kind = OwedKind::kBind});
 
-  MarkText(cursor, statement->pin_reason, statement->flags, statement->text());
+  MarkText(cursor, statement->verdict, statement->text());
   if (cursor.backend->prepared().Contains(statement->id)) {
     cursor.backend->prepared().Touch(statement->id);
   } else {
     Prepare(cursor, *statement, OwedTo::kWeir, false);
   }
-  bound_drops_ = (statement->flags & Verdict::kDropsStatements) != 0;
+  bound_drops_ = (statement->verdict.flags & Verdict::kDropsStatements) != 0;
   const uint32_t replaced = kHeader + static_cast<uint32_t>(name_end) + 1;
   BuildMessage(context_.scratch, frontend::kBind, portal, "");
   context_.scratch.append(ServerName(statement->id)).push_back('\0');

@@ -32,6 +32,7 @@ namespace {
 // A client that makes more than this keeps its backend.
 constexpr size_t kSettingsMax = 64;
 constexpr size_t kSettingsBytesMax = size_t{64} * 1024;
+constexpr size_t kNamesMax = 1024;  // of settings in the texts between two answers
 constexpr std::string_view kFence = "exit_on_error";
 
 bool In(std::string_view name, std::initializer_list<std::string_view> names) {
@@ -101,7 +102,7 @@ void PostgresRequests::SendOwn(Cursor& cursor, std::string_view sql, OwnPurpose 
   if (purpose == OwnPurpose::kFencedReplay && parameters.size() <= 32) {
     const std::string tail = engine::Cat(sql, kNoTypes);
     statement = context_.statements.Find(tail, {});
-    if (statement == nullptr) statement = context_.statements.Intern(tail, {}, 0, 0);
+    if (statement == nullptr) statement = context_.statements.Intern(tail, {}, {});
   }
   if (statement == nullptr) {
     const bool close_first = backend.PushOwnStatement(/*sync=*/true, purpose);
@@ -244,30 +245,47 @@ void PostgresRequests::SendChanges(Cursor& cursor, const Settings& from, const S
 }
 
 // A text that is about to run may change settings. The reason if they cannot be kept in a profile.
-PinReason PostgresRequests::MarkSettings(Cursor& cursor, std::string_view text) {
+PinSet PostgresRequests::MarkSettings(Cursor& cursor, const Verdict& verdict,
+                                      std::string_view text) {
   SettingNames found = SettingsOf(text, cursor.backend->lex_mode());
   // What is in the profile stays there.
   for (std::string& each : found.placeholders) {
     if (profile_.Find(each) == nullptr) found.names.push_back(std::move(each));
   }
-  if (found.unknown || std::any_of(found.names.begin(), found.names.end(), CannotReplay))
-    return PinReason::kSettings;
-  if (found.names.empty() && !found.all && !found.shapes_lexing && !found.shapes_literals)
-    return PinReason::kNone;
+  if (!found.unknown && found.names.empty() && !found.all && !found.shapes_lexing &&
+      !found.shapes_literals)
+    return 0;
   if (touched_ == nullptr) touched_ = std::make_unique<Touched>();
+  settings_unknown_ = settings_unknown_ || found.unknown;
+  constexpr uint16_t kDiscardAll = Verdict::kDropsStatements | Verdict::kResets;
+  const bool discards = verdict.statements == 1 && (verdict.flags & kDiscardAll) == kDiscardAll;
+  touched_->discarded = discards || (touched_->discarded && !found.unknown);
   touched_->all = touched_->all || found.all;
   touched_->lexing = touched_->lexing || found.shapes_lexing;
   touched_->literals = touched_->literals || found.shapes_literals;
   std::vector<std::string>& names = touched_->names;
   names.insert(names.end(), found.names.begin(), found.names.end());
-  if (names.size() <= kSettingsMax) return PinReason::kNone;
-  std::sort(names.begin(), names.end());
-  names.erase(std::unique(names.begin(), names.end()), names.end());
-  return names.size() > kSettingsMax ? PinReason::kSettings : PinReason::kNone;
+  if (names.size() > kSettingsMax) {
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+  }
+  // What is too much to be remembered is not known.
+  if (names.size() > kNamesMax) {
+    names.resize(kNamesMax);
+    settings_unknown_ = true;
+  }
+  const bool seeds = std::find(found.names.begin(), found.names.end(), "seed") != found.names.end();
+  return (seeds ? Only(PinReason::kSeed) : 0) |
+         (settings_unknown_ || !std::none_of(names.begin(), names.end(), CannotReplay) ||
+                  names.size() > kSettingsMax
+              ? Only(PinReason::kSettings)
+              : 0);
 }
 
-void PostgresRequests::PinSettings() {
-  if (marks_.pin_reason == 0) marks_.pin_reason = static_cast<uint8_t>(PinReason::kSettings);
+// What the texts have set is not known.
+void PostgresRequests::LoseSettings() {
+  settings_unknown_ = true;
+  touched_.reset();
 }
 
 // A setting that decides how texts are lexed is on its way: this text waits for it, or, if it will
@@ -276,36 +294,55 @@ bool PostgresRequests::LexingUncertain(Cursor& cursor) {
   if (touched_ == nullptr || !touched_->lexing) return false;
   PostgresReplies& backend = *cursor.backend;
   if (backend.requests_owed() > 0 && !backend.copy_in()) return true;
-  if (backend.open_batch() && marks_.pin_reason == 0)
-    marks_.pin_reason = static_cast<uint8_t>(PinReason::kUnreadable);
+  if (backend.open_batch()) {
+    suspects_ |= Only(PinReason::kUnreadable);
+    if (marks_.pin_reason == 0) marks_.pin_reason = static_cast<uint8_t>(PinReason::kUnreadable);
+  }
   return false;
 }
 
-bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::ExchangeSink& sink) {
-  if (touched_ == nullptr) return false;
-  if (WEIR_FAULT("settings_not_asked")) {
-    touched_.reset();
-    return false;
+// True if a question has been sent.
+bool PostgresRequests::AskSettings(Cursor& cursor) {
+  if (WEIR_FAULT("settings_not_asked")) touched_.reset();
+  if (touched_ != nullptr) StepSettings(cursor);
+  if (touched_ != nullptr) return true;
+  suspects_ &= ~Only(PinReason::kSettings);
+  if (!settings_unknown_ && CanReplay()) {
+    stands_ &= ~Only(PinReason::kSettings);
+  } else {
+    stands_ |= Only(PinReason::kSettings);
   }
-  PostgresReplies& backend = static_cast<PostgresReplies&>(replies);
-  CHECK(backend.settled());
-  Cursor cursor{{}, &backend, false, sink, {}};
+  return false;
+}
+
+// All of the profile can be set again on another backend.
+bool PostgresRequests::CanReplay() const {
+  size_t bytes = 0;
+  for (const Setting& each : profile_.settings()) {
+    if (CannotReplay(each.name)) return false;
+    bytes += each.name.size() + each.value.size();
+  }
+  return bytes <= kSettingsBytesMax && profile_.settings().size() <= kSettingsMax;
+}
+
+// Asks the next question, or keeps what the last has brought.
+void PostgresRequests::StepSettings(Cursor& cursor) {
+  PostgresReplies& backend = *cursor.backend;
   switch (touched_->asking) {
     case Asking::kNo:
       if (exempt_ && touched_->failed) {
         // The change that it was let through for: what it had set stays so.
         touched_.reset();
         backend.ForgetProfile();
-        return false;
+        return;
       }
+      if (touched_->discarded && !touched_->failed) settings_unknown_ = false;
       AskValues(cursor);
       break;
     case Asking::kValues:
       if (backend.own_statement_failed() || backend.answer().size() != touched_->names.size()) {
-        // What it has set cannot be known.
-        PinSettings();
-        touched_.reset();
-        return false;
+        LoseSettings();
+        return;
       }
       touched_->values = backend.answer();
       if (!AskDefaults(cursor)) KeepAnswers(backend);
@@ -321,7 +358,6 @@ bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::Exchange
       KeepAnswers(backend);
       break;
   }
-  return touched_ != nullptr;
 }
 
 void PostgresRequests::AskValues(Cursor& cursor) {
@@ -386,16 +422,12 @@ bool PostgresRequests::AtDefault(const PostgresReplies& backend, std::string_vie
 void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
   if (touched_->asking != Asking::kValues &&
       (backend.own_statement_failed() || backend.answer().size() != touched_->changed.size())) {
-    PinSettings();
-    touched_.reset();
+    LoseSettings();
     return;
   }
   Settings settings;
-  size_t bytes = 0;
-  bool forbidden = false;
   for (const Setting& each : profile_.settings()) {
     if (std::binary_search(touched_->names.begin(), touched_->names.end(), each.name)) continue;
-    bytes += each.name.size() + each.value.size();
     settings.push_back(each);
   }
   for (size_t i = 0; i < touched_->names.size(); ++i) {
@@ -405,18 +437,14 @@ void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
     const std::string* initial = ValueOf(backend.initial(), name);
     if (AtDefault(backend, name, *value)) continue;
     if (initial != nullptr && *initial == *value) continue;
-    bytes += name.size() + value->size();
     settings.push_back({name, *value});
     // It is not sure that the next client's login may take it back.
-    forbidden = forbidden || (touched_->asking == Asking::kAtDefault &&
-                              std::find(touched_->changed.begin(), touched_->changed.end(), name) !=
-                                  touched_->changed.end());
+    if (touched_->asking == Asking::kAtDefault &&
+        std::find(touched_->changed.begin(), touched_->changed.end(), name) !=
+            touched_->changed.end())
+      settings_unknown_ = true;
   }
   touched_.reset();
-  if (forbidden || settings.size() > kSettingsMax || bytes > kSettingsBytesMax) {
-    PinSettings();
-    return;
-  }
   std::sort(settings.begin(), settings.end(),
             [](const Setting& a, const Setting& b) { return a.name < b.name; });
   profile_ = context_.profiles.Intern(std::move(settings));

@@ -61,6 +61,7 @@ Verdict SqlScanner::Finish() {
 
 void SqlScanner::Pin(PinReason reason) {
   if (verdict_.pin == PinReason::kNone) verdict_.pin = reason;
+  verdict_.pins |= Only(reason);
 }
 
 void SqlScanner::EndStatement() {
@@ -181,6 +182,7 @@ void SqlScanner::BeginStatement(std::string_view word) {
     verdict_.flags |= Verdict::kDdl;
   } else if (word == "alter" || word == "drop") {
     kind_ = Kind::kDdl;
+    if (word == "drop") End(PinReason::kTemporaryObject);
     verdict_.flags |= Verdict::kDdl;
   } else if (word == "copy") {
     kind_ = Kind::kCopy;
@@ -200,6 +202,9 @@ void SqlScanner::BeginStatement(std::string_view word) {
     Pin(PinReason::kUnknownStatement);
   }
   if (word == "reset") verdict_.flags |= Verdict::kResets | Verdict::kSets;
+  if (word == "close") End(PinReason::kHoldCursor);
+  if (word == "unlisten") End(PinReason::kListen);
+  if (word == "deallocate") End(PinReason::kPreparedStatement);
   if (word == "reindex" || word == "refresh" || word == "import" || word == "reassign")
     verdict_.flags |= Verdict::kDdl;
 }
@@ -280,7 +285,9 @@ void SqlScanner::OnOtherWord(std::string_view word) {
     if (word == "all") {
       verdict_.flags |=
           Verdict::kDropsStatements | Verdict::kDropsSequences | Verdict::kResets | Verdict::kSets;
+      verdict_.ends |= kAskable;
     }
+    if (word == "temp" || word == "temporary") End(PinReason::kTemporaryObject);
     if (word == "sequences") verdict_.flags |= Verdict::kDropsSequences;
   }
 }
@@ -407,8 +414,15 @@ void SqlScanner::OnCall() {
     case FunctionFamily::kUnknown:
       Pin(PinReason::kFunction);
       return;
-    case FunctionFamily::kAdvisoryLock:
+    case FunctionFamily::kLocks:
       Pin(PinReason::kAdvisoryLock);
+      return;
+    case FunctionFamily::kUnlocks:
+      End(PinReason::kAdvisoryLock);
+      reads_only_ = false;
+      return;
+    case FunctionFamily::kSeed:
+      Pin(PinReason::kSeed);
       return;
     case FunctionFamily::kReadsSequence:
       verdict_.flags |= Verdict::kReadsSequence;

@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "engine/base/bytes.h"
-#include "protocol/postgres/pin_reason.h"
+#include "protocol/postgres/pins.h"
 #include "protocol/postgres/sql_lexer.h"
 
 namespace weir::postgres {
@@ -31,7 +31,9 @@ struct Verdict {
     kPlainRead = 1 << 6,   // exactly one statement that only reads
     kSets = 1 << 8,        // may change settings: sql_settings.h tells which
   };
-  PinReason pin = PinReason::kNone;
+  PinSet pins = 0;                   // what may keep the backend from now on
+  PinSet ends = 0;                   // what may do so no longer
+  PinReason pin = PinReason::kNone;  // the first of `pins` in the text
   uint16_t flags = 0;
   uint8_t statements = 0;  // not empty; at most 255
 };
@@ -72,6 +74,7 @@ class SqlScanner {
   void TakeToken(const Token& token);
   void OnClose();
   void Pin(PinReason reason);
+  void End(PinReason reason) { verdict_.ends |= Only(reason); }
 
   SqlLexer lexer_;
   Verdict verdict_;

@@ -20,7 +20,7 @@ StatementId IdOfServerName(std::string_view name) {
 }
 
 const Statement* StatementTable::Intern(std::string_view parse_tail, std::string_view parse_key,
-                                        uint8_t pin_reason, uint16_t flags) {
+                                        const Verdict& verdict) {
   std::lock_guard lock(mutex_);
   std::string key = engine::Cat(parse_tail, parse_key);
   if (const auto found = by_key_.find(key); found != by_key_.end()) return found->second;
@@ -30,8 +30,7 @@ const Statement* StatementTable::Intern(std::string_view parse_tail, std::string
   statement.id = static_cast<StatementId>(statements_.size());
   statement.key = std::move(key);
   statement.tail_length = parse_tail.size();
-  statement.pin_reason = pin_reason;
-  statement.flags = flags;
+  statement.verdict = verdict;
   by_key_.emplace(statement.key, &statement);
   return &statement;
 }
@@ -47,8 +46,8 @@ const Statement* StatementCache::Find(std::string_view parse_tail, std::string_v
 }
 
 const Statement* StatementCache::Intern(std::string_view parse_tail, std::string_view parse_key,
-                                        uint8_t pin_reason, uint16_t flags) {
-  const Statement* statement = table_.Intern(parse_tail, parse_key, pin_reason, flags);
+                                        const Verdict& verdict) {
+  const Statement* statement = table_.Intern(parse_tail, parse_key, verdict);
   if (statement != nullptr) by_key_.emplace(statement->key, statement);
   return statement;
 }

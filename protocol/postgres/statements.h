@@ -16,6 +16,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/text.h"
+#include "protocol/postgres/sql_scan.h"
 
 namespace weir::postgres {
 
@@ -31,9 +32,7 @@ struct Statement {
   std::string_view parse_tail() const { return std::string_view(key).substr(0, tail_length); }
   std::string_view parse_key() const { return std::string_view(key).substr(tail_length); }
   std::string_view text() const { return key.c_str(); }
-  // What its text means for the session, found once (sql_scan.h).
-  uint8_t pin_reason = 0;
-  uint16_t flags = 0;
+  Verdict verdict;  // what its text means for the session, found once
 };
 
 // Statement names that clients may not use, and what of them means what on the server: a shared
@@ -57,7 +56,7 @@ class StatementTable {
 
   // nullptr when the table is full.
   const Statement* Intern(std::string_view parse_tail, std::string_view parse_key,
-                          uint8_t pin_reason, uint16_t flags);
+                          const Verdict& verdict);
 
  private:
   std::mutex mutex_;
@@ -75,7 +74,7 @@ class StatementCache {
   const Statement* Find(std::string_view parse_tail, std::string_view parse_key);
   // nullptr when the table is full.
   const Statement* Intern(std::string_view parse_tail, std::string_view parse_key,
-                          uint8_t pin_reason, uint16_t flags);
+                          const Verdict& verdict);
 
  private:
   StatementTable& table_;

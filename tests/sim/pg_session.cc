@@ -184,6 +184,7 @@ double PgSession::SleepOf(const PgMessage& message) const {
 
 void PgSession::Abort() {
   EndTransaction(false);
+  lasting_.End();
   status_ = 'I';
   skipping_ = copying_ = false;
 }
@@ -192,13 +193,13 @@ void PgSession::BeginImplicit() {
   if (status_ != 'I' || implicit_) return;
   implicit_ = true;
   saved_settings_ = settings_;
-  saved_temporary_ = temporary_;
+  lasting_.Begin();
 }
 
 void PgSession::EndTransaction(bool commit) {
   if ((status_ != 'I' || implicit_) && !commit) {
     settings_ = saved_settings_;
-    temporary_ = saved_temporary_;
+    lasting_.Rollback();
   }
   implicit_ = false;
   local_.clear();
@@ -496,22 +497,25 @@ PgSession::Outcome PgSession::RunState(const std::string& sql, bool described,
     out.push_back(DataRow({local == local_.end() ? found->second : local->second}));
     return Complete("SHOW", out);
   }
-  if (sql.starts_with("load ")) return Complete("LOAD", out);
-  if (sql.starts_with("create temp table ")) {
-    const std::string name = sql.substr(18, sql.find(' ', 18) - 18);
-    if (!temporary_.insert(name).second) {
-      Fail("42P07", "relation \"" + name + "\" already exists", out);
+  if (sql == "DISCARD ALL" || sql == "discard all") {
+    if (status_ != 'I') {
+      Fail("25001", "DISCARD ALL cannot run inside a transaction block", out);
       return Failed();
     }
-    return Complete("CREATE TABLE", out);
+    settings_ = startup_;
+    statements_.clear();
+    last_number_.reset();
+    lasting_.DiscardAll();
+    return Complete("DISCARD ALL", out);
   }
   if (sql == "deallocate all") {
     statements_.clear();
+    lasting_.DropStatements();
     return Complete("DEALLOCATE ALL", out);
   }
   if (sql.starts_with("deallocate ") || sql.starts_with("DEALLOCATE ")) {
     const std::string name = sql.substr(11);
-    if (statements_.erase(name) == 0) {
+    if (statements_.erase(name) == 0 && !lasting_.Drop(name)) {
       Fail("26000", "prepared statement \"" + name + "\" does not exist", out);
       return Failed();
     }
@@ -520,6 +524,19 @@ PgSession::Outcome PgSession::RunState(const std::string& sql, bool described,
   CHECK(sql == "DISCARD SEQUENCES");
   last_number_.reset();
   return Complete("DISCARD SEQUENCES", out);
+}
+
+PgSession::Outcome PgSession::RunLasting(const PgLasting::Reply& reply, bool described,
+                                         std::vector<PgMessage>& out) {
+  if (!reply.code.empty()) {
+    Fail(reply.code, reply.text, out);
+    return Failed();
+  }
+  if (reply.row) {
+    if (described) out.push_back(RowDescription());
+    out.push_back(DataRow({reply.value}));
+  }
+  return Complete(reply.tag, out);
 }
 
 PgSession::Outcome PgSession::RunSequence(const std::string& sql, bool described,
@@ -561,6 +578,18 @@ PgSession::Outcome PgSession::Run(const std::string& sql, const std::string& par
   }
   if (Has(sql, "1 / 0")) {
     Fail("22012", "division by zero: " + Quoted(sql), out);
+    return Failed();
+  }
+  if (sql.starts_with("SELECT EXISTS(")) {
+    out.push_back(DataRow(lasting_.Answer(sql)));
+    return Complete("SELECT 1", out);
+  }
+  if (const auto reply = lasting_.Run(sql)) return RunLasting(*reply, described, out);
+  if (sql.starts_with("execute ")) {
+    const std::string* text = lasting_.Prepared(sql.substr(8));
+    if (text != nullptr)
+      return Run(std::string(*text), parameter, described, limit, rows_done, cancelled, out);
+    Fail("26000", "prepared statement \"" + sql.substr(8) + "\" does not exist", out);
     return Failed();
   }
   if (Has(sql, "numbers")) return RunSequence(sql, described, out);

@@ -16,6 +16,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/sim/pg_lasting.h"
+
 namespace weir::sim {
 
 struct PgMessage {
@@ -65,6 +67,8 @@ class PgSession {
     settings_[name] = startup_[name] = value;
   }
   bool HasStatement(const std::string& name) const { return statements_.count(name) > 0; }
+  // Something of it must not be seen by others, outside of transactions.
+  bool lasts() const { return !lasting_.empty(); }
   bool HasUnnamed() const { return unnamed_.has_value(); }
 
  private:
@@ -100,6 +104,7 @@ class PgSession {
   Outcome RunSettings(const Portal& portal, std::vector<PgMessage>& out);
   Outcome RunState(const std::string& sql, bool described, std::vector<PgMessage>& out);
   Outcome RunSequence(const std::string& sql, bool described, std::vector<PgMessage>& out);
+  Outcome RunLasting(const PgLasting::Reply& reply, bool described, std::vector<PgMessage>& out);
   Outcome One(const std::string& value, bool described, std::vector<PgMessage>& out);
   Outcome Complete(const std::string& tag, std::vector<PgMessage>& out);
   void BeginImplicit();
@@ -121,8 +126,7 @@ class PgSession {
   std::map<std::string, std::string> local_;  // for this transaction
   bool implicit_ = false;                     // a transaction that nobody has begun in words
   std::map<std::string, std::string> saved_settings_;  // as at BEGIN
-  std::set<std::string> temporary_;
-  std::set<std::string> saved_temporary_;
+  PgLasting lasting_;
   std::optional<int64_t> last_number_;
   std::vector<std::string> inserted_;  // in the transaction under way
 };

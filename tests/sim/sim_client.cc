@@ -329,14 +329,21 @@ void SimClient::Leave() {
   Later(net_.Between(0, 10 * engine::kMillisecond));
 }
 
-void SimClient::Send(Request request) {
+// What the session becomes by it, if all goes well. A pin begins and ends with a transaction.
+void SimClient::Model(Request& request) {
   request.before = model_;
   request.pinned = pinned_;
-  pinned_ = pinned_ || request.pins;
+  request.seen = 0;
+  request.expected.clear();
+  for (const PgMessage& message : request.messages) model_.Take(message, false, request.expected);
+  if (model_.status() == 'I') pinned_ = model_.lasts();
+}
+
+void SimClient::Send(Request request) {
+  Model(request);
   for (const PgMessage& message : request.messages) {
     net_.Note("client " + Number(number_) + " says " + Readable(message, 60));
     output_ += Encode(message);
-    model_.Take(message, false, request.expected);
     if (message.type == 'Q') unnamed_certain_ = false;
   }
   request.sent_at = net_.now();
@@ -405,7 +412,7 @@ bool SimClient::OnServerCancelled(const PgMessage& message) {
   if (head.seen >= head.expected.size() || !Matches(head.expected[head.seen], message))
     return false;
   ++head.seen;
-  pinned_ = head.pinned || head.pins;
+  pinned_ = model_.status() == 'I' ? model_.lasts() : head.pinned;
   Redo(1);
   return true;
 }
@@ -449,7 +456,7 @@ bool SimClient::OnError(const PgMessage& message) {
   } else if (cancelled) {
     if (cancels_sent_ == 0 || !fresh) return false;
   } else if (lost) {
-    if (!options_.may_lose) return false;
+    if (!options_.may_lose || head.pinned) return false;
     ++verdicts_.lost;
   } else {
     return false;
@@ -473,15 +480,7 @@ bool SimClient::OnError(const PgMessage& message) {
 
 // What was sent behind a request that has ended otherwise is answered otherwise.
 void SimClient::Redo(size_t from) {
-  for (size_t i = from; i < requests_.size(); ++i) {
-    Request& request = requests_[i];
-    request.before = model_;
-    request.pinned = pinned_;
-    pinned_ = pinned_ || request.pins;
-    request.seen = 0;
-    request.expected.clear();
-    for (const PgMessage& message : request.messages) model_.Take(message, false, request.expected);
-  }
+  for (size_t i = from; i < requests_.size(); ++i) Model(requests_[i]);
 }
 
 void SimClient::Answered() {

@@ -77,7 +77,7 @@ class SimClient final : public Party {
     int rows = 0;
     std::vector<std::string> names;  // statements that it makes or drops
     bool sleeps = false;
-    bool pins = false;
+    bool pins = false;    // it may
     bool pinned = false;  // before it
   };
 
@@ -86,6 +86,7 @@ class SimClient final : public Party {
   void Act();
   void Ask();
   void Send(Request request);
+  void Model(Request& request);
   void Flush();
   void Read();
   void OnLogin(const PgMessage& message);

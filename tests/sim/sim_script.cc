@@ -217,17 +217,37 @@ SimClient::Request SimClient::NextSetting() {
   return request;
 }
 
-// What pins.
+// What pins, and what ends that.
 SimClient::Request SimClient::NextState() {
   const double roll = Roll();
-  if (roll < 0.2) return Simple("show mine");
   Request request;
-  if (roll < 0.3) {
+  if (roll < 0.04) {
     request = Simple("load '" + Tag() + "'");
-  } else if (roll < 0.85) {
-    request = Simple("create temp table tmp" + Number(Some(2)) + " (tag text)");
-  } else {
+  } else if (roll < 0.08) {
     request.messages = {{'F', U32(1) + std::string(6, '\0')}};
+  } else if (roll < 0.12) {
+    // In a block or a failed transaction it is an error.
+    request = Simple("discard all");
+    names_.clear();
+    unnamed_certain_ = false;
+  } else {
+    const std::string which = Number(Some(2));
+    const std::string begins[] = {"create temp table tmp" + which + " (tag text)",
+                                  "select pg_advisory_lock(" + which + ")", "listen c" + which,
+                                  "prepare sql" + which + " as select '" + Tag() + "'"};
+    const std::string ends[] = {"drop table tmp" + which,
+                                "select pg_advisory_unlock(" + which + ")", "unlisten c" + which,
+                                "deallocate sql" + which};
+    const std::string looks[] = {
+        "drop table tmp" + which, "select pg_advisory_unlock(" + which + ")",
+        "select count(*) from pg_listening_channels()", "execute sql" + which};
+    const auto kind = static_cast<size_t>(Some(4)) % 4;
+    const double how = Roll();
+    request = Simple(how < 0.4    ? begins[kind]
+                     : how < 0.5  ? begins[kind] + "; " + ends[kind]
+                     : how < 0.6  ? begins[kind] + "; select '" + Tag() + "', 1 / 0"
+                     : how < 0.85 ? ends[kind]
+                                  : looks[kind]);
   }
   request.pins = true;
   return request;

@@ -133,7 +133,7 @@ ADDED = [
     ("tests/engine/chunk_test.cc", "void f() { std::this_thread::sl" "eep_for(x); }", "it does not sleep"),
     ("pool/metrics/metrics.def", 'COUNTER(NeverCounted, "x")', "NeverCounted is never counted"),
     ("pool/config/options.def", 'OPTION(proxy, never_read, Bool, false, 0, 1, 1, "x")', "never_read is never read"),
-    ("protocol/postgres/pin_reason.def", 'PIN_REASON(kNeverGiven, "x", "x", "x")', "kNeverGiven is never given"),
+    ("protocol/postgres/pins.def", 'PIN(kNeverGiven, "x", "x", "x", "", false)', "kNeverGiven is never given"),
 ]
 
 

@@ -51,6 +51,23 @@ inline std::string Own() {  // what a statement of weir's own is answered with
   return Message('1', "") + Message('2', "") + Complete("X") + Message('3', "");
 }
 
+// A row of these values.
+inline std::string Values(const std::vector<std::string>& values) {
+  std::string body(1, '\0');
+  body.push_back(static_cast<char>(values.size()));
+  for (const std::string& each : values) {
+    body.append(3, '\0').push_back(static_cast<char>(each.size()));
+    body += each;
+  }
+  return Message('D', body);
+}
+
+// How the server answers a question of weir's own.
+inline std::string OwnReply(const std::string& row) {
+  return Message('1', "") + Message('2', "") + row + Complete("SELECT 1") + Message('3', "") +
+         Ready('I');
+}
+
 // Collects what the exchange forwards and inserts, in order.
 class Wire final : public protocol::ExchangeSink {
  public:

@@ -12,22 +12,6 @@ namespace {
 
 using protocol::kUnknownProfile;
 
-std::string Values(const std::vector<std::string>& values) {
-  std::string body(1, '\0');
-  body.push_back(static_cast<char>(values.size()));
-  for (const std::string& each : values) {
-    body.append(3, '\0').push_back(static_cast<char>(each.size()));
-    body += each;
-  }
-  return Message('D', body);
-}
-
-// How the server answers a statement of weir's own.
-std::string OwnReply(const std::string& row) {
-  return Message('1', "") + Message('2', "") + row + Complete("SELECT 1") + Message('3', "") +
-         Ready('I');
-}
-
 class SettingsTest : public ExchangeTest {
  protected:
   // The client has set one setting, and it has been asked.

@@ -9,18 +9,18 @@ TEST(StatementTableTest, EqualTextsAreOneStatement) {
   StatementTable table;
   StatementCache one(table);
   StatementCache other(table);
-  const Statement* a = one.Intern("SELECT 1", {}, 0, 0);
+  const Statement* a = one.Intern("SELECT 1", {}, {});
   EXPECT_EQ(other.Find("SELECT 1", {}), nullptr);
-  EXPECT_EQ(other.Intern("SELECT 1", {}, 0, 0), a);
+  EXPECT_EQ(other.Intern("SELECT 1", {}, {}), a);
   EXPECT_EQ(other.Find("SELECT 1", {}), a);
-  EXPECT_NE(one.Intern("SELECT 2", {}, 0, 0), a);
+  EXPECT_NE(one.Intern("SELECT 2", {}, {}), a);
 }
 
 TEST(StatementTableTest, UnderOtherSettingsATextIsAnotherStatement) {
   StatementTable table;
   StatementCache cache(table);
-  const Statement* plain = cache.Intern("SELECT 1", {}, 0, 0);
-  const Statement* other = cache.Intern("SELECT 1", "timezone=UTC", 0, 0);
+  const Statement* plain = cache.Intern("SELECT 1", {}, {});
+  const Statement* other = cache.Intern("SELECT 1", "timezone=UTC", {});
   EXPECT_NE(plain, other);
   EXPECT_EQ(cache.Find("SELECT 1", "timezone=UTC"), other);
   EXPECT_EQ(cache.Find("SELECT 1", "timezone=PST"), nullptr);
@@ -30,9 +30,9 @@ TEST(StatementTableTest, UnderOtherSettingsATextIsAnotherStatement) {
 
 TEST(StatementTableTest, ItHasALimit) {
   StatementTable table(20);
-  EXPECT_NE(table.Intern("0123456789", {}, 0, 0), nullptr);
-  EXPECT_EQ(table.Intern("01234567890", {}, 0, 0), nullptr);
-  EXPECT_NE(table.Intern("0123456789", {}, 0, 0), nullptr);
+  EXPECT_NE(table.Intern("0123456789", {}, {}), nullptr);
+  EXPECT_EQ(table.Intern("01234567890", {}, {}), nullptr);
+  EXPECT_NE(table.Intern("0123456789", {}, {}), nullptr);
 }
 
 TEST(StatementNamesTest, NamesOfTheServer) {

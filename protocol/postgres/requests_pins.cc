@@ -1,0 +1,115 @@
+// What else than settings the client may have left in the session, and whether it has.
+//
+// A text only makes a suspect: what it names may have failed, been rolled back, or been gone again
+// before the transaction's end. So between transactions the server is asked, for what the texts
+// since the last answer may have begun, or ended of what stands; a text that does neither costs
+// nothing. What no question tells of stands until the client leaves.
+#include <bit>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/check.h"
+#include "engine/base/fault.h"
+#include "protocol/postgres/own_messages.h"
+#include "protocol/postgres/request_cursor.h"
+#include "protocol/postgres/requests.h"
+
+namespace weir::postgres {
+
+namespace {
+
+constexpr size_t kStatementLogged = 4096;
+
+}  // namespace
+
+void PostgresRequests::Suspect(Cursor& cursor, PinReason reason, std::string_view text) {
+  suspects_ |= Only(reason);
+  if (marks_.pin_reason != 0) return;
+  marks_.pin_reason = static_cast<uint8_t>(reason);
+  using Told = protocol::SessionMarks::Statement;
+  marks_.statement = std::make_unique<Told>(Told{Digest(text, cursor.backend->lex_mode()),
+                                                 std::string(text.substr(0, kStatementLogged))});
+}
+
+void PostgresRequests::MarkPins(Cursor& cursor, const Verdict& verdict, std::string_view text) {
+  PinSet pins = verdict.pins;
+  if (verdict.pin != PinReason::kNone) Suspect(cursor, verdict.pin, text);
+  if ((verdict.flags & Verdict::kSets) != 0) {
+    const PinSet settings = MarkSettings(cursor, verdict, text);
+    if (settings != 0) Suspect(cursor, FirstOf(settings), text);
+    pins |= settings;
+  }
+  // With pg_temp in search_path what is created without a word of it is temporary, too.
+  if ((verdict.flags & Verdict::kDdl) != 0) pins |= Only(PinReason::kTemporaryObject);
+  // What others have parsed here may mean something else from now on.
+  if (Has(verdict.pins, PinReason::kTemporaryObject)) cursor.backend->ForgetPrepared();
+  suspects_ |= pins | (verdict.ends & stands_);
+}
+
+void PostgresRequests::Pin(uint8_t reason) {
+  stands_ |= Only(static_cast<PinReason>(reason));
+  marks_.pin_reason = static_cast<uint8_t>(FirstOf(stands_));
+}
+
+bool PostgresRequests::discardable() const {
+  return ((stands_ | suspects_) & ~kDiscardable) == 0 && !long_scan_;
+}
+
+bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::ExchangeSink& sink) {
+  if (touched_ == nullptr && suspects_ == 0) return false;
+  PostgresReplies& backend = static_cast<PostgresReplies&>(replies);
+  CHECK(backend.settled());
+  Cursor cursor{{}, &backend, false, sink, {}};
+  return AskSettings(cursor) || AskPins(cursor);
+}
+
+bool PostgresRequests::AskPins(Cursor& cursor) {
+  PostgresReplies& backend = *cursor.backend;
+  if (asks_pins_) {
+    asks_pins_ = false;
+    KeepPins(backend);
+    return false;
+  }
+  stands_ |= suspects_ & ~kAskable;
+  suspects_ &= kAskable;
+  // Whatever the answer, it is kept.
+  if ((stands_ & ~kAskable) != 0) stands_ |= std::exchange(suspects_, 0);
+  if (suspects_ == 0) {
+    TellPin();
+    return false;
+  }
+  asks_pins_ = true;
+  SendOwn(cursor, PinQuestion(suspects_), OwnPurpose::kQuestion);
+  return true;
+}
+
+void PostgresRequests::KeepPins(PostgresReplies& backend) {
+  const std::vector<std::optional<std::string>>& answer = backend.answer();
+  const bool known = !backend.own_statement_failed() &&
+                     answer.size() == static_cast<size_t>(std::popcount(suspects_));
+  if (Has(suspects_, PinReason::kTemporaryObject)) backend.ForgetPrepared();
+  size_t at = 0;
+  for (PinSet left = suspects_; left != 0; left &= left - 1, ++at) {
+    const PinSet reason = Only(FirstOf(left));
+    const bool gone = known && answer[at] == "f";
+    if (gone || WEIR_FAULT("answer_about_pins_ignored")) {
+      stands_ &= ~reason;
+    } else {
+      stands_ |= reason;
+    }
+  }
+  suspects_ = 0;
+  TellPin();
+}
+
+// For which of the reasons the backend is kept: the one whose statement is known, if it stands.
+void PostgresRequests::TellPin() {
+  if (Has(stands_, static_cast<PinReason>(marks_.pin_reason))) return;
+  marks_.pin_reason = static_cast<uint8_t>(FirstOf(stands_));
+  marks_.statement.reset();
+}
+
+}  // namespace weir::postgres
