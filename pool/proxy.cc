@@ -57,8 +57,9 @@ void ShardProxy::Use(Snapshot snapshot) {
   config = snapshot_.config.get();
   users = snapshot_.users.get();
   const ConnectionPoolOptions& options = config->connection_pool;
-  dialect.SetLimits(static_cast<uint32_t>(options.statement_scan_limit),
-                    static_cast<uint32_t>(options.max_prepared_statements));
+  dialect.Configure({.scan_limit = static_cast<uint32_t>(options.statement_scan_limit),
+                     .prepared_max = static_cast<uint32_t>(options.max_prepared_statements),
+                     .exclude_variable_sets = !options.session_pinning_filters.empty()});
   shard.streams().write_timeout = config->proxy.client_write_timeout;
   pool_.Reconfigure(PoolOptionsOf(*config));
 }
@@ -240,6 +241,7 @@ void ShardProxy::FillStatistics(ShardStatistics& out) {
   out.waiting = counts.waiting;
   out.budget = counts.budget;
   out.pinned = 0;
+  out.pin_names = dialect.PinNames();
   backends.ForEach([&out](BackendSession& backend) { out.pinned += backend.pinned ? 1 : 0; });
   out.metrics = metrics;
   const engine::IoCounts& io = shard.io().counts();

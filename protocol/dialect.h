@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -290,6 +291,14 @@ struct PinWords {
   std::string_view ends_by;
 };
 
+// Options of the exchange.
+struct ExchangeOptions {
+  uint32_t scan_limit = 1 << 20;  // bytes; a longer text is scanned as it streams
+  uint32_t prepared_max = 500;    // statements on one backend
+  // Settings that cannot be tracked do not keep the backend: they are lost with the transaction.
+  bool exclude_variable_sets = false;
+};
+
 // One protocol, for one shard.
 class Dialect {
  public:
@@ -301,9 +310,11 @@ class Dialect {
   virtual std::unique_ptr<Replies> NewReplies(const Parameters& greeting,
                                               const Parameters& initial) = 0;
   virtual void Adopt(Replies& replies) = 0;  // it has come from another shard
-  virtual void SetLimits(uint32_t scan_limit, uint32_t prepared_max) = 0;
+  virtual void Configure(const ExchangeOptions& options) = 0;
 
   virtual void EncodeGreeting(const Parameters& greeting, CancelKey key, std::string& out) = 0;
+  // For the client, at any moment between messages.
+  virtual std::string EncodeNotice(std::string_view message) = 0;
   virtual std::string EncodeError(bool fatal, std::string_view sqlstate,
                                   std::string_view message) = 0;
   // A server's fatal message as one that leaves the connection usable, or as it is.
@@ -315,6 +326,7 @@ class Dialect {
   virtual std::string_view
   DiscardStatement() = 0;  // takes back what a client has left in a session
   virtual PinWords Pin(uint8_t reason) = 0;
+  virtual std::span<const std::string_view> PinNames() = 0;  // by their numbers, 0 is none
   virtual uint8_t ReplicationPin() = 0;
   virtual uint8_t SequencePin() = 0;
 };

@@ -28,14 +28,17 @@ void CheckAvailable(const Config& config, const ReportProblem& report) {
   const ProxyOptions& proxy = config.proxy;
   const ConnectionPoolOptions& pool = config.connection_pool;
   if (proxy.require_tls) later("proxy.require_tls", 0, "true");
-  if (proxy.pin_notice) later("proxy.pin_notice", 0, "true");
   if (proxy.engine_family == "MYSQL") {
     later("proxy.engine_family", 0, "MYSQL");
   } else if (proxy.engine_family != "POSTGRESQL") {
     report("proxy.engine_family", 0, "engine_family: must be POSTGRESQL");
   }
-  if (!pool.session_pinning_filters.empty())
-    later("connection_pool.session_pinning_filters", 0, "a filter");
+  for (const std::string& each : pool.session_pinning_filters) {
+    if (each != "EXCLUDE_VARIABLE_SETS")
+      report("connection_pool.session_pinning_filters", 0,
+             Cat("session_pinning_filters: unknown filter \"", each,
+                 "\": only \"EXCLUDE_VARIABLE_SETS\" is known"));
+  }
   if (pool.opaque_calls != "probe")
     later("connection_pool.opaque_calls", 0, "a value other than \"probe\"");
   if (!pool.custom_settings.empty()) later("connection_pool.custom_settings", 0, "a list");

@@ -23,8 +23,11 @@ inline constexpr std::string_view kCounterNames[] = {
 };
 inline constexpr size_t kCounters = sizeof kCounterNames / sizeof kCounterNames[0];
 
+inline constexpr size_t kPinReasons = 32;  // at most
+
 struct ShardMetrics {
   std::array<uint64_t, kCounters> counters{};
+  std::array<uint64_t, kPinReasons> pins{};  // by the dialect's number of the reason
   Histogram borrow_wait;
   Histogram transaction;
 
@@ -36,6 +39,10 @@ struct ShardMetrics {
     borrow_wait.Record(waited);
     Add(Counter::kDatabaseConnectionsBorrowLatency,
         static_cast<uint64_t>(waited / engine::kMicrosecond));
+  }
+  void RecordPin(uint8_t reason) {
+    Add(Counter::kSessionsPinned);
+    ++pins[reason];
   }
   void RecordTransaction(engine::Nanos took) {
     transaction.Record(took);

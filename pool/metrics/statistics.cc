@@ -5,21 +5,32 @@
 namespace weir::pool {
 namespace {
 
+// "listen:2,load:1", or "-".
+std::string Pins(const ShardMetrics& since, std::span<const std::string_view> names) {
+  std::string out;
+  for (size_t i = 0; i < names.size() && i < kPinReasons; ++i) {
+    if (since.pins[i] == 0) continue;
+    engine::Append(out, out.empty() ? "" : ",", names[i], ":", since.pins[i]);
+  }
+  return out.empty() ? "-" : out;
+}
+
 std::string Line(std::string_view who, const ShardStatistics& now, const ShardMetrics& since) {
   const auto micros = [&since](double fraction) {
     return since.borrow_wait.Percentile(fraction) / engine::kMicrosecond;
   };
-  return engine::Cat(
-      "event=statistics shard=", who, " clients=", now.clients, " backends=", now.backends,
-      " budget=", now.budget, " borrowed=", now.borrowed, " pinned=", now.pinned,
-      " waiting=", now.waiting, " transactions=", since[Counter::kTransactions],
-      " borrow_timeouts=", since[Counter::kDatabaseConnectionsBorrowRequestsAborted],
-      " borrowed_again=", since[Counter::kDatabaseConnectionsBorrowedAgain],
-      " borrowed_other=", since[Counter::kDatabaseConnectionsBorrowedOther],
-      " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99),
-      " ticks=", since[Counter::kTicks], " completions=", since[Counter::kCompletions],
-      " enobufs=", since[Counter::kReceivesWithoutBuffer],
-      " short_sends=", since[Counter::kShortSends]);
+  return engine::Cat("event=statistics shard=", who, " clients=", now.clients,
+                     " backends=", now.backends, " budget=", now.budget, " borrowed=", now.borrowed,
+                     " pinned=", now.pinned, " pins=", Pins(since, now.pin_names),
+                     " waiting=", now.waiting, " transactions=", since[Counter::kTransactions],
+                     " borrow_timeouts=", since[Counter::kDatabaseConnectionsBorrowRequestsAborted],
+                     " borrowed_again=", since[Counter::kDatabaseConnectionsBorrowedAgain],
+                     " borrowed_other=", since[Counter::kDatabaseConnectionsBorrowedOther],
+                     " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99),
+                     " ticks=", since[Counter::kTicks],
+                     " completions=", since[Counter::kCompletions],
+                     " enobufs=", since[Counter::kReceivesWithoutBuffer],
+                     " short_sends=", since[Counter::kShortSends]);
 }
 
 }  // namespace
@@ -33,6 +44,7 @@ std::vector<std::string> StatisticsLines(const std::vector<ShardStatistics>& bef
     ShardMetrics since = now.metrics;
     if (i < before.size()) {
       for (size_t c = 0; c < kCounters; ++c) since.counters[c] -= before[i].metrics.counters[c];
+      for (size_t p = 0; p < kPinReasons; ++p) since.pins[p] -= before[i].metrics.pins[p];
       since.borrow_wait = now.metrics.borrow_wait.Since(before[i].metrics.borrow_wait);
     }
     lines.push_back(Line(engine::Cat(now.shard), now, since));
@@ -40,9 +52,11 @@ std::vector<std::string> StatisticsLines(const std::vector<ShardStatistics>& bef
     all.backends += now.backends;
     all.borrowed += now.borrowed;
     all.pinned += now.pinned;
+    all.pin_names = now.pin_names;
     all.waiting += now.waiting;
     all.budget = now.budget;
     for (size_t c = 0; c < kCounters; ++c) all.metrics.counters[c] += since.counters[c];
+    for (size_t p = 0; p < kPinReasons; ++p) all.metrics.pins[p] += since.pins[p];
     all.metrics.borrow_wait.Add(since.borrow_wait);
   }
   lines.push_back(Line("all", all, all.metrics));

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pool/metrics/metrics.h"
@@ -18,6 +20,7 @@ struct ShardStatistics {
   uint64_t pinned = 0;
   uint64_t waiting = 0;
   uint64_t budget = 0;
+  std::span<const std::string_view> pin_names;  // of the reasons for pins, by number
   ShardMetrics metrics;
 };
 

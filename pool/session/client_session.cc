@@ -335,6 +335,9 @@ void ClientSession::CheckPin() {
     pinned_at_ = services_.shard.now();
     backend_->set_pinned(true);
     LogPin(services_, *this, *backend_, pin_reason_, marks);
+    if (services_.config->proxy.pin_notice)
+      stream_.Queue(
+          engine::AsBytes(services_.dialect.EncodeNotice(PinNotice(services_, pin_reason_))));
   } else if (marks.pin_reason == 0 && pinned_) {
     LogPinEnd(services_, *this, *backend_, pinned_at_, pin_reason_);
     pinned_ = false;

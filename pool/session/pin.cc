@@ -23,7 +23,7 @@ std::string Head(SessionServices& services, const ClientSession& client) {
 
 void LogPin(SessionServices& services, const ClientSession& client, const BackendSession& backend,
             uint8_t reason, const protocol::SessionMarks& marks) {
-  services.metrics.Add(Counter::kSessionsPinned);
+  services.metrics.RecordPin(reason);
   uint64_t left_out = 0;
   if (!services.pin_log.Allow(services.shard.now(), left_out)) return;
   const protocol::PinWords words = services.dialect.Pin(reason);
@@ -38,6 +38,12 @@ void LogPin(SessionServices& services, const ClientSession& client, const Backen
   }
   if (left_out > 0) engine::Append(line, " (", left_out, " such lines left out)");
   engine::Log(engine::LogLevel::kWarn, line);
+}
+
+std::string PinNotice(SessionServices& services, uint8_t reason) {
+  const protocol::PinWords words = services.dialect.Pin(reason);
+  return Cat("this session is pinned to its database connection until ", words.ends_by,
+             ". Reason: ", words.reason);
 }
 
 void LogPinEnd(SessionServices& services, const ClientSession& client,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "pool/session/services.h"
 #include "protocol/dialect.h"
@@ -14,5 +15,8 @@ void LogPin(SessionServices& services, const ClientSession& client, const Backen
             uint8_t reason, const protocol::SessionMarks& marks);
 void LogPinEnd(SessionServices& services, const ClientSession& client,
                const BackendSession& backend, engine::Nanos pinned_at, uint8_t reason);
+
+// The same for the client.
+std::string PinNotice(SessionServices& services, uint8_t reason);
 
 }  // namespace weir::pool

@@ -47,11 +47,6 @@ void PostgresDialect::Adopt(protocol::Replies& replies) {
   static_cast<PostgresReplies&>(replies).Arrive(context_.profiles);
 }
 
-void PostgresDialect::SetLimits(uint32_t scan_limit, uint32_t prepared_max) {
-  context_.scan_limit = scan_limit;
-  context_.prepared_max = prepared_max;
-}
-
 void PostgresDialect::EncodeGreeting(const protocol::Parameters& greeting, protocol::CancelKey key,
                                      std::string& out) {
   for (const auto& [name, value] : greeting) AppendParameterStatus(out, name, value);
@@ -60,6 +55,12 @@ void PostgresDialect::EncodeGreeting(const protocol::Parameters& greeting, proto
   writer.End();
   writer.Begin(backend::kReadyForQuery).U8('I');
   writer.End();
+}
+
+std::string PostgresDialect::EncodeNotice(std::string_view message) {
+  std::string notice = postgres::EncodeError("NOTICE", "00000", message);
+  notice[0] = static_cast<char>(backend::kNoticeResponse);
+  return notice;
 }
 
 std::string PostgresDialect::EncodeError(bool fatal, std::string_view sqlstate,

@@ -7,6 +7,7 @@
 
 #include "engine/base/prng.h"
 #include "protocol/dialect.h"
+#include "protocol/postgres/pins.h"
 #include "protocol/postgres/requests.h"
 
 namespace weir::postgres {
@@ -23,9 +24,10 @@ class PostgresDialect final : public protocol::Dialect {
   std::unique_ptr<protocol::Replies> NewReplies(const protocol::Parameters& greeting,
                                                 const protocol::Parameters& initial) override;
   void Adopt(protocol::Replies& replies) override;
-  void SetLimits(uint32_t scan_limit, uint32_t prepared_max) override;
+  void Configure(const protocol::ExchangeOptions& options) override { context_.options = options; }
   void EncodeGreeting(const protocol::Parameters& greeting, protocol::CancelKey key,
                       std::string& out) override;
+  std::string EncodeNotice(std::string_view message) override;
   std::string EncodeError(bool fatal, std::string_view sqlstate, std::string_view message) override;
   std::string ReencodeError(std::string_view message, bool fatal) override;
   std::string_view ErrorText(std::string_view message) override;
@@ -33,6 +35,7 @@ class PostgresDialect final : public protocol::Dialect {
   std::string_view Terminate() override;
   std::string_view DiscardStatement() override { return "DISCARD ALL"; }
   std::string_view RollbackStatement() override { return "ROLLBACK"; }
+  std::span<const std::string_view> PinNames() override { return postgres::PinNames(); }
   protocol::PinWords Pin(uint8_t reason) override;
   uint8_t ReplicationPin() override;
   uint8_t SequencePin() override;

@@ -20,6 +20,16 @@ const PinWords& WordsOf(PinReason reason) {
   return kWords[index];
 }
 
+std::span<const std::string_view> PinNames() {
+  static constexpr std::string_view kNames[] = {
+      "none",
+#define PIN(enumerator, name, sentence, ends_by, question, discardable) name,
+#include "protocol/postgres/pins.def"
+#undef PIN
+  };
+  return kNames;
+}
+
 PinReason FirstOf(PinSet set) {
   return set == 0 ? PinReason::kNone : static_cast<PinReason>(std::countr_zero(set));
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,7 @@ struct PinWords {
   std::string_view question;  // an expression; empty: it stands until the client leaves
 };
 const PinWords& WordsOf(PinReason reason);
+std::span<const std::string_view> PinNames();  // by the numbers of the reasons
 
 // Several reasons: a bit for each.
 using PinSet = uint32_t;

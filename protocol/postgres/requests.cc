@@ -193,7 +193,7 @@ PostgresRequests::Step PostgresRequests::TakeUnlinked(Cursor& cursor) {
       break;
   }
   const bool text = cursor.type == frontend::kQuery || cursor.type == frontend::kParse;
-  const uint32_t enough = std::min(cursor.whole, text ? context_.scan_limit : kBorrowBytes);
+  const uint32_t enough = std::min(cursor.whole, text ? context_.options.scan_limit : kBorrowBytes);
   if (cursor.left() < enough) return Need(cursor, enough);
   cursor.result.status = TakeStatus::kNeedsBackend;
   return Step::kStop;
@@ -255,7 +255,7 @@ PostgresRequests::Step PostgresRequests::TakeCopy(Cursor& cursor) {
 
 // A Query or Parse beyond the scan limit is scanned while it streams; what it turns out to do pins.
 PostgresRequests::Step PostgresRequests::TakeLongText(Cursor& cursor) {
-  if (cursor.left() < context_.scan_limit) return Need(cursor, context_.scan_limit);
+  if (cursor.left() < context_.options.scan_limit) return Need(cursor, context_.options.scan_limit);
   if (cursor.type == frontend::kParse) return TakeLongParse(cursor);
   BeginLongScan(cursor);
   const bool change = LeaveUnnamed(cursor);
@@ -269,7 +269,7 @@ void PostgresRequests::BeginLongScan(Cursor& cursor) {
 }
 
 PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
-  if (cursor.whole > context_.scan_limit) return TakeLongText(cursor);
+  if (cursor.whole > context_.options.scan_limit) return TakeLongText(cursor);
   if (!cursor.complete()) return Need(cursor, cursor.whole);
   if (LexingUncertain(cursor)) return Await(cursor);
   const std::string_view body = cursor.body();

@@ -35,12 +35,11 @@ struct RequestsContext {
 
   StatementCache statements;
   ProfileTable profiles;
-  uint32_t scan_limit = 1 << 20;  // bytes; a longer text is scanned as it streams
-  uint32_t prepared_max = 500;    // statements on one backend
-  uint64_t unnamed_tags = 0;      // last one given
-  uint64_t sequence_marks = 0;    // last one given
-  std::string scratch;            // messages under construction
-  std::string key_scratch;        // ... and the key of a statement
+  protocol::ExchangeOptions options;
+  uint64_t unnamed_tags = 0;    // last one given
+  uint64_t sequence_marks = 0;  // last one given
+  std::string scratch;          // messages under construction
+  std::string key_scratch;      // ... and the key of a statement
 };
 
 class PostgresRequests final : public protocol::Requests, public OwedListener {
@@ -188,6 +187,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void StepSettings(Cursor& cursor);
   void LoseSettings();
   bool CanReplay() const;
+  void ForgetUntracked(PostgresReplies& backend);
   bool AskPins(Cursor& cursor);
   void KeepPins(PostgresReplies& backend);
   void TellPin();

@@ -79,7 +79,7 @@ bool PostgresRequests::RewriteDeallocate(Cursor& cursor, const std::string& name
 }
 
 PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
-  if (cursor.whole > context_.scan_limit) return TakeLongText(cursor);
+  if (cursor.whole > context_.options.scan_limit) return TakeLongText(cursor);
   if (!cursor.complete()) return Need(cursor, cursor.whole);
   if (LexingUncertain(cursor)) return Await(cursor);
   const std::string_view body = cursor.body();
@@ -216,7 +216,7 @@ PostgresRequests::Step PostgresRequests::TakePrivateParse(Cursor& cursor, std::s
 PostgresRequests::Step PostgresRequests::TakeLongParse(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
   // The same part of it, however much of it is there.
-  const std::string_view body = cursor.body().substr(0, context_.scan_limit - kHeader);
+  const std::string_view body = cursor.body().substr(0, context_.options.scan_limit - kHeader);
   const size_t name_end = body.find('\0');
   if (name_end == std::string_view::npos) return Malformed(cursor, "invalid Parse message");
   const std::string_view name = body.substr(0, name_end);
@@ -269,7 +269,7 @@ void PostgresRequests::Prepare(Cursor& cursor, const Statement& statement, OwedT
   PostgresReplies& backend = *cursor.backend;
   PreparedSet& prepared = backend.prepared();
   CHECK(!prepared.Contains(statement.id));
-  if (prepared.size() >= context_.prepared_max) {
+  if (prepared.size() >= context_.options.prepared_max) {
     if (const StatementId victim = prepared.Victim(statement.id); victim != 0) {
       CloseOnServer(cursor, victim);
       prepared.Remove(victim);

@@ -144,7 +144,7 @@ PostgresRequests::Step PostgresRequests::Enter(Cursor& cursor) {
   CHECK(backend.settled());
   const bool careful = careful_profile_ != 0 && careful_profile_ == profile_.id();
   const bool text = cursor.type == frontend::kQuery || cursor.type == frontend::kParse;
-  if (careful && text && !cursor.complete() && cursor.whole <= context_.scan_limit)
+  if (careful && text && !cursor.complete() && cursor.whole <= context_.options.scan_limit)
     return Need(cursor, cursor.whole);
   // Settings that cannot be replayed can still be changed by the client.
   const ProfileRef target = careful ? WithoutWhatItSets(cursor) : profile_;
@@ -307,12 +307,29 @@ bool PostgresRequests::AskSettings(Cursor& cursor) {
   if (touched_ != nullptr) StepSettings(cursor);
   if (touched_ != nullptr) return true;
   suspects_ &= ~Only(PinReason::kSettings);
+  if (context_.options.exclude_variable_sets) ForgetUntracked(*cursor.backend);
   if (!settings_unknown_ && CanReplay()) {
     stands_ &= ~Only(PinReason::kSettings);
   } else {
     stands_ |= Only(PinReason::kSettings);
   }
   return false;
+}
+
+// What cannot be set again is given up: the next client, this one too, has it reset.
+void PostgresRequests::ForgetUntracked(PostgresReplies& backend) {
+  if (!settings_unknown_ && CanReplay()) return;
+  Settings kept;
+  size_t bytes = 0;
+  for (const Setting& each : profile_.settings()) {
+    bytes += each.name.size() + each.value.size();
+    if (kept.size() < kSettingsMax && bytes <= kSettingsBytesMax && !CannotReplay(each.name))
+      kept.push_back(each);
+  }
+  profile_ = context_.profiles.Intern(std::move(kept));
+  settings_unknown_ = false;
+  backend.ForgetProfile();
+  backend.ForgetPrepared();
 }
 
 // All of the profile can be set again on another backend.

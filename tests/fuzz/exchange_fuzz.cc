@@ -84,8 +84,8 @@ class Wire final : public protocol::ExchangeSink {
 class Exchange {
  public:
   Exchange(uint8_t limits, Pieces* pieces) : pieces_(pieces) {
-    context_.scan_limit = (limits & 1) != 0 ? 64 : 1 << 20;
-    context_.prepared_max = (limits & 2) != 0 ? 2 : 500;
+    context_.options.scan_limit = (limits & 1) != 0 ? 64 : 1 << 20;
+    context_.options.prepared_max = (limits & 2) != 0 ? 2 : 500;
     NewClient();
     NewBackend();
   }

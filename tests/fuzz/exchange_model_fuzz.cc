@@ -157,8 +157,8 @@ class Nobody final : public protocol::ExchangeSink {
 class World {
  public:
   World(uint8_t limits, Pieces& pieces, Choices& choices) : pieces_(pieces), choices_(choices) {
-    context_.scan_limit = (limits & 1) != 0 ? 64 : 1 << 20;
-    context_.prepared_max = (limits & 2) != 0 ? 2 : 500;
+    context_.options.scan_limit = (limits & 1) != 0 ? 64 : 1 << 20;
+    context_.options.prepared_max = (limits & 2) != 0 ? 2 : 500;
     for (auto& backend : backends_) backend = std::make_unique<Backend>(choices);
     for (size_t i = 0; i < 2; ++i) {
       sessions_[i] = std::make_unique<Session>(context_, choices, static_cast<char>('x' + i));

@@ -39,6 +39,11 @@ TEST(StatisticsTest, AShardEachAndAll) {
   before[1].metrics.Set(Counter::kTicks, 100);
   after[1].metrics.Add(Counter::kDatabaseConnectionsBorrowedAgain, 9);
   after[1].metrics.Add(Counter::kDatabaseConnectionsBorrowedOther, 8);
+  static constexpr std::string_view kNames[] = {"none", "listen", "load"};
+  for (ShardStatistics& each : after) each.pin_names = kNames;
+  before[1].metrics.RecordPin(1);
+  for (const uint8_t reason : {1, 1, 2}) after[1].metrics.RecordPin(reason);
+  after[0].metrics.RecordPin(2);
   after[0].metrics.Set(Counter::kTicks, 4);
   after[1].metrics.Set(Counter::kTicks, 103);
   const std::vector<std::string> lines = StatisticsLines(before, after);
@@ -48,6 +53,9 @@ TEST(StatisticsTest, AShardEachAndAll) {
   EXPECT_NE(lines[2].find("transactions=7"), std::string::npos);
   EXPECT_NE(lines[1].find(" ticks=3 completions=0 enobufs=0 short_sends=0"), std::string::npos);
   EXPECT_NE(lines[2].find(" borrowed_again=9 borrowed_other=8 "), std::string::npos);
+  EXPECT_NE(lines[0].find(" pins=load:1 "), std::string::npos);
+  EXPECT_NE(lines[1].find(" pins=listen:1,load:1 "), std::string::npos);
+  EXPECT_NE(lines[2].find(" pins=listen:1,load:2 "), std::string::npos);
   EXPECT_NE(lines[2].find(" ticks=7 "), std::string::npos);
 }
 

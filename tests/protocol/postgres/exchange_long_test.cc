@@ -11,7 +11,7 @@ namespace {
 // A named statement beyond the scan limit is under its own name on the backend that it pins.
 class LongPreparedTest : public ExchangeTest {
  protected:
-  LongPreparedTest() { context_.scan_limit = 64; }
+  LongPreparedTest() { context_.options.scan_limit = 64; }
   const std::string long_text_ = "SELECT '" + std::string(100, 'x') + "'";
 };
 INSTANTIATE_TEST_SUITE_P(Splits, LongPreparedTest, testing::ValuesIn(kSplits));

@@ -113,7 +113,7 @@ TEST_P(PreparedTest, AClientWithoutAnUnnamedStatementNeverRunsAnothers) {
 }
 
 TEST_P(PreparedTest, ALimitOnPreparedStatementsMakesTheOldestGiveWay) {
-  context_.prepared_max = 2;
+  context_.options.prepared_max = 2;
   pair_.Join(backend_);
   for (const char* name : {"a", "b", "c"}) {
     pair_.Client(Parse(name, std::string("SELECT '") + name + "'") + Sync());
@@ -280,7 +280,7 @@ TEST_P(PreparedTest, ANameThatIsMadeAndClosedInWhatTheServerSkipsNeverWas) {
 }
 
 TEST_P(PreparedTest, AnUnnamedStatementThatIsTooLongIsNotParsedAgain) {
-  context_.scan_limit = 64;
+  context_.options.scan_limit = 64;
   pair_.Join(backend_);
   pair_.Client(Parse("", "SELECT '" + std::string(100, 'x') + "'") + Sync());
   pair_.Server(Message('1', "") + Ready('I'));
