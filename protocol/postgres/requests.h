@@ -100,8 +100,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   };
   struct Unnamed {
     uint64_t tag = 0;  // 0: none
-    LexMode lex_mode;  // by which the verdict was found
     Verdict verdict;
+    LexMode lex_mode;  // by which it was found
     std::unique_ptr<std::string> deallocates;  // its text was a DEALLOCATE of this name
     std::string parse_tail;
   };
@@ -209,23 +209,24 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   uint64_t sequence_mark_ = 0;
   uint32_t body_left_ = 0;  // of a message that is forwarded or dropped as it comes
   bool dropping_ = false;
-  Entry entry_ = Entry::kDone;
-  bool skip_to_sync_ = false;              // of a request that has got its error from weir
+  bool bound_drops_ = false;    // what the portal bound last will do when executed
+  bool earlier_drops_ = false;  // ... and one bound earlier, which may still be there
+  // Bits, so that they fit beside: every idle client has them.
+  Entry entry_ : 2 = Entry::kDone;
+  bool skip_to_sync_ : 1 = false;          // of a request that has got its error from weir
+  bool aliases_ : 1 = false;               // two names of the client's were one statement
+  bool keep_sequences_apart_ : 1 = false;  // currval or lastval was seen on the route
+  bool exempt_ : 1 = false;                // what its first message sets has not been replayed
+  bool settings_unknown_ : 1 = false;      // what it has set is not all in the profile
+  bool asks_pins_ : 1 = false;             // the question is on its way
   std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams
-  bool bound_drops_ = false;               // what the portal bound last will do when executed
-  bool earlier_drops_ = false;             // ... and one bound earlier, which may still be there
-  bool aliases_ = false;                   // two names of the client's were one statement
-  bool keep_sequences_apart_ = false;      // currval or lastval was seen on the route
   std::unique_ptr<std::string> bound_deallocate_;  // ... and the name that it takes away
   Unnamed unnamed_;
   StatementNames names_;
   ProfileRef profile_;
   std::unique_ptr<Touched> touched_;  // nullptr: nothing
-  bool settings_unknown_ = false;     // what it has set is not all in the profile
-  bool asks_pins_ = false;            // the question is on its way
   PinSet suspects_ = 0;           // what may keep the backend, by the texts since the last answer
   PinSet stands_ = 0;             // what does
-  bool exempt_ = false;           // what its first message sets has not been replayed
   uint64_t careful_profile_ = 0;  // a replay of it has failed: it is sent alone, and waited for
 
   // Made, not confirmed; oldest first. Of the unnamed statement: what it was before.
