@@ -28,7 +28,6 @@ void Stream::Attach(StreamContext& context, int fd, BufferGroup group, StreamEve
   group_ = group;
   life_ = Life::kOpen;
   receive_op_.Bind<&Stream::OnReceive>(*this);
-  bulk_op_.Bind<&Stream::OnBulk>(*this);
   send_op_.Bind<&Stream::OnSent>(*this);
   hangup_op_.Bind<&Stream::OnHangup>(*this);
   timer_.Bind(Callback::To<&Stream::OnTimer>(*this));
@@ -37,20 +36,20 @@ void Stream::Attach(StreamContext& context, int fd, BufferGroup group, StreamEve
 
 void Stream::StartReceiving() {
   receive_state_ = Receive::kOn;
-  if (receive_op_.in_flight() || bulk_op_.in_flight() || starving_link_.linked() || ended_ ||
-      broken_)
-    return;
+  if (receive_op_.in_flight() || starving_link_.linked() || ended_ || broken_) return;
   if (!bulk_wanted_) {
-    bulk_ = false;
     context_->io.StartReceive(fd_, group_, receive_op_);
     return;
   }
-  bulk_ = true;
-  bulk_chunk_ = {context_->chunks.Allocate(kBulkBytes), 0, kBulkBytes};
-  context_->io.ReceiveInto(fd_, MutableBytes(bulk_chunk_.chunk->data, kBulkBytes), bulk_op_);
+  bulk_chunk_ = context_->chunks.Allocate(kBulkBytes);
+  context_->io.ReceiveInto(fd_, MutableBytes(bulk_chunk_->data, kBulkBytes), receive_op_);
 }
 
 void Stream::OnReceive(const Completion& completion) {
+  if (bulk_chunk_) {
+    TakeBulk(completion);
+    return;
+  }
   if (completion.result > 0) {
     const bool full = completion.bytes.length == completion.bytes.chunk->size;
     full_chunks_ = full ? static_cast<uint8_t>(full_chunks_ + 1) : 0;
@@ -63,17 +62,16 @@ void Stream::OnReceive(const Completion& completion) {
   if (!completion.more) ReceiveEnded(completion.result);
 }
 
-void Stream::OnBulk(const Completion& completion) {
-  Slice chunk = std::move(bulk_chunk_);
-  bulk_chunk_ = {};
+void Stream::TakeBulk(const Completion& completion) {
+  const ChunkRef chunk = std::move(bulk_chunk_);
   if (completion.result > 0) {
     const uint32_t length = static_cast<uint32_t>(completion.result);
     if (length < kBulkEnds) {
       bulk_wanted_ = false;
       full_chunks_ = 0;
     }
-    Deliver(length < kBulkBytes / 4 ? context_->chunks.Copy(Bytes(chunk.data(), length))
-                                    : chunk.Sub(0, length));
+    Deliver(length < kBulkBytes / 4 ? context_->chunks.Copy(Bytes(chunk->data, length))
+                                    : Slice{chunk, 0, length});
   }
   ReceiveEnded(completion.result);
 }
@@ -84,7 +82,8 @@ void Stream::Deliver(Slice bytes) {
       events_->OnBytes(std::move(bytes));
       return;
     case Life::kDetaching:
-      unread_.insert(unread_.end(), bytes.data(), bytes.data() + bytes.length);
+      if (unread_ == nullptr) unread_ = std::make_unique<std::vector<uint8_t>>();
+      unread_->insert(unread_->end(), bytes.data(), bytes.data() + bytes.length);
       return;
     case Life::kNone:
     case Life::kLingering:
@@ -165,8 +164,6 @@ void Stream::StopReceiving() {
   receive_state_ = Receive::kStopping;
   if (receive_op_.in_flight()) {
     context_->io.Cancel(receive_op_);
-  } else if (bulk_op_.in_flight()) {
-    context_->io.Cancel(bulk_op_);
   } else {
     receive_state_ = Receive::kStopped;
     if (!ended_ && !broken_ && !hangup_op_.in_flight()) context_->io.PollHangup(fd_, hangup_op_);
@@ -251,7 +248,7 @@ void Stream::Close() {
   life_ = Life::kClosing;
   context_->timers.Cancel(timer_);
   if (starving_link_.linked()) context_->starving_[static_cast<int>(group_)].Remove(*this);
-  for (Operation* operation : {&receive_op_, &bulk_op_, &hangup_op_}) {
+  for (Operation* operation : {&receive_op_, &hangup_op_}) {
     if (operation->in_flight()) context_->io.Cancel(*operation);
   }
   if (sending()) CancelSend();
@@ -259,7 +256,7 @@ void Stream::Close() {
 }
 
 bool Stream::joined() const {
-  return !receive_op_.in_flight() && !bulk_op_.in_flight() && !sending() && !hangup_op_.in_flight();
+  return !receive_op_.in_flight() && !sending() && !hangup_op_.in_flight();
 }
 
 void Stream::FinishClosing() {
@@ -294,7 +291,7 @@ void Stream::Detach() {
   life_ = Life::kDetaching;
   context_->timers.Cancel(timer_);
   if (starving_link_.linked()) context_->starving_[static_cast<int>(group_)].Remove(*this);
-  for (Operation* operation : {&receive_op_, &bulk_op_, &hangup_op_}) {
+  for (Operation* operation : {&receive_op_, &hangup_op_}) {
     if (operation->in_flight()) context_->io.Cancel(*operation);
   }
   MarkDirty();
@@ -303,8 +300,8 @@ void Stream::Detach() {
 void Stream::FinishDetaching() {
   if (!joined() || unreleased_ > 0) return;
   life_ = Life::kGone;
-  Detached detached{fd_, std::move(unread_), ended_};
-  fd_ = -1;
+  Detached detached{std::exchange(fd_, -1), {}, ended_};
+  if (unread_ != nullptr) detached.unread = std::move(*unread_);
   context_->told_of_ends_ = true;
   events_->OnDetached(std::move(detached));
 }

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -125,7 +126,7 @@ class Stream {
   enum class Receive : uint8_t { kOn, kStopping, kStopped };
 
   void OnReceive(const Completion& completion);
-  void OnBulk(const Completion& completion);
+  void TakeBulk(const Completion& completion);
   void OnSent(const Completion& completion);
   void OnReleased();
   void OnHangup(const Completion& completion);
@@ -159,7 +160,6 @@ class Stream {
   bool ended_ = false;   // the peer's end was seen
   bool broken_ = false;  // the connection is gone
   bool was_high_ = false;
-  bool bulk_ = false;
   bool bulk_wanted_ = false;
   bool close_when_sent_ = false;
   uint8_t full_chunks_ = 0;  // received in a row
@@ -167,19 +167,18 @@ class Stream {
   bool holds_ring_ = false;  // the send in flight holds receive buffers
   bool copy_next_ = false;   // the kernel had no room for a zero-copy send just now
   bool copy_only_ = false;   // this kind of socket has none
+  uint32_t unreleased_ = 0;  // zero-copy sends whose bytes the kernel may still read
   size_t queued_bytes_ = 0;  // in flight included
   absl::InlinedVector<Slice, 3> queue_;
   Operation receive_op_;
   Operation send_op_;
 
-  Slice bulk_chunk_;
-  Operation bulk_op_;
+  ChunkRef bulk_chunk_;  // what the receive in flight fills, if it is into a private buffer
   Operation hangup_op_;
-  ZeroCopySend* zero_copy_ = nullptr;  // the send in flight, if it is one
-  uint32_t unreleased_ = 0;            // zero-copy sends whose bytes the kernel may still read
-  ListLink sending_link_;              // sends not completed in their tick
-  ListLink starving_link_;             // receives that wait for buffers
-  std::vector<uint8_t> unread_;        // while detaching
+  ZeroCopySend* zero_copy_ = nullptr;             // the send in flight, if it is one
+  ListLink sending_link_;                         // sends not completed in their tick
+  ListLink starving_link_;                        // receives that wait for buffers
+  std::unique_ptr<std::vector<uint8_t>> unread_;  // came while detaching; nullptr: nothing
   Timer timer_;
   Nanos progress_at_ = 0;
 };
