@@ -26,7 +26,6 @@ void TimerWheel::Place(Timer& timer) {
 
 void TimerWheel::Arm(Timer& timer, Nanos deadline) {
   if (timer.armed()) Cancel(timer);
-  timer.deadline_ = deadline;
   // Rounded up: never early.
   constexpr Nanos kFarthest = (Nanos{1} << 35) * kMillisecond;
   const Nanos bounded =

@@ -20,13 +20,11 @@ class Timer {
   ~Timer() { CHECK(!armed()); }
   void Bind(Callback callback) { callback_ = callback; }
   bool armed() const { return link_.linked(); }
-  Nanos deadline() const { return deadline_; }
 
  private:
   friend class TimerWheel;
   ListLink link_;
   Callback callback_;
-  Nanos deadline_ = 0;
   uint64_t tick_ = 0;
 };
 

@@ -48,7 +48,7 @@ class Slab {
     free_.pop_back();
     Seat& place = At(seat);
     T* object = new (place.storage) T(std::forward<Args>(args)...);
-    place.live = true;
+    place.live = 1;
     if (++place.generation == 0) place.generation = 1;
     ++live_;
     return *object;
@@ -90,8 +90,8 @@ class Slab {
   struct Seat {
     alignas(T) unsigned char storage[sizeof(T)];
     uint32_t number = 0;
-    uint32_t generation = 0;
-    bool live = false;
+    uint32_t live : 1 = 0;
+    uint32_t generation : 31 = 0;
   };
 
   static T* Object(Seat& place) { return std::launder(reinterpret_cast<T*>(place.storage)); }
@@ -100,7 +100,7 @@ class Slab {
 
   void Destroy(Seat& place) {
     Object(place)->~T();
-    place.live = false;
+    place.live = 0;
   }
 
   void AddBlock() {

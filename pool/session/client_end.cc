@@ -18,7 +18,7 @@ using protocol::TransactionStatus;
 namespace {
 
 constexpr engine::Nanos kUnfinishedTimeout = 10 * engine::kSecond;
-constexpr uint64_t kUnfinishedProgress = uint64_t{64} * 1024;
+constexpr uint32_t kUnfinishedProgress = 64 * 1024;
 
 }  // namespace
 
@@ -191,7 +191,7 @@ void ClientSession::CheckUnfinished(engine::Nanos now) {
     unfinished_since_ = 0;
     return;
   }
-  const uint64_t bytes = taken_bytes_ + held_.size();
+  const uint32_t bytes = taken_bytes_ + static_cast<uint32_t>(held_.size());
   if (unfinished_since_ == 0 || bytes - unfinished_bytes_ >= kUnfinishedProgress) {
     unfinished_since_ = now;
     unfinished_bytes_ = bytes;

@@ -27,7 +27,7 @@ ClientSession::~ClientSession() {
 
 void ClientSession::Accept(int fd, bool local, std::string refusal) {
   arrival_->refusal = std::move(refusal);
-  local_ = local;
+  arrival_->local = local;
   accepted_at_ = last_active_ = services_.shard.now();
   arrival_->login = services_.dialect.NewClientLogin();
   services_.metrics.Add(Counter::kClientConnectionsReceived);
@@ -36,7 +36,7 @@ void ClientSession::Accept(int fd, bool local, std::string refusal) {
 }
 
 void ClientSession::Place(PlacedClient& placed) {
-  local_ = placed.local;
+  arrival_->local = placed.local;
   accepted_at_ = last_active_ = services_.shard.now();
   arrival_->login = std::move(placed.login);
   services_.shard.timers().Arm(timer_, placed.login_deadline);
@@ -107,9 +107,9 @@ void ClientSession::OnIdentity() {
     Kill({"53300", arrival_->refusal});
     return;
   }
-  home_ = services_.PlaceClient();
+  arrival_->home = services_.PlaceClient();
   // An answer on its way (to an SSLRequest) does not travel: then it stays.
-  if (home_ == services_.shard.id() || stream_.queued_bytes() > 0) {
+  if (arrival_->home == services_.shard.id() || stream_.queued_bytes() > 0) {
     ResumeLogin();
     return;
   }
@@ -131,12 +131,12 @@ void ClientSession::OnDetached(engine::Detached&& detached) {
   }
   placed->login = std::move(arrival_->login);
   placed->endpoint = endpoint_;
-  placed->local = local_;
+  placed->local = arrival_->local;
   placed->login_deadline = accepted_at_ + services_.config->proxy.client_login_timeout;
   engine::Message message;
   message.kind = kPlaceClientMessage;
   message.body = std::move(placed);
-  services_.shard.Post(home_, std::move(message));
+  services_.shard.Post(arrival_->home, std::move(message));
   Move(ClientState::kClosing);
   SessionServices& services = services_;
   services.clients.Erase(*this);
@@ -147,7 +147,7 @@ void ClientSession::OnDetached(engine::Detached&& detached) {
 void ClientSession::ResumeLogin() {
   protocol::ScramVerifier mock;
   const protocol::ClientUser user =
-      services_.users->Find(arrival_->login->identity().user, local_, mock);
+      services_.users->Find(arrival_->login->identity().user, arrival_->local, mock);
   std::string out;
   const Next next = arrival_->login->Resume(user, out);
   if (!out.empty()) stream_.Queue(engine::AsBytes(out));

@@ -126,35 +126,34 @@ class ClientSession final : public Waiter,
   uint32_t need_ = 1;
   ClientState state_ = ClientState::kLogin;
   bool pinned_ = false;
-  bool end_of_stream_ = false;      // it has closed its sending side, or said Terminate
-  bool awaiting_ready_ = false;     // held bytes go on when the backend has answered
-  bool server_error_next_ = false;  // its backend died while it was idle in a transaction
-  bool cancel_due_ = false;         // of the request that the server has not come to yet
-  bool reset_backend_ = false;      // the transaction has undone init_query
-  bool keeps_link_ = false;         // a sequence value stays readable until its next transaction
+  bool end_of_stream_ = false;   // it has closed its sending side, or said Terminate
+  bool awaiting_ready_ = false;  // held bytes go on when the backend has answered
+  bool cancel_due_ = false;      // of the request that the server has not come to yet
+  bool reset_backend_ = false;   // the transaction has undone init_query
+  bool keeps_link_ = false;      // a sequence value stays readable until its next transaction
+  uint8_t pin_reason_ = 0;       // why it is pinned
+  uint32_t taken_bytes_ = 0;     // wraps: only differences count
   engine::Stream stream_;
   engine::HeldBytes held_;
 
   engine::Nanos last_active_ = 0;
   engine::Nanos transaction_began_ = 0;
   engine::Nanos unfinished_since_ = 0;  // its message has made too little progress since; 0: none
-  uint64_t taken_bytes_ = 0;
-  uint64_t unfinished_bytes_ = 0;
   engine::Nanos pinned_at_ = 0;
-  uint8_t pin_reason_ = 0;  // why it is pinned
 
   // Of its login only.
   struct Arrival {
     std::unique_ptr<protocol::ClientLogin> login;
     std::string refusal;         // not empty: it is one too many
     std::string delayed_answer;  // to a wrong password, when it is time
+    bool local = false;          // from loopback or a unix socket
+    uint32_t home = 0;           // while moving: to that shard
   };
   std::unique_ptr<Arrival> arrival_ = std::make_unique<Arrival>();  // nullptr: logged in
+  uint32_t unfinished_bytes_ = 0;  // taken and held at unfinished_since_
   uint32_t cancel_secret_ = 0;
   uint32_t endpoint_;
-  uint32_t home_ = 0;  // while moving: to that shard
   engine::Nanos accepted_at_ = 0;
-  bool local_ = false;
   engine::Timer timer_;  // login deadline, then idle and lifetime
 };
 

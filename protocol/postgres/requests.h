@@ -101,7 +101,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   struct Unnamed {
     uint64_t tag = 0;  // 0: none
     Verdict verdict;
-    LexMode lex_mode;  // by which it was found
+    LexMode lex_mode;                          // by which it was found
     std::unique_ptr<std::string> deallocates;  // its text was a DEALLOCATE of this name
     std::string parse_tail;
   };
