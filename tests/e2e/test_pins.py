@@ -193,3 +193,37 @@ def test_a_pinned_client_is_asked_only_when_it_may_have_changed(start_weir, post
             assert admin.execute(asked).fetchone() == (0,)
             one.execute("unlisten y", prepare=False)
             wait_until(lambda: admin.execute(asked).fetchone() == (1,), what="the question")
+
+
+def test_a_client_is_told_that_it_is_pinned(start_weir):
+    weir = start_weir(pool=ONE, proxy="pin_notice = true")
+    with weir.connect() as one:
+        notices = []
+        one.add_notice_handler(lambda notice: notices.append((notice.severity, notice.message_primary)))
+        one.execute("listen x; notify x")
+        weir.wait_for_log("was pinned")
+        one.execute("select 1")
+        assert notices == [("NOTICE", "this session is pinned to its database connection until the client has ended its LISTEN or "
+                                      "disconnects. Reason: SQL listens for notifications.")]
+
+
+def test_variable_sets_can_be_excluded(start_weir):
+    """What cannot be tracked is lost, and nobody else's."""
+    weir = start_weir(pool=ONE + '\nsession_pinning_filters = ["EXCLUDE_VARIABLE_SETS"]')
+    with weir.connect() as one, weir.connect() as other:
+        one.execute("set work_mem = '9MB'")
+        one.execute("select set_config('maintenance_work' || '_mem', '9MB', false)")
+        one.execute("set temp_buffers = '2MB'")
+        for connection, work_mem in ((one, "9MB"), (other, "4MB"), (one, "9MB")):
+            assert connection.execute("select current_setting('work_mem'), current_setting('maintenance_work_mem'), "
+                                      "current_setting('temp_buffers')").fetchone() == (work_mem, "64MB", "8MB")
+    assert not weir.find("was pinned")
+
+
+def test_pins_are_counted_by_reason(start_weir):
+    weir = start_weir(pool=TWO, proxy="stats_period = 1")
+    with weir.connect() as one:
+        one.execute("listen x")
+        weir.wait_for_log("event=statistics shard=all .* pinned=1 ")
+        weir.wait_for_log("event=statistics shard=all .* pins=listen:1 ")
+        weir.wait_for_log("event=statistics shard=all .* pins=- ")

@@ -31,6 +31,7 @@ def tree(tmp_path_factory):
     root = tmp_path_factory.mktemp("tree")
     for folder in FOLDERS:
         shutil.copytree(os.path.join(ROOT, folder), root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(os.path.join(ROOT, "README.md"), root)
     return root
 
 
@@ -134,6 +135,8 @@ ADDED = [
     ("pool/metrics/metrics.def", 'COUNTER(NeverCounted, "x")', "NeverCounted is never counted"),
     ("pool/config/options.def", 'OPTION(proxy, never_read, Bool, false, 0, 1, 1, "x")', "never_read is never read"),
     ("protocol/postgres/pins.def", 'PIN(kNeverGiven, "x", "x", "x", "", false)', "kNeverGiven is never given"),
+    ("protocol/postgres/pins.def", 'PIN(kLoad, "more", "x", "y", "", false)', "lacks the row | `more` | x | y | closed |"),
+    ("protocol/postgres/pins.def", 'PIN(kLoad, "more", "x")', "not every PIN is five values"),
 ]
 
 
