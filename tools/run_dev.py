@@ -44,6 +44,11 @@ def simulate(args):
     return subprocess.run([os.path.join(run_tests.BUILD, "tests", "sim", "sim"), *args]).returncode
 
 
+def differential(args):
+    run_tests.build()
+    return subprocess.run(["/usr/bin/python3", os.path.join(ROOT, "tests", "e2e", "differential.py"), *args]).returncode
+
+
 def script(name, args):
     """A script of tools/ with the same words."""
     path = os.path.join(TOOLS, name)
@@ -72,6 +77,8 @@ COMMANDS = [
             lambda args: simulate(["--mutants", *args])),
     Command("regress", "[--tests A,B] [--rotate] [--keep]", "PostgreSQL's own regression suite through weir, test by test beside a direct"
             " connection; --help says more.", lambda args: script("dev_regress.py", args)),
+    Command("differential", "--scripts N --seed S | --script FILE | --help", "Random scripts of several clients: they must be answered through"
+            " weir as they are without it. The first that is not is made small and printed.", differential),
     Command("fuzz", "[ARGS]", "The fuzzers; tools/dev fuzz --help says which.", lambda args: script("dev_fuzz.py", args)),
 ]
 

@@ -37,7 +37,7 @@ def wait_until(condition, seconds=10, what="a condition"):
 class Postgres:
     """A server of its own in a temporary directory, with SCRAM passwords."""
 
-    def __init__(self, max_connections=40):
+    def __init__(self, max_connections=40, more=""):
         binaries = glob.glob("/usr/lib/postgresql/*/bin")
         self.bin = max(binaries, key=lambda path: float(path.split("/")[4]))
         self.folder = tempfile.mkdtemp(prefix="weir-pg-")
@@ -59,6 +59,7 @@ max_prepared_transactions = 4
 fsync = off
 full_page_writes = off
 synchronous_commit = off
+{more}
 """)
         self.start()
 

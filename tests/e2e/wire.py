@@ -33,6 +33,14 @@ def bind(name, portal=""):
     return message(b"B", portal.encode() + b"\0" + name.encode() + b"\0" + b"\0" * 6)
 
 
+def bind_values(name, portal, values):
+    """Binds with parameters as text; None is NULL."""
+    body = portal.encode() + b"\0" + name.encode() + b"\0" + struct.pack("!hh", 0, len(values))
+    for value in values:
+        body += struct.pack("!i", -1) if value is None else struct.pack("!i", len(value.encode())) + value.encode()
+    return message(b"B", body + b"\0\0")
+
+
 def execute(rows=0, portal=""):
     return message(b"E", portal.encode() + b"\0" + struct.pack("!i", rows))
 
