@@ -23,7 +23,7 @@ def dev(*args):
 def test_help_lists_every_command():
     result = dev("--help")
     assert result.returncode == 0
-    for name in ("asan", "tsan", "tidy", "format", "sim", "sim-mutants", "regress", "fuzz"):
+    for name in ("asan", "tsan", "tidy", "format", "sim", "sim-mutants", "regress", "differential", "fuzz"):
         assert f"\n{name}" in result.stdout
 
 
