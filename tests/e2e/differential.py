@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """Random scripts of several clients must be answered through weir as they are without it.
 
-    --scripts N --seed S    N scripts from seed S on (differential_actions.py makes them); the first that fails is made small and printed
+    --scripts N --seed S    N scripts from seed S on (differential_maker.py makes them); the first that fails is made small and printed
     --script FILE           that script (- : standard input), as it was printed
     --show S                prints the script of a seed
     --shrink                makes the script of FILE small
+    --opaque                also triggers, views and the like that change the session, which weir does not see (README, "Limits")
+    --all                   all scripts are played, what differs is told as it was found, and the first is made small
     --naive                 instead of weir a pooler that minds nothing but transactions: something must be found
     --twice                 instead of weir the server itself: nothing may be found, or scripts do not repeat
 
@@ -16,6 +18,7 @@ what is let pass, and why). Lanes play scripts at the same time, each in a datab
 import argparse
 import collections
 import concurrent.futures
+import functools
 import itertools
 import os
 import sys
@@ -23,7 +26,7 @@ import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import differential_actions  # noqa: E402
+import differential_maker  # noqa: E402
 import differential_statements as sql  # noqa: E402
 from differential_run import Comparison, Connections, SharedConnections, play  # noqa: E402
 from differential_script import Script  # noqa: E402
@@ -33,6 +36,7 @@ from servers import Postgres, Weir, wait_until  # noqa: E402
 LANES = 3
 MAX_CONNECTIONS = 100   # so that a percent of it is a backend
 LEFT_SECONDS = 5
+OPAQUE_WEIGHT = 10
 LEFT = """select (select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where
   datname = current_database())), (select count(*) from pg_class where relpersistence = 't' and relkind in ('r', 'v', 'S')),
   (select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%')"""
@@ -81,28 +85,28 @@ class Lane:
     def ask(self, text):
         return self.control.execute(text).fetchall()
 
-    def make_world(self):
+    def make_world(self, script):
         wait_until(lambda: self.ask("select count(*) from pg_stat_activity where datname = current_database() and "
                                     "backend_type = 'client backend' and pid <> pg_backend_pid()") == [(0,)],
                    what="the sessions of the last run to end")
         for (name,) in self.ask("select gid from pg_prepared_xacts where database = current_database()"):
             self.control.execute(f"rollback prepared '{name}'")
-        self.control.execute(sql.WORLD + (sql.OPAQUE_WORLD if differential_actions.OPAQUE else ""))
+        self.control.execute(sql.WORLD + (sql.OPAQUE_WORLD if script.opaque else ""))
 
     def direct(self, script):
-        self.make_world()
-        return play(script, Connections(self.postgres.port, self.database))
+        self.make_world(script)
+        return play(script, Connections(self.postgres.port, self.database, script.startup))
 
     def naive(self, script):
-        self.make_world()
-        return play(script, SharedConnections(self.postgres.port, self.database, script.backends))
+        self.make_world(script)
+        return play(script, SharedConnections(self.postgres.port, self.database, script.startup, script.backends))
 
     def through_weir(self, script):
-        self.make_world()
+        self.make_world(script)
         weir = Weir(self.postgres.port, engine=f"shards = {script.shards}", auth='client_password_auth_type = "TRUST"',
-                    pool=f'max_connections_percent = {script.backends}\ndebug_borrow = "rotate"\nconnection_borrow_timeout = 8')
+                    pool=f'max_connections_percent = {script.backends}\ndebug_borrow = "rotate"\nconnection_borrow_timeout = 5')
         try:
-            answers = play(script, Connections(weir.port, self.database))
+            answers = play(script, Connections(weir.port, self.database, script.startup))
             try:
                 wait_until(lambda: self.ask(LEFT) == [(0, 0, 0)], LEFT_SECONDS, "nothing to be left behind")
             except AssertionError:
@@ -127,20 +131,22 @@ def smaller(lane, script, comparison, way, seconds=60):
 
 
 class Campaign:
-    """Plays many scripts; ends at the first that fails."""
+    """Plays many scripts; ends at the first that fails, or tells what differs and goes on."""
 
-    def __init__(self, server, way="through_weir", make=differential_actions.make):
+    def __init__(self, server, way="through_weir", make=differential_maker.make, goes_on=False):
+        self.goes_on = goes_on
         self.server = server
         self.way = way
         self.make = make
-        self.failed = None     # (Script, Comparison)
+        self.failed = None     # (Script, Comparison), of the lowest seed
+        self.failures = 0
         self.played = 0
         self.steps = 0
         self.let_pass = collections.Counter()
         self.lock = threading.Lock()
 
     def one(self, seed):
-        if self.failed is not None:
+        if self.failed is not None and not self.goes_on:
             return
         script = self.make(seed)
         lane = self.server.lane()
@@ -150,6 +156,9 @@ class Campaign:
             self.played += 1
             self.steps += len(script.steps)
             self.let_pass.update(comparison.let_pass)
+            self.failures += comparison.differs()
+            if comparison.differs() and self.goes_on:
+                print(f"seed {seed}, {script.steps[comparison.step]}: {comparison.text()}", flush=True)
             if comparison.differs() and (self.failed is None or self.failed[0].seed > seed):
                 self.failed = script, comparison
 
@@ -175,7 +184,7 @@ class Campaign:
 
     def summary(self):
         lines = [f"{self.played} scripts of {self.steps} steps gave the same answers" if self.failed is None
-                 else f"{self.played} scripts played, one failed"]
+                 else f"{self.played} scripts played, {self.failures} failed"]
         lines += [f"  let pass {count} times: {reason}" for reason, count in sorted(self.let_pass.items())]
         return "\n".join(lines)
 
@@ -205,18 +214,20 @@ def main():
     parser.add_argument("--script")
     parser.add_argument("--show", type=int)
     parser.add_argument("--lanes", type=int, default=LANES)
-    for flag in ("--shrink", "--naive", "--twice"):
+    for flag in ("--shrink", "--opaque", "--all", "--naive", "--twice"):
         parser.add_argument(flag, action="store_true")
     options = parser.parse_args()
     way = "naive" if options.naive else "direct" if options.twice else "through_weir"
+    weights = {"opaque": OPAQUE_WEIGHT} if options.opaque else {}
+    make = functools.partial(differential_maker.make, weights=weights)
     if options.show is not None:
-        print(differential_actions.make(options.show).text(), end="")
+        print(make(options.show).text(), end="")
         return 0
     server = Server()
     try:
         if options.script:
             return play_file(server, options, way)
-        campaign = Campaign(server, way)
+        campaign = Campaign(server, way, make, options.all)
         good = campaign.run(options.seed, options.scripts, options.lanes)
         print(campaign.summary() if good else campaign.summary() + "\n" + campaign.story())
         return 0 if good else 1

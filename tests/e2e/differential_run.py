@@ -79,7 +79,7 @@ def columns(body):
 class Client:
     """One connection and what is known of it."""
 
-    def __init__(self, port, database):
+    def __init__(self, port, database, startup):
         self.wire = Wire(port, ANSWER_SECONDS)
         self.database = database
         self.answer = []
@@ -87,7 +87,7 @@ class Client:
         self.skipping = False    # an error in a batch: the server waits for Sync
         self.status = b"I"
         self.copy = None
-        kind, body = self.wire.login(database=database)
+        kind, body = self.wire.login(database=database, **startup)
         if kind == b"Z":
             self.answer.append(["connected", self.wire.parameters])
         else:
@@ -181,15 +181,16 @@ class Client:
 class Connections:
     """A connection of its own for every client."""
 
-    def __init__(self, port, database):
+    def __init__(self, port, database, startup):
         self.port = port
         self.database = database
+        self.startup = startup
         self.clients = {}
 
     def of(self, number):
         client = self.clients.get(number)
         if client is None or client.wire is None:
-            client = self.clients[number] = Client(self.port, self.database)
+            client = self.clients[number] = Client(self.port, self.database, self.startup)
         return client
 
     def play(self, number, kind, what):
@@ -208,8 +209,8 @@ class Connections:
 class SharedConnections(Connections):
     """The simplest of poolers, which minds nothing but transactions: what a comparison must find fault with."""
 
-    def __init__(self, port, database, connections=3):
-        super().__init__(port, database)
+    def __init__(self, port, database, startup, connections):
+        super().__init__(port, database, startup)
         self.turn = 0
         self.count = connections
         self.linked = {}   # client -> connection
@@ -286,10 +287,12 @@ TOLERATED = [
 
 
 def without_common(answer, other):
-    """The answer without the messages at the beginning that both have, but the last of them."""
+    """The answer without the messages at the beginning that both have, but the last of them if it is short."""
     same = next((at for at, (ours, theirs) in enumerate(zip(answer or [], other or [])) if ours != theirs),
                 min(len(answer or []), len(other or [])))
-    return answer if same < 2 else ["...", *answer[same - 1:]]
+    if same == 0:
+        return answer
+    return ["...", *([] if answer[same - 1][0] == "connected" else [answer[same - 1]]), *answer[same:]]
 
 
 class Comparison:

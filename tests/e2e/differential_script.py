@@ -1,9 +1,9 @@
 """Scripts for clients of a database: steps that run one after another, each by one client.
 
-A script is written and read as lines, the first with what weir is started with, then a step a line:
+A script is written and read as lines, the first with what its clients and weir are started with, then a step a line:
 
-    {"seed": 7, "backends": 5, "shards": 2}
-    [0, "query", "set work_mem = '5MB'", ["setting"]]
+    {"seed": 7, "backends": 3, "shards": 2, "startup": {"application_name": "web"}}
+    [0, "query", "set work_mem = '5MB'", []]
     [1, "batch", [["P", "", "select $1::int"], ["B", "", "", ["1"]], ["E", "", 0], ["S"]], []]
     [1, "copy", ["copy items (owner, note) from stdin", "1\\ta\\n"], ["sequence"]]     (null: the client fails the copy)
     [0, "leave", "close", ["leave"]]
@@ -14,60 +14,71 @@ whether the client may keep a backend afterwards. Scripts keep at least one back
 
 import json
 
-BACKENDS = 5
+BACKENDS = 3
 CLIENTS = 12
 
 # Effects that make weir keep a client's backend when its transaction is over, until the client leaves.
 PINS = {
-    "setting": True,      # SET, set_config(..., false); SET LOCAL of what shapes the lexer, or is custom
-    "local": False,       # SET LOCAL and set_config(..., true) of all else
-    "role": True,
-    "prepare": True,      # PREPARE, EXECUTE
-    "temporary": True,
-    "hold": True,         # cursors WITH HOLD
-    "lock": True,         # advisory locks of the session
-    "listen": True,
-    "seed": True,
-    "call": True,         # DO, CALL, functions of users
-    "unknown": True,      # statements of a kind that nobody knows
+    "untracked": "a setting that is no part of a profile: temp_buffers, seed, one whose name the text does not tell",
+    "unreadable": "a text behind a change of what decides how it is lexed",
+    "private": "a statement prepared in the transaction that changes how literals are read",
+    "prepare": "PREPARE, EXECUTE",
+    "temporary": "temporary objects",
+    "hold": "cursors WITH HOLD",
+    "lock": "advisory locks of the session",
+    "listen": "LISTEN",
+    "call": "DO, CALL, functions of users",
+    "unknown": "statements of a kind that nobody knows",
 }
-# The other effects: "begin" and "end" of a transaction, "open" and "sync" of a batch that only flushed, "leave", and
-# "sequence": a value may still be read, so the backend may be kept until the client's next step.
+# Effects that hold a backend for a time: name -> the effect that ends it.
+HOLDS = {
+    "begin": "end",       # a transaction
+    "open": "sync",       # a batch that was only flushed
+    "sequence": None,     # a value may still be read, until the client's next transaction
+}
+# "no temporary" and the like: that reason is gone, if the client is in no transaction.
+PINS_END = False   # whether a pin ends with its reason: a pin lasts until its client disconnects (README, "Limits")
 
 
 class Held:
     """Who may hold a backend at some point of a script, as far as the effects tell."""
 
     def __init__(self):
-        self.why = {}
+        self.why = {}   # client -> effects
 
     def step(self, client, effects):
         why = self.why.setdefault(client, set())
-        why.discard("sequence")
+        if not why & {"begin", "open"}:
+            why.discard("sequence")
         for effect in effects:
             if effect == "leave":
                 why.clear()
-            elif effect in ("end", "sync"):
-                why.discard({"end": "begin", "sync": "open"}[effect])
-            elif PINS.get(effect, True):
+            elif effect in PINS or effect in HOLDS:
                 why.add(effect)
+            elif effect.startswith("no "):
+                if PINS_END and not why & {"begin", "open"}:
+                    why.discard(effect.removeprefix("no "))
+            else:
+                why -= {hold for hold, end in HOLDS.items() if end == effect}
 
     def holders(self):
-        return {client for client, why in self.why.items() if why}
+        return sorted(client for client, why in self.why.items() if why)
 
 
 class Script:
-    def __init__(self, seed, steps, backends=BACKENDS, shards=1):
+    def __init__(self, seed, steps, backends=BACKENDS, shards=1, startup=None, opaque=False):
         self.seed = seed
         self.steps = steps
         self.backends = backends
         self.shards = shards
+        self.startup = startup or {}   # parameters that every client logs in with
+        self.opaque = opaque           # whether the world has triggers and the like that change the session
 
     def clients(self):
         return sorted({step[0] for step in self.steps})
 
     def with_steps(self, steps):
-        return Script(self.seed, steps, self.backends, self.shards)
+        return Script(self.seed, steps, self.backends, self.shards, self.startup, self.opaque)
 
     def starves_nobody(self):
         """Whether one backend is free at all times."""
@@ -79,10 +90,13 @@ class Script:
         return True
 
     def text(self):
-        head = {"seed": self.seed, "backends": self.backends, "shards": self.shards}
+        head = {"seed": self.seed, "backends": self.backends, "shards": self.shards, "startup": self.startup}
+        if self.opaque:
+            head["opaque"] = True
         return "\n".join(json.dumps(each, ensure_ascii=False) for each in [head, *self.steps]) + "\n"
 
     @staticmethod
     def read(text):
         lines = [json.loads(line) for line in text.splitlines() if line.strip() and not line.startswith("#")]
-        return Script(lines[0]["seed"], lines[1:], lines[0]["backends"], lines[0]["shards"])
+        head = lines[0]
+        return Script(head["seed"], lines[1:], head["backends"], head["shards"], head.get("startup"), head.get("opaque", False))

@@ -4,6 +4,8 @@ Scripts run in the world of WORLD, which is made anew for every run. No statemen
 locked, made or changed under a name is the client's own (its number is in the name).
 """
 
+import re
+
 # What exists in every kind of script. Roles belong to the whole server.
 ROLES = "create role reader; create role writer; grant reader to writer"
 WORLD = """
@@ -19,6 +21,14 @@ create sequence play.numbers;
 create function play.twice(int) returns int language sql as 'select $1 * 2';
 create procedure play.work(text) language plpgsql as $$ begin perform set_config('work_mem', $1, false); end $$;
 create function play.quiet(text) returns text language plpgsql as $$ begin return set_config('work_mem', $1, false); end $$;
+create function play.within(text) returns text language sql set work_mem = '2MB' as $$ select current_setting('work_mem') || $1 $$;
+create function play.passing(text) returns text language sql as $$ select set_config('work_mem', $1, true) $$;
+create function play.act_as(text) returns text language sql as $$ select set_config('role', $1, false) $$;
+create function play.scratch() returns void language plpgsql as $$ begin create temp table tt1 (a int, b text); end $$;
+create function play.take(bigint) returns void language sql as $$ select pg_advisory_lock($1) $$;
+create function play.hear(text) returns void language plpgsql as $$ begin execute 'listen ' || $1; end $$;
+create function play.count_up() returns bigint language sql as $$ select nextval('play.numbers') $$;
+create function play.keep(text) returns void language plpgsql as $$ begin execute 'prepare p1 as ' || $1; end $$;
 grant usage on schema play, annex to reader, writer;
 grant select on play.items, annex.items to reader, writer;
 grant insert on play.items to writer;
@@ -64,11 +74,24 @@ SETTINGS = {   # name -> values as SET takes them
     "app.tenant": ["'t1'", "'it''s'", "'a, b'", "t2", "42", "''", "'  spaced  '"],
     "app.user": ["'u1'", "u2", "'\"quoted\"'"],
 }
+SPECIAL_SETTINGS = [
+    "set time zone 'America/New_York'", "set time zone interval '-08:00' hour to minute", "set time zone local",
+    "set names 'latin1'", "set names default", "set session characteristics as transaction read only",
+    "set session characteristics as transaction isolation level repeatable read", "set xml option document",
+    "set local time zone 'Asia/Tokyo'", "select 'x\\'; set work_mem = '7MB'; select '1'", "set schema 'annex'",
+    "set work_mem = '7MB'; set local work_mem = '8MB'", "set local work_mem = '7MB'; set work_mem = '8MB'",
+    "select set_config('work_mem', '9MB', false), set_config('app.user', 'u3', false)"]
+UNTOLD_SETTINGS = [   # the text does not tell the name, or not to a reader that reads one call at a time
+    "select set_config(lower('WORK_MEM'), '6MB', false)", "select set_config(name, :value, false) from pg_settings where name = ':name'",
+    "select set_config(':name', current_setting(':name', true), false), set_config('work_mem', '9MB', false)",
+    "select set_config(setting_name => 'work_mem', new_value => '3MB', is_local => false)"]
 WRONG_SETTINGS = ["work_mem = 'much'", "nosuch = 1", "port = 1", "log_connections = on", "timezone = 'Mars/Phobos'", "work_mem = '1'",
                   "app.tenant. = 1", "client_encoding = 'klingon'", "datestyle = 'iso, nosuch'", "server_version = '1'",
                   "extra_float_digits = 99", "role = nosuch", "search_path = play, 1, 'x'"]
-SHAPES_LEXING = ("standard_conforming_strings", "client_encoding")
 CUSTOM = [name for name in SETTINGS if "." in name]
+# What decides how texts are lexed, and how literals are read.
+SHAPES_LEXING = re.compile(r"standard_conforming|client_encoding|names|(reset|discard) all|set_config\((?!')", re.I)
+SHAPES_LITERALS = re.compile(r"time ?zone|datestyle|intervalstyle|xml|transform_null|array_nulls|(reset|discard) all|set_config\((?!')", re.I)
 PROBE_NAME = "select :all_settings"   # in scripts, for the whole of
 PROBE = "select concat_ws('|', current_user, session_user, " + ", ".join(
     f"current_setting('{name}')" for name in SETTINGS if name not in CUSTOM) + ")"
@@ -89,9 +112,9 @@ ERRORS = ["select 1/0", "select * from nosuch", "select 'a'::int", "select $1", 
           "insert into strict values (null)", "create table items (", "drop table nosuch", "close nosuch",
           "fetch 1 from nosuch", "deallocate nosuch", "release nosuch", "rollback to nosuch",
           "select 'open", "vacuum nosuch", "create database nosuch template nosuch2", "select repeat('x', -1)::int",
-          "set constraints nosuch deferred", "alter table nosuch add a int", "select 1; select 1/0; select 3"]
-
-ERRORS_OF_WHAT_PINS = [("selec", ["unknown"]), ("execute nosuch", ["prepare"]), ("select nosuch()", ["call"]), ("select set_config('nosuch', 'x', false)", ["setting"])]
+          "set constraints nosuch deferred", "alter table nosuch add a int", "select 1; select 1/0; select 3",
+          "select set_config('nosuch', 'x', false)", "set work_mem = '9MB'; select 1/0", "set app.user = 'never'; select nosuch; select 2"]
+ERRORS_OF_WHAT_PINS = [("selec", ["unknown"]), ("execute nosuch", ["prepare"]), ("select nosuch()", ["call"])]
 
 
 def literal(text):
@@ -101,45 +124,44 @@ def literal(text):
 def settings(chance, number):
     name = chance.choice(list(SETTINGS) + CUSTOM * 2 + ["search_path", "application_name", "timezone"])
     value = chance.choice(SETTINGS[name])
-    local = ["setting"] if name in CUSTOM or name in SHAPES_LEXING else ["local"]
+    effects = ["untracked"] if name == "temp_buffers" else []
     raw = value.strip("'").replace("''", "'") if not value.startswith("e'") and value.count("'") in (0, 2, 4) else "utc"
     kind = chance.randrange(14)
     if kind < 4:
-        return f"set {chance.choice(['', 'session '])}{name} {chance.choice(['=', 'to'])} {value}", ["setting"]
+        return f"set {chance.choice(['', 'session '])}{name} {chance.choice(['=', 'to'])} {value}", effects
     if kind < 6:
-        return f"set local {name} = {value}", local
+        return f"set local {name} = {value}", effects
     if kind < 9:
         is_local = chance.choice(["true", "false", "false"])
-        return (f"select set_config('{name}', {chance.choice([literal(raw), literal(raw), literal(raw), 'null'])}, {is_local})",
-                local if is_local == "true" else ["setting"])
+        return f"select set_config('{name}', {chance.choice([literal(raw), literal(raw), literal(raw), 'null'])}, {is_local})", effects
     if kind == 9:
-        return chance.choice([f"set {name} to default", f"SET SESSION {name} TO DEFAULT", f"set local {name} to default"]), ["setting"]
+        return chance.choice([f"set {name} to default", f"SET SESSION {name} TO DEFAULT", f"set local {name} to default"]), effects
     if kind == 10:
-        return chance.choice([
-            "set time zone 'America/New_York'", "set time zone interval '-08:00' hour to minute", "set time zone local",
-            "set names 'latin1'", "set names default", "set session characteristics as transaction read only",
-            "set session characteristics as transaction isolation level repeatable read", "set xml option document",
-            f"select set_config('{name}', current_setting('{name}', true), false), set_config('work_mem', '9MB', false)",
-            "set local time zone 'Asia/Tokyo'", "select 'x\\'; set work_mem = '7MB'; select '1'"]), ["setting"]
+        return chance.choice(SPECIAL_SETTINGS).replace(":name", name), effects
     if kind == 11:
-        return "set " + chance.choice(["", "local "]) + chance.choice(WRONG_SETTINGS), ["setting"]
-    return chance.choice([f"reset {name}", "reset all", f"reset {name}", "reset time zone", "reset nosuch", "reset session authorization"]), []
+        text = chance.choice(UNTOLD_SETTINGS).replace(":value", literal(raw))
+        return text.replace(":name", name), ["untracked"]
+    if kind == 12:
+        return "set " + chance.choice(["", "local "]) + chance.choice(WRONG_SETTINGS), []
+    return chance.choice([f"reset {name}", f"reset {name}", "reset all", "reset time zone", "reset nosuch",
+                          "reset session authorization"]), effects
 
 
 def setting_reads(chance, number):
     name = chance.choice(list(SETTINGS))
     return chance.choice([f"show {name}", f"select current_setting('{name}')", f"select current_setting('{name}', true)",
-                          f"select current_setting('{chance.choice(CUSTOM)}', true)", "show time zone", "show session authorization", "select setting, unit from pg_settings where name = 'work_mem'"]), []
+                          f"select current_setting('{chance.choice(CUSTOM)}', true)", "show time zone", "show session authorization",
+                          "select setting, unit, source from pg_settings where name = 'work_mem'"]), []
 
 
 def roles(chance, number):
     role = chance.choice(["reader", "writer", "app", "none", "nosuch", "'reader'"])
     return chance.choice([
-        (f"set role {role}", ["role"]), (f"set local role {role}", ["local"]), ("reset role", []),
-        (f"set session authorization {chance.choice(['reader', 'writer', 'app', 'default'])}", ["role"]),
-        (f"set local session authorization {chance.choice(['reader', 'writer'])}", ["local"]), ("reset session authorization", []),
-        (f"select set_config('role', {chance.choice(['null', literal('reader')])}, false)", ["role"]),
-        ("select current_user, session_user, current_setting('role')", []), ("select count(*) from strict", [])])
+        f"set role {role}", f"set role {role}", f"set local role {role}", "reset role",
+        f"set session authorization {chance.choice(['reader', 'writer', 'app', 'default'])}",
+        f"set local session authorization {chance.choice(['reader', 'writer'])}", "reset session authorization",
+        f"select set_config('role', {chance.choice(['null', literal('reader')])}, false)",
+        "select current_user, session_user, current_setting('role')", "select count(*) from strict"]), []
 
 
 def prepared(chance, number):
@@ -181,7 +203,7 @@ def cursors(chance, number):
 def own_locks(chance, number):
     key = 100 + number
     return chance.choice([
-        (f"select pg_advisory_lock({key})", ["lock"]), (f"select pg_advisory_xact_lock({key})", []), (f"select pg_advisory_unlock({key})", []),
+        (f"select pg_advisory_lock({key})", ["lock"]), (f"select pg_advisory_xact_lock({key})", []), (f"select pg_advisory_unlock({key})", ["lock"]),
         ("select pg_advisory_unlock_all()", []), (f"select pg_advisory_lock_shared(7, {number})", ["lock"]), (LEFT_BEHIND[0], [])])
 
 
@@ -189,8 +211,8 @@ def shared_lock(chance, key):
     """Who gets it depends on all clients; once one that may have it has gone, nobody tries it again."""
     return chance.choice([
         (f"select pg_try_advisory_lock({key})", ["lock"]), (f"select pg_try_advisory_lock_shared({key})", ["lock"]),
-        (f"select pg_try_advisory_xact_lock({key})", []), (f"select pg_advisory_unlock({key})", []),
-        (f"select pg_advisory_unlock_shared({key})", [])])
+        (f"select pg_try_advisory_xact_lock({key})", []), (f"select pg_advisory_unlock({key})", ["lock"]),
+        (f"select pg_advisory_unlock_shared({key})", ["lock"])])
 
 
 def notifications(chance, number):
@@ -228,8 +250,10 @@ def calls(chance, number):
         "do $$ begin perform set_config('work_mem', '3MB', false); end $$", "call work('8MB')", "select twice(4)", "select quiet('11MB')",
         "do $$ begin execute 'set search_path = annex'; end $$", "do $$ begin raise notice 'a notice'; end $$",
         "do $$ begin raise exception 'no' using errcode = 'P1234'; end $$", "do $$ begin create temp table tt0 (a int, b text); end $$",
-        "do $$ begin execute 'prepare p0 as select 77'; end $$", "call nosuch()", f"do $$ begin perform pg_advisory_lock({100 + number}); end $$",
-        "do $$ begin execute 'listen ch1'; end $$"]), ["call"]
+        "do $$ begin execute 'prepare p0 as select 77'; end $$", "call nosuch()", "do $$ begin execute 'listen ch1'; end $$",
+        f"do $$ begin perform pg_advisory_lock({100 + number}); end $$", "select within('!')", "select passing('12MB')",
+        "select act_as('reader')", "select scratch()", f"select take({100 + number})", "select hear('ch0')", "select count_up()",
+        "select keep('select 78')", "select play.quiet('13MB') from generate_series(1, 2)"]), ["call"]
 
 
 def opaque(chance, number):
@@ -247,4 +271,9 @@ ENDS = ["commit", "commit", "commit", "rollback", "rollback", "end", "abort"]
 CHAINS = ["commit and chain", "rollback and chain"]
 IN_TRANSACTION = ["set transaction isolation level repeatable read", "set transaction read only", "set constraints all deferred",
                   "set constraints all immediate", "begin", "show transaction_isolation", "lock table annex.items in access share mode"]
-DISCARDS = ["discard all", "discard plans", "discard all", "reset all", "deallocate all", "discard temp"]
+# What gives back what a session holds: effect -> texts.
+RELEASES = {
+    "prepare": ["deallocate all", "deallocate prepare all"], "temporary": ["discard temp"], "hold": ["close all"],
+    "lock": ["select pg_advisory_unlock_all()"], "listen": ["unlisten *"],
+}
+DISCARDS = ["discard all", "discard plans", "discard all", "reset all", "deallocate all", "discard temp", "discard sequences"]

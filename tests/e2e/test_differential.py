@@ -3,7 +3,7 @@
 import pytest
 
 import differential
-from differential_actions import WEIGHTS, make
+from differential_maker import WEIGHTS, make
 from differential_run import Comparison
 from differential_script import Script
 from differential_shrink import shrink
