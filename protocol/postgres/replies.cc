@@ -221,9 +221,10 @@ void PostgresReplies::Flush(ExchangeSink& sink) {
 bool PostgresReplies::BeginMessage(uint8_t type, uint32_t body) {
   type_ = type;
   body_left_ = body;
-  const bool asynchronous = type == backend::kNoticeResponse ||
-                            type == backend::kNotificationResponse ||
-                            type == backend::kParameterStatus;
+  // What it listens for is the client's, whatever the server is at.
+  const bool notification = type == backend::kNotificationResponse;
+  const bool asynchronous =
+      type == backend::kNoticeResponse || notification || type == backend::kParameterStatus;
   const bool too_long = body > kHeldMax && type != backend::kErrorResponse;
   if (ReadWhole(type) && (body == 0 || too_long)) return false;
   // An answer that is too long to be held is none.
@@ -234,7 +235,7 @@ bool PostgresReplies::BeginMessage(uint8_t type, uint32_t body) {
   } else if (WEIR_FAULT("reply_not_swallowed") && listener_ != nullptr) {
     disposal_ = Disposal::kForward;
   } else if (listener_ != nullptr &&
-             (asynchronous ? owed_.empty() || owed_.Front().owner == OwedTo::kClient
+             (asynchronous ? notification || owed_.empty() || owed_.Front().owner == OwedTo::kClient
                            : !owed_.empty() && owed_.Front().owner == OwedTo::kClient)) {
     disposal_ = Disposal::kForward;
   } else {

@@ -64,6 +64,25 @@ TEST_P(ExchangePinsTest, WhatHasGoneBeforeTheEndIsNone) {
   EXPECT_EQ(pair_.requests.marks().statement, nullptr);
 }
 
+// Notifications come at any time, also while the server answers weir.
+TEST_P(ExchangePinsTest, WhatTheClientListensForReachesIt) {
+  const std::string notification = Message('A', std::string(4, 'p') + Z("x") + Z(""));
+  Run("LISTEN x");
+  Asks(Only(kListen), {"t"});
+  Run("LISTEN y");
+  pair_.wire.TakeClient();
+  ASSERT_TRUE(Ask());
+  pair_.Server(notification + OwnReply(Values({"t"})));
+  EXPECT_FALSE(Ask());
+  EXPECT_EQ(pair_.wire.TakeClient(), notification);
+  pair_.Client(Parse("mine", "SELECT 1") + Sync());
+  pair_.Server(Message('1', "") + Ready('I'));
+  pair_.wire.TakeClient();
+  pair_.Client(Parse("mine", "SELECT 2") + Sync());
+  pair_.Server(notification + Message('3', "") + notification + Message('1', ""));
+  EXPECT_EQ(pair_.wire.TakeClient(), notification + notification);
+}
+
 TEST_P(ExchangePinsTest, EachReasonIsAskedOnce) {
   Run("CREATE TEMP TABLE t (a int); LISTEN x; SELECT pg_advisory_lock(1)");
   const PinSet all = Only(kTemporaryObject) | Only(kAdvisoryLock) | Only(kListen);
