@@ -9,12 +9,13 @@ from differential_script import BACKENDS, CLIENTS, PINS, Held, Script
 WEIGHTS = {
     "settings": 14, "setting reads": 8, "probe": 4, "left behind": 4, "reads": 8, "errors": 4, "roles": 4, "prepared": 7,
     "temporary": 6, "cursors": 5, "own locks": 3, "shared locks": 3, "notifications": 4, "sequences": 4, "sequence reads": 2,
-    "writes": 6, "calls": 3, "discards": 2, "seed": 1, "copy": 2, "two phases": 1,
+    "writes": 6, "calls": 3, "discards": 2, "seed": 1, "copy": 2, "two phases": 1, "visits": 3,
     # What differs, and is not made therefore:
+    # temp_buffers, which the server refuses to change where somebody has used temporary tables
     "opaque": 0,   # triggers, views, defaults, overloaded built-ins that change the session are not seen (README, "Limits")
     "fatal": 0,    # weir's clients outlive sessions that the server ends, by design
 }
-NO_STATEMENTS = ("fatal", "copy", "two phases")
+NO_STATEMENTS = ("fatal", "copy", "two phases", "visits")
 # A string that fails behind a DEALLOCATE or DISCARD ALL in it: weir takes the statements for gone all the same.
 KEEPS_DEALLOCATE_ALONE = True
 STARTUPS = [{}, {}, {}, {"application_name": "web"}, {"options": "-c work_mem=5MB -c search_path=annex,play -c timezone=Asia/Tokyo"},
@@ -271,6 +272,8 @@ class Maker:
                                   "copy nosuch from stdin"])
             self.add(session, "copy", [text, data], ["sequence"])
             return True
+        if chance.random() * everything < self.weights["visits"] and not session.transaction:
+            return all([self.add(session, "query", text, effects) for text, effects in sql.visit(chance, number)])
         if chance.random() * everything < self.weights["two phases"] and session.transaction:
             if self.control(session, f"prepare transaction ':database {number}'", ["end"]):
                 other = chance.choice([each for each in self.sessions if not each.transaction and not each.open])

@@ -276,6 +276,26 @@ def forgets_a_sequence_value(text, direct, through):
             and failed_with(through, "55000"))
 
 
+def tells_the_failed_transaction(text, direct, through):
+    """Errors alone differ, in a transaction that has failed before and does not end."""
+    if len(direct) != len(through) or direct[-1] != ["Z", "E"]:
+        return False
+    pairs = [(ours, theirs) for ours, theirs in zip(through, direct) if ours != theirs]
+    return all(theirs[0] == "E" and failed_with([ours], "25P02") for ours, theirs in pairs)
+
+
+TEMPORARY_SCHEMA = "pg_temp_N"
+
+
+def sees_a_temporary_schema(text, direct, through):
+    """Of somebody who has left, or who has dropped what was in it."""
+    if failed_with(direct, "3F000"):
+        return "pg_temp" in text and failed_with(through, "42P01") and direct[-1] == through[-1]
+    without = [[kind, [value and value.replace(TEMPORARY_SCHEMA + ",", "") for value in body] if kind == "D" else body]
+               for kind, body in through]
+    return without == direct
+
+
 # Every difference that is let pass, and why. What is not here must be the same, byte for byte, but for process ids, oids of
 # what users made, and places in the server's source.
 TOLERATED = [
@@ -283,6 +303,10 @@ TOLERATED = [
               reads_unknown_setting_as_empty),
     Tolerated("currval and lastval may be error 55000 where a direct connection has a value: the client's own value or none.",
               forgets_a_sequence_value),
+    Tolerated("A statement that the backend lacks cannot be parsed there in a failed transaction: 25P02 stands for what is wrong with it.",
+              tells_the_failed_transaction),
+    Tolerated("The server keeps a session's schema of temporary objects, empty: current_schemas(true) and errors tell that it is there.",
+              sees_a_temporary_schema),
 ]
 
 

@@ -37,7 +37,7 @@ HOLDS = {
     "sequence": None,     # a value may still be read, until the client's next transaction
 }
 # "no temporary" and the like: that reason is gone, if the client is in no transaction.
-PINS_END = False   # whether a pin ends with its reason: a pin lasts until its client disconnects (README, "Limits")
+PINS_END = True   # a pin ends with its reason
 
 
 class Held:

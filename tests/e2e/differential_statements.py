@@ -69,7 +69,6 @@ SETTINGS = {   # name -> values as SET takes them
     "session_replication_role": ["replica", "origin"],
     "log_min_duration_statement": ["-1", "'1h'"],
     "default_text_search_config": ["'pg_catalog.simple'", "'english'"],
-    "temp_buffers": ["'2MB'", "256"],
     "plan_cache_mode": ["force_generic_plan", "auto"],
     "app.tenant": ["'t1'", "'it''s'", "'a, b'", "t2", "42", "''", "'  spaced  '"],
     "app.user": ["'u1'", "u2", "'\"quoted\"'"],
@@ -109,12 +108,13 @@ READS = ["select 1", "select count(*), min(owner) from items", "select '1.1'::fl
          "select count(*) from tt0", "select count(*) from strict", "select 'it\\'", "table items", "explain (costs off) select 1",
          "copy (select 1, 'a') to stdout", "select pg_notify('ch0', 'by function')", "show search_path", "show app.user"]
 ERRORS = ["select 1/0", "select * from nosuch", "select 'a'::int", "select $1", "select items.nosuch from items",
-          "insert into strict values (null)", "create table items (", "drop table nosuch", "close nosuch",
+          "create table items (", "drop table nosuch", "close nosuch",
           "fetch 1 from nosuch", "deallocate nosuch", "release nosuch", "rollback to nosuch",
           "select 'open", "vacuum nosuch", "create database nosuch template nosuch2", "select repeat('x', -1)::int",
           "set constraints nosuch deferred", "alter table nosuch add a int", "select 1; select 1/0; select 3",
           "select set_config('nosuch', 'x', false)", "set work_mem = '9MB'; select 1/0", "set app.user = 'never'; select nosuch; select 2"]
-ERRORS_OF_WHAT_PINS = [("selec", ["unknown"]), ("execute nosuch", ["prepare"]), ("select nosuch()", ["call"])]
+ERRORS_OF_WHAT_PINS = [("selec", ["unknown"]), ("execute nosuch", ["prepare"]), ("select nosuch()", ["call"]),
+                          ("insert into strict values (null)", ["sequence"])]
 
 
 def literal(text):
@@ -122,29 +122,33 @@ def literal(text):
 
 
 def settings(chance, number):
+    text = setting(chance)
+    return text, ["untracked"] if any(text.startswith(each.split(":")[0]) for each in UNTOLD_SETTINGS) else []
+
+
+def setting(chance):
     name = chance.choice(list(SETTINGS) + CUSTOM * 2 + ["search_path", "application_name", "timezone"])
     value = chance.choice(SETTINGS[name])
-    effects = ["untracked"] if name == "temp_buffers" else []
     raw = value.strip("'").replace("''", "'") if not value.startswith("e'") and value.count("'") in (0, 2, 4) else "utc"
     kind = chance.randrange(14)
     if kind < 4:
-        return f"set {chance.choice(['', 'session '])}{name} {chance.choice(['=', 'to'])} {value}", effects
+        return f"set {chance.choice(['', 'session '])}{name} {chance.choice(['=', 'to'])} {value}"
     if kind < 6:
-        return f"set local {name} = {value}", effects
+        return f"set local {name} = {value}"
     if kind < 9:
         is_local = chance.choice(["true", "false", "false"])
-        return f"select set_config('{name}', {chance.choice([literal(raw), literal(raw), literal(raw), 'null'])}, {is_local})", effects
+        return f"select set_config('{name}', {chance.choice([literal(raw), literal(raw), literal(raw), 'null'])}, {is_local})"
     if kind == 9:
-        return chance.choice([f"set {name} to default", f"SET SESSION {name} TO DEFAULT", f"set local {name} to default"]), effects
+        return chance.choice([f"set {name} to default", f"SET SESSION {name} TO DEFAULT", f"set local {name} to default"])
     if kind == 10:
-        return chance.choice(SPECIAL_SETTINGS).replace(":name", name), effects
+        return chance.choice(SPECIAL_SETTINGS).replace(":name", name)
     if kind == 11:
         text = chance.choice(UNTOLD_SETTINGS).replace(":value", literal(raw))
-        return text.replace(":name", name), ["untracked"]
+        return text.replace(":name", name)
     if kind == 12:
-        return "set " + chance.choice(["", "local "]) + chance.choice(WRONG_SETTINGS), []
+        return "set " + chance.choice(["", "local "]) + chance.choice(WRONG_SETTINGS)
     return chance.choice([f"reset {name}", f"reset {name}", "reset all", "reset time zone", "reset nosuch",
-                          "reset session authorization"]), effects
+                          "reset session authorization"])
 
 
 def setting_reads(chance, number):
@@ -164,18 +168,27 @@ def roles(chance, number):
         "select current_user, session_user, current_setting('role')", "select count(*) from strict"]), []
 
 
+PREPARED_TEXTS = ["select 1", "select $1::int + 1", "select count(*) from items where owner = $1", "select current_setting('search_path')",
+                  "insert into items (owner, note) values ($1, 'p')", "select n from generate_series(1, $1) n", "select nosuch",
+                  "select current_user, '1.1'::float8 / 3", "select set_config('work_mem', '10MB', false)", "select nextval('numbers')",
+                  "select set_config('app.user', $1, false)", "select pg_advisory_lock(77)", "select pg_notify('ch0', $1)"]
+
+
+def changes(text):
+    """What is in a statement by name may change the session when it is executed."""
+    return ["call"] if "set_config" in text or "advisory" in text else []
+
+
 def prepared(chance, number):
     name = chance.choice(["p0", "p1", "p2", '"P x"'])
-    text = chance.choice(["select 1", "select $1::int + 1", "select count(*) from items where owner = $1", "select current_setting('search_path')",
-                          "insert into items (owner, note) values ($1, 'p')", "select n from generate_series(1, $1) n", f"select {number}",
-                          "select nosuch", "select current_user, '1.1'::float8 / 3"])
-    values = chance.choice(["", "(1)", "(2)", "('x')", "(1, 2)"])
+    text = chance.choice([*PREPARED_TEXTS, f"select {number}"]).replace("77", str(100 + number))
+    values = chance.choice(["", "(1)", "(2)", "('x')", "(1, 2)", "(set_config('work_mem', '11MB', false))"])
     return chance.choice([
-        (f"prepare {name} as {text}", ["prepare"]), (f"prepare {name} (int) as {text}", ["prepare"]),
-        (f"execute {name}{values}", ["prepare", "sequence"]), (f"execute {name}{values}", ["prepare", "sequence"]),
-        (f"explain (costs off) execute {name}{values}", ["prepare"]), (f"deallocate {name}", []), (f"deallocate prepare {name}", []), ("deallocate s1", []),
-        (f"create temp table made as execute {name}{values}", ["prepare", "temporary"]), ("deallocate all", []),
-        ("deallocate prepare all", [])])
+        (f"prepare {name} as {text}", ["prepare", *changes(text)]), (f"prepare {name} (int) as {text}", ["prepare", *changes(text)]),
+        (f"execute {name}{values}", ["prepare", "sequence", *changes(values)]), (f"execute {name}(1)", ["prepare", "sequence"]),
+        (f"explain (costs off) execute {name}{values}", ["prepare", "call"]),   # taken for a call
+        (f"deallocate {name}", []), (f"deallocate prepare {name}", []), ("deallocate s1", []), ("deallocate all", []),
+        (f"create temp table made as execute {name}{values}", ["prepare", "temporary", *changes(values)]), ("deallocate prepare all", [])])
 
 
 def temporary(chance, number):
@@ -271,6 +284,22 @@ ENDS = ["commit", "commit", "commit", "rollback", "rollback", "end", "abort"]
 CHAINS = ["commit and chain", "rollback and chain"]
 IN_TRANSACTION = ["set transaction isolation level repeatable read", "set transaction read only", "set constraints all deferred",
                   "set constraints all immediate", "begin", "show transaction_isolation", "lock table annex.items in access share mode"]
+def visit(chance, number):
+    """What a client makes, uses and takes away again: steps, one after another."""
+    text = chance.choice(PREPARED_TEXTS).replace("77", str(100 + number))
+    value = "(1)" if "$1" in text else ""
+    return chance.choice([
+        [(f"prepare v as {text}", ["prepare", *changes(text)]), (f"execute v{value}", ["sequence"]), ("deallocate v", ["no prepare"])],
+        [("prepare v as select 1", ["prepare"]), ("execute v", ["sequence"]), ("deallocate v", ["no prepare"])],
+        [("create temp table vt (a int)", ["temporary"]), (f"insert into vt values ({number})", ["sequence"]), ("select * from vt", []),
+         ("drop table vt", ["no temporary"])],
+        [("declare vc cursor with hold for select n from generate_series(1, 3) n", ["hold"]), ("fetch all from vc", []),
+         ("close vc", ["no hold"])],
+        [(f"select pg_advisory_lock({200 + number})", ["lock"]), (LEFT_BEHIND[0], []),
+         (f"select pg_advisory_unlock({200 + number})", ["no lock"])],
+        [("listen vch", ["listen"]), (f"notify vch, 'by {number}'", []), ("unlisten vch", ["no listen"])]])
+
+
 # What gives back what a session holds: effect -> texts.
 RELEASES = {
     "prepare": ["deallocate all", "deallocate prepare all"], "temporary": ["discard temp"], "hold": ["close all"],
