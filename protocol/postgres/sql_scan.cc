@@ -70,6 +70,7 @@ void SqlScanner::EndStatement() {
   kind_ = Kind::kNone;
   words_ = tokens_ = 0;
   depth_ = 0;
+  prepares_ = 0;
   with_ = 0;
   last_open_ = false;
   explain_ = name_list_ = call_checks_ = into_ = atomic_ = after_begin_ = from_ = false;
@@ -197,7 +198,8 @@ void SqlScanner::BeginStatement(std::string_view word) {
   } else if (word == "do" || word == "call") {
     Pin(PinReason::kOpaque);
   } else if (word == "execute") {
-    Pin(PinReason::kPreparedStatement);
+    kind_ = Kind::kQuery;
+    OnExecute();
   } else if (word != "prepare" && !In(kHarmlessStatements, word)) {
     Pin(PinReason::kUnknownStatement);
   }
@@ -234,7 +236,7 @@ void SqlScanner::OnQueryWord(std::string_view word) {
       if (word == "select" || word == "values" ||
           (word == "with" && !call_checks_ && last() == "as"))
         call_checks_ = true;
-      if (word == "execute" && last() == "as") Pin(PinReason::kPreparedStatement);
+      if (word == "execute" && last() == "as") OnExecute();
       return;
     case Kind::kCreateRoutine:
       if (word == "atomic" && after_begin_) {
@@ -275,6 +277,12 @@ void SqlScanner::OnOtherWord(std::string_view word) {
   if (word == "all" && deallocate_prepare) {
     verdict_.flags &= static_cast<uint16_t>(~Verdict::kDeallocate);
     verdict_.flags |= Verdict::kDropsStatements;
+  }
+  if (first == "prepare" && word == "as" && depth_ == 0) {
+    // What is behind it runs later, and then only its name is seen.
+    kind_ = Kind::kQuery;
+    call_checks_ = true;
+    prepares_ = words_;
   }
   if (words_ != 2) return;
   if (first == "prepare" && word != "transaction") {
@@ -326,7 +334,8 @@ void SqlScanner::OnLeadingWord(std::string_view word) {
       } else if (word == "with") {
         // Only where a query begins: WITH ORDINALITY, WITH TIME ZONE and the like are something
         // else.
-        if (last_open_ || (explain_ && words_ == 2)) with_ |= here;
+        if (last_open_ || (explain_ && words_ == 2) || (prepares_ != 0 && words_ == prepares_ + 1))
+          with_ |= here;
       } else if (word == "hold" && first == "declare") {
         if (last() == "with") Pin(PinReason::kHoldCursor);
       }
@@ -353,11 +362,22 @@ void SqlScanner::OnLeadingWord(std::string_view word) {
       }
       return;
     case 7:
-      if (word == "execute" && explain_) Pin(PinReason::kPreparedStatement);
+      if (word == "execute" && explain_) {
+        Pin(PinReason::kPreparedStatement);
+        verdict_.flags |= Verdict::kWritesSequence;
+      }
       return;
     default:
       return;
   }
+}
+
+// EXECUTE: a name, then its arguments. What the statement does was seen when it was prepared.
+void SqlScanner::OnExecute() {
+  Pin(PinReason::kPreparedStatement);
+  verdict_.flags |= Verdict::kWritesSequence;
+  call_checks_ = true;
+  name_list_ = true;
 }
 
 void SqlScanner::OnOpen() {
@@ -408,6 +428,7 @@ void SqlScanner::OnCall() {
   const bool built_in =
       !qualified_ || std::string_view(qualifier_, qualifier_length_) == "pg_catalog";
   const FunctionFamily family = built_in ? FamilyOf(name) : FunctionFamily::kUnknown;
+  const bool later = prepares_ != 0;
   switch (family) {
     case FunctionFamily::kHarmless:
       return;
@@ -415,7 +436,7 @@ void SqlScanner::OnCall() {
       Pin(PinReason::kFunction);
       return;
     case FunctionFamily::kLocks:
-      Pin(PinReason::kAdvisoryLock);
+      Pin(later ? PinReason::kFunction : PinReason::kAdvisoryLock);
       return;
     case FunctionFamily::kUnlocks:
       End(PinReason::kAdvisoryLock);
@@ -434,6 +455,7 @@ void SqlScanner::OnCall() {
       return;
     case FunctionFamily::kSetConfig:
       reads_only_ = false;
+      if (later) Pin(PinReason::kFunction);
       verdict_.flags |= Verdict::kSets;
       return;
   }

@@ -68,6 +68,7 @@ class SqlScanner {
   void OnQueryWord(std::string_view word);
   void OnOtherWord(std::string_view word);
   void OnQuotedWord();
+  void OnExecute();
   void OnOpen();
   void OnCall();
   bool IsConstruct(std::string_view name) const;
@@ -84,6 +85,7 @@ class SqlScanner {
   char first_[16];  // the leading word
   size_t first_length_ = 0;
   int depth_ = 0;
+  int prepares_ = 0;        // PREPARE: its AS among the words; 0: none
   uint64_t with_ = 0;       // a bit for each depth at which a WITH list is being read
   bool last_open_ = false;  // the last token is an opening parenthesis
   bool explain_ = false;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace weir::postgres {
 namespace {
@@ -133,7 +134,7 @@ const Case kCases[] = {
      kNone, kDdl},
     {"CREATE TABLE temp (a int)", kNone, kDdl},
     {"CREATE TABLE t AS SELECT f(1)", kFunction, kDdl},
-    {"CREATE TABLE t AS EXECUTE x", kPreparedStatement, kDdl},
+    {"CREATE TABLE t AS EXECUTE x", kPreparedStatement, kDdl | kWrites},
     {"CREATE INDEX i ON t (lower(a))", kNone, kDdl},
     {"ALTER TABLE t ADD COLUMN b int; DROP TABLE u", kNone, kDdl},
     {"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SET x = 1; SELECT 1 $$", kNone, kDdl},
@@ -144,8 +145,9 @@ const Case kCases[] = {
     {"PREPARE p AS SELECT 1", kPreparedStatement},
     {"PREPARE \"p\" AS SELECT 1", kPreparedStatement},
     {"PREPARE \"transaction\" AS SELECT 1", kPreparedStatement},
-    {"EXECUTE p", kPreparedStatement},
-    {"EXPLAIN EXECUTE p", kPreparedStatement},
+    {"EXECUTE p", kPreparedStatement, kWrites},
+    {"EXECUTE p(set_config('a', 'b', false))", kPreparedStatement, kWrites | kSets},
+    {"EXPLAIN EXECUTE p", kPreparedStatement, kWrites},
     {"EXPLAIN (ANALYZE, COSTS off) SELECT f(1)", kFunction},
     {"EXPLAIN ANALYZE INSERT INTO t(a) VALUES (1)", kNone, kWrites},
     {"DEALLOCATE p", kNone, Verdict::kDeallocate},
@@ -207,6 +209,26 @@ void ExpectSame(const Case& each, const Verdict& verdict, const std::string& how
 
 TEST(SqlScanTest, VerdictsOfTexts) {
   for (const Case& each : kCases) ExpectSame(each, Scan(each.text, {}), "");
+}
+
+// Where it is executed, only its name stands in the text.
+TEST(SqlScanTest, WhatAStatementByNameDoesIsSeenWhenItIsPrepared) {
+  const PinSet prepared = Only(kPreparedStatement);
+  const std::pair<const char*, PinSet> cases[] = {
+      {"PREPARE p AS SELECT lower('x'), nextval('s')", prepared},
+      {"PREPARE p (numeric(3, 1), box(2)) AS INSERT INTO t (a, b) VALUES ($1, $2)", prepared},
+      {"PREPARE p AS WITH x (a) AS (SELECT 1), y (b) AS (SELECT 2) SELECT * FROM x, y", prepared},
+      {"PREPARE p AS SELECT f(1)", prepared | Only(kFunction)},
+      {"PREPARE p AS SELECT set_config('a', 'b', false)", prepared | Only(kFunction)},
+      {"PREPARE p (int) AS (SELECT set_config('a', 'b', false))", prepared | Only(kFunction)},
+      {"PREPARE p AS SELECT 1 AS with, pg_advisory_lock(1)", prepared | Only(kFunction)},
+      {"PREPARE p AS UPDATE t SET a = setseed(1)", prepared | Only(kSeed)},
+      {"PREPARE p AS SELECT 1; SELECT pg_advisory_lock(1)", prepared | Only(kAdvisoryLock)},
+      {"EXECUTE p(1, lower('x'))", prepared},
+      {"EXECUTE p(f(1))", prepared | Only(kFunction)},
+      {"CREATE TABLE t AS EXECUTE p(pg_advisory_lock(1))", prepared | Only(kAdvisoryLock)},
+  };
+  for (const auto& [text, pins] : cases) EXPECT_EQ(Scan(text, {}).pins, pins) << text;
 }
 
 TEST(SqlScanTest, EverySplitGivesTheSame) {
