@@ -2,6 +2,7 @@
 // another route.
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "engine/base/text.h"
@@ -18,6 +19,13 @@ constexpr Nanos kNewRoutePeriod = 10 * engine::kSecond;
 constexpr Nanos kFirstRetry = 100 * engine::kMillisecond;
 constexpr Nanos kLongestRetry = 3 * engine::kSecond;
 constexpr Nanos kLaunchRetry = 5 * engine::kMillisecond;
+// While a target is down the shards take turns with the probe, this much apart.
+constexpr Nanos kProbeTurn = engine::kMillisecond;
+constexpr Nanos kMoreTurn = 2 * kLaunchRetry;
+// When no login has begun for so long because those under way give no answer, one more may, of a
+// route that has none under way: it may be theirs that hang. So many at most.
+constexpr Nanos kLoginPatience = engine::kSecond;
+constexpr uint32_t kMoreLogins = 3;
 // What one tick may do for one target.
 constexpr int kStepsPerPass = 256;
 
@@ -34,7 +42,10 @@ uint32_t Pool::NeedOf(const RouteState& route) const {
 
 // The slots that those who wait here may come to use. Who has asked another shard may hear that it
 // has nothing: given away meanwhile, slots would go to and fro.
-uint32_t Pool::KeptSlots(Target& target) const {
+uint32_t Pool::KeptSlots(TargetId id) const {
+  Target& target = targets_[id];
+  // The next probe is another shard's, if somebody waits there.
+  if (Down(id) && board(id).tried_on.load(std::memory_order_relaxed) == host_.shard_id()) return 0;
   uint32_t kept = 0;
   for (RouteState* route = target.active.Front(); route != nullptr;
        route = target.active.Next(*route)) {
@@ -48,22 +59,28 @@ uint32_t Pool::KeptSlots(Target& target) const {
 }
 
 // Free slots beyond those.
-uint32_t Pool::SpareSlots(Target& target) const {
+uint32_t Pool::SpareSlots(TargetId id) const {
+  const Target& target = targets_[id];
   const uint32_t free = free_slots(target);
-  const uint32_t kept = target.debt + KeptSlots(target);
+  const uint32_t kept = target.debt + KeptSlots(id);
   return free > kept ? free - kept : 0;
 }
 
-// The route whose oldest waiter has waited longest, of those that need something. Routes marked as
-// skipped in this pass are left out.
-Pool::RouteState* Pool::OldestUncovered(Target& target, uint64_t pass, bool proven_only) {
+// The route whose oldest waiter has waited longest, of those that need something; while the target
+// is down the one that has not been tried for longest: the login of the other may be what hangs.
+// Routes marked as skipped in this pass are left out.
+Pool::RouteState* Pool::OldestUncovered(TargetId id, uint64_t pass, bool proven_only) {
+  Target& target = targets_[id];
+  const bool down = Down(id);
+  const auto place = [down](RouteState& route) {
+    return std::pair(down ? route.launched_at : 0, route.waiters.Front()->since);
+  };
   RouteState* oldest = nullptr;
   for (RouteState* route = target.active.Front(); route != nullptr;
        route = target.active.Next(*route)) {
     if (route->skipped_in == pass || NeedOf(*route) == 0) continue;
     if (proven_only && !Proven(route->id)) continue;
-    if (oldest == nullptr || route->waiters.Front()->since < oldest->waiters.Front()->since)
-      oldest = route;
+    if (oldest == nullptr || place(*route) < place(*oldest)) oldest = route;
   }
   return oldest;
 }
@@ -73,7 +90,7 @@ Pool::RouteState* Pool::OldestUncovered(Target& target, uint64_t pass, bool prov
 Pool::RouteState* Pool::RouteToSwitchTo(TargetId id, const RouteState& from, Nanos longer_than) {
   const Nanos now = host_.Now();
   for (const bool proven_only : {false, true}) {
-    RouteState* other = OldestUncovered(targets_[id], ++passes_, proven_only);
+    RouteState* other = OldestUncovered(id, ++passes_, proven_only);
     if (other == nullptr || other == &from) return nullptr;
     if (now - other->waiters.Front()->since <= longer_than) return nullptr;
     if (other->refused_until <= now && MayEvict(id, *other)) return other;
@@ -88,7 +105,7 @@ void Pool::Balance(TargetId id) {
   const Nanos now = host_.Now();
   Nanos retry_at = engine::kForever;
   for (int step = 0; step < kStepsPerPass; ++step) {
-    RouteState* route = OldestUncovered(target, pass);
+    RouteState* route = OldestUncovered(id, pass);
     if (route == nullptr) break;
     if (route->refused_until > now) {
       FailWaiters(*route, BorrowFailure::kRefused, route->refusal);
@@ -124,26 +141,50 @@ void Pool::Balance(TargetId id) {
     host_.Timers().Arm(target.retry, std::max(retry_at, now + engine::kMillisecond));
 }
 
+// How many shards try to log in before this one does again.
+uint32_t Pool::TurnOf(TargetId id) const {
+  const uint32_t after = board(id).tried_on.load(std::memory_order_relaxed) + 1;
+  return (host_.shard_id() + shared_.shards - after) % shared_.shards;
+}
+
+// When the next probe of a target that is down is this shard's.
+Nanos Pool::ProbeAt(TargetId id) const {
+  return board(id).retry_at.load(std::memory_order_relaxed) + TurnOf(id) * kProbeTurn;
+}
+
 bool Pool::MayLaunch(TargetId id, const RouteState& route, Nanos* retry_at) const {
   const TargetBoard& target_board = board(id);
   const Nanos now = host_.Now();
-  const uint32_t launching = target_board.launching.load(std::memory_order_relaxed);
-  if (target_board.failures.load(std::memory_order_relaxed) > 0) {
-    // It is down: one probe at a time, when it is time.
-    *retry_at = std::max(target_board.retry_at.load(std::memory_order_relaxed), now + kLaunchRetry);
-    return launching == 0 && now >= target_board.retry_at.load(std::memory_order_relaxed);
+  if (Down(id)) {
+    // One probe at a time, when it is time.
+    *retry_at = std::max(ProbeAt(id), now + kLaunchRetry);
+    return now >= ProbeAt(id) && LoginFits(id, route, 1);
   }
   // A server that had no connection left is left alone for a moment.
   const Nanos put_off = target_board.retry_at.load(std::memory_order_relaxed);
   *retry_at = std::max(put_off, now + kLaunchRetry);
   if (now < put_off) return false;
   if (!Proven(route.id) && route.opening > 0) return false;
-  return launching < std::max(4u, target_board.budget.load(std::memory_order_relaxed) / 10);
+  return LoginFits(id, route,
+                   std::max(4u, target_board.budget.load(std::memory_order_relaxed) / 10));
+}
+
+// `most` logins at a time, but for those that give no answer.
+bool Pool::LoginFits(TargetId id, const RouteState& route, uint32_t most) const {
+  const TargetBoard& target_board = board(id);
+  const uint32_t launching = target_board.launching.load(std::memory_order_relaxed);
+  if (launching < most) return true;
+  const Nanos waited = host_.Now() - target_board.launched_at.load(std::memory_order_relaxed);
+  return launching < most + kMoreLogins && route.opening == 0 &&
+         waited >= kLoginPatience + TurnOf(id) * kMoreTurn;
 }
 
 void Pool::Launch(TargetId id, RouteState& route) {
   board(id).launching.fetch_add(1);
+  board(id).launched_at.store(host_.Now(), std::memory_order_relaxed);
+  board(id).tried_on.store(host_.shard_id(), std::memory_order_relaxed);
   ++route.opening;
+  route.launched_at = host_.Now();
   Occupy(driver_.Open(route.id, id));
 }
 
@@ -158,12 +199,6 @@ Backend* Pool::OldestIdle(Target& target, const RouteState* but) {
 
 // Closes an idle backend of another route, here or elsewhere, so that this one gets the slot.
 bool Pool::Evict(TargetId id, RouteState& route) {
-  // While the target is down a slot is worth having only for the next probe.
-  const TargetBoard& target_board = board(id);
-  if (target_board.failures.load(std::memory_order_relaxed) > 0 &&
-      (host_.Now() < target_board.retry_at.load(std::memory_order_relaxed) ||
-       target_board.launching.load(std::memory_order_relaxed) > 0))
-    return false;
   Backend* victim = OldestIdle(targets_[id], &route);
   if (victim == nullptr || !MayEvict(id, route)) return Ask(id, route, Wish::kEviction);
   ++route.asked;
@@ -175,6 +210,8 @@ bool Pool::Evict(TargetId id, RouteState& route) {
 // A route that has never logged in may be a mistake: it costs others a warm backend only after it
 // has waited, or could not wait so long, and not often.
 bool Pool::MayEvict(TargetId id, const RouteState& route) {
+  // While the target is down a slot is worth having only for the next probe.
+  if (Down(id) && (host_.Now() < ProbeAt(id) || !LoginFits(id, route, 1))) return false;
   if (Proven(route.id)) return true;
   if (route.waiters.empty()) return false;
   const Waiter& oldest = *route.waiters.Front();
@@ -206,6 +243,7 @@ void Pool::OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& 
       const Nanos delay = std::min(kLongestRetry, kFirstRetry << std::min(failures - 1, 6u));
       const double jitter = 0.75 + 0.5 * host_.Random().Fraction();
       target_board.retry_at.store(now + static_cast<Nanos>(static_cast<double>(delay) * jitter));
+      target_board.tried_on.store(host_.shard_id());
       if (failures == 1) {
         const std::string_view reason =
             failure.kind == Kind::kStarting ? "CONNECTION_FAILED" : "UNREACHABLE";
@@ -221,7 +259,10 @@ void Pool::OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& 
       target_board.retry_at.store(now + kFirstRetry);
       Cut(id);
       // With nothing open there is nobody to wait for: as if it were down.
-      if (target_board.budget.load() <= 1) target_board.failures.fetch_add(1);
+      if (target_board.budget.load() <= 1) {
+        target_board.failures.fetch_add(1);
+        target_board.tried_on.store(host_.shard_id());
+      }
       return;
     case Kind::kAuthentication:
     case Kind::kDatabase:

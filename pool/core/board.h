@@ -64,8 +64,10 @@ struct TargetBoard {
   std::unique_ptr<BoardLine[]> lines;
   alignas(64) engine::Shared<uint32_t> budget{1};  // in force
   engine::Shared<uint32_t> launching{0};           // logins in progress, on all shards
+  engine::Shared<engine::Nanos> launched_at{0};    // when the last of them began
   engine::Shared<uint32_t> failures{0};            // in a row; 0: the target is up
   engine::Shared<engine::Nanos> retry_at{0};       // while it is down: not before
+  engine::Shared<uint32_t> tried_on{0};            // the shard that has tried to log in last
   engine::Shared<engine::Nanos> facts_at{0};       // when its facts were asked last
   engine::Shared<engine::Nanos> new_route_at{
       0};                             // when a route never seen last took a slot from others

@@ -50,10 +50,10 @@ BoardState Pool::StateForBoard(TargetId id) {
   state.slice = target.slice;
   state.open = static_cast<uint32_t>(target.open - CountOf(target, BackendState::kClosing) -
                                      CountOf(target, BackendState::kOpening));
-  state.spare = SpareSlots(target);
-  state.waiting = KeptSlots(target) > 0;
+  state.spare = SpareSlots(id);
+  state.waiting = KeptSlots(id) > 0;
   // Nobody can be helped while the target is down.
-  if (board(id).failures.load(std::memory_order_relaxed) > 0) return state;
+  if (Down(id)) return state;
   bool proven = false;
   for (RouteState* route = target.active.Front(); route != nullptr;
        route = target.active.Next(*route)) {
@@ -115,7 +115,7 @@ void Pool::OfferPlenty(TargetId id, bool fresh) {
   Target& target = targets_[id];
   if (shared_.shards == 1 || draining_) return;
   // Slots are for those who wait here first. An idle backend is of no use to them, or they had it.
-  uint32_t spare = SpareSlots(target);
+  uint32_t spare = SpareSlots(id);
   for (uint32_t step = 1; step < shared_.shards; ++step) {
     const uint32_t shard = (host_.shard_id() + step) % shared_.shards;
     BoardLine& line = board(id).lines[shard];
@@ -220,11 +220,11 @@ void Pool::OnRequest(const engine::Message& message) {
   }
   // Our own waiters come first; they are served in the same tick.
   if (!draining_) {
-    if (const uint32_t spare = SpareSlots(target); spare > 0) {
+    if (const uint32_t spare = SpareSlots(id); spare > 0) {
       GrantSlots(id, message.from, std::clamp(spare / 2, 1u, std::max(1u, count)), true);
       return;
     }
-    if ((message.words[2] & kEvict) != 0 && KeptSlots(target) == 0) {
+    if ((message.words[2] & kEvict) != 0 && KeptSlots(id) == 0) {
       if (Backend* victim = OldestIdle(target, nullptr); victim != nullptr) {
         victim->lend_to_ = message.from + 1;
         victim->lend_answers_ = true;

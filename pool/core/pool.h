@@ -142,6 +142,7 @@ class Pool {
     engine::Nanos refused_until = 0;
     std::vector<uint8_t> refusal;  // the server's error
     engine::Nanos used_at = 0;
+    engine::Nanos launched_at = 0;  // its last login began
     // Epochs of the other shards' board lines at which they refused to lend for this route, and to
     // close a backend of another one for it. Empty: none has.
     std::vector<uint32_t> refused_at[2];
@@ -206,11 +207,15 @@ class Pool {
   // balance.cc
   void Balance(TargetId id);
   uint32_t NeedOf(const RouteState& route) const;
-  uint32_t KeptSlots(Target& target) const;
-  uint32_t SpareSlots(Target& target) const;
-  RouteState* OldestUncovered(Target& target, uint64_t pass, bool proven_only = false);
+  uint32_t KeptSlots(TargetId id) const;
+  uint32_t SpareSlots(TargetId id) const;
+  RouteState* OldestUncovered(TargetId id, uint64_t pass, bool proven_only = false);
   RouteState* RouteToSwitchTo(TargetId id, const RouteState& from, engine::Nanos longer_than);
+  bool Down(TargetId id) const { return board(id).failures.load(std::memory_order_relaxed) > 0; }
+  uint32_t TurnOf(TargetId id) const;
+  engine::Nanos ProbeAt(TargetId id) const;
   bool MayLaunch(TargetId id, const RouteState& route, engine::Nanos* retry_at) const;
+  bool LoginFits(TargetId id, const RouteState& route, uint32_t most) const;
   void Launch(TargetId id, RouteState& route);
   Backend* OldestIdle(Target& target, const RouteState* but);
   bool Evict(TargetId id, RouteState& route);

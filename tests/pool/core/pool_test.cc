@@ -17,6 +17,7 @@ using engine::kMillisecond;
 using engine::kSecond;
 
 constexpr ServerFacts kTen{10, 0, 0};
+const LaunchFailure kHangs{LaunchFailure::Kind::kTimeout, "not finished in time", {}};
 
 class PoolTest : public testing::Test {
  protected:
@@ -364,6 +365,95 @@ TEST_F(PoolTest, LoginsThatFailTogetherAreOneFailure) {
   pools.now += 130 * kMillisecond;
   pools[0].Turn();
   EXPECT_EQ(pools[0].pending.size(), 1u);
+}
+
+// A login that hangs, of one route, is taken for the target's failure: the next probe is another
+// route's.
+TEST_F(PoolTest, TheProbeGoesRound) {
+  ScriptedPools pools(1);
+  ScriptedWaiter& hanging = Wait(pools[0], "hanging");
+  pools.now += kMillisecond;
+  ScriptedWaiter& good = Wait(pools[0], "good");
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 1u);
+  EXPECT_EQ(pools[0].pending[0].backend->route(), hanging.route);
+  pools.now += 10 * kSecond;
+  pools[0].Complete(0, kTen, &kHangs);
+  pools.now += 200 * kMillisecond;
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 1u);
+  EXPECT_EQ(pools[0].pending[0].backend->route(), good.route);
+}
+
+// ... also that of a route of another shard, which has to get the only slot for it.
+TEST_F(PoolTest, TheProbeGoesRoundTheShards) {
+  ScriptedPools pools(3);
+  ScriptedWaiter& hanging = Wait(pools[0], "hanging", 1000 * kSecond);
+  ScriptedWaiter& good = Wait(pools[1], "good", 1000 * kSecond);
+  ScriptedWaiter& also_good = Wait(pools[2], "also good", 1000 * kSecond);
+  for (int round = 0; round < 4000; ++round) {
+    for (auto& shard : pools.shards) {
+      shard->Turn();
+      if (shard->pending.empty()) continue;
+      const bool hangs = shard->pending[0].backend->route() == hanging.route;
+      if (hangs) pools.now += 10 * kSecond;
+      shard->Complete(0, kTen, hangs ? &kHangs : nullptr);
+    }
+    pools.now += 10 * kMillisecond;
+  }
+  EXPECT_EQ(hanging.backend, nullptr);
+  EXPECT_NE(good.backend, nullptr);
+  EXPECT_NE(also_good.backend, nullptr);
+}
+
+// A probe that gives no answer is not waited for; but not many are sent after it.
+TEST_F(PoolTest, AHangingProbeIsNotTheOnlyOne) {
+  ScriptedPools pools(2);
+  Wait(pools[0], "db");
+  pools.Settle(kTen);
+  Wait(pools[0], "hanging");
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 1u);
+  pools[0].Complete(0, kTen, &kHangs);
+  pools.now += 200 * kMillisecond;
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 1u);
+  // The target is down and its probe hangs.
+  ScriptedWaiter& good = Wait(pools[1], "good");
+  for (const char* more : {"a", "b", "c", "d", "e"}) Wait(pools[0], more);
+  const auto turn = [&](int rounds) {
+    for (int round = 0; round < rounds; ++round) {
+      for (auto& shard : pools.shards) shard->Turn();
+      pools.now += 10 * kMillisecond;
+    }
+  };
+  turn(50);
+  EXPECT_EQ(pools[0].pending.size() + pools[1].pending.size(), 1u);
+  turn(900);
+  EXPECT_EQ(pools[0].pending.size() + pools[1].pending.size(), 4u);
+  ASSERT_EQ(pools[1].pending.size(), 1u);
+  pools[1].Complete(0, kTen);
+  EXPECT_NE(good.backend, nullptr);
+  EXPECT_EQ(pools.shared.targets[0]->failures.load(), 0u);
+}
+
+// Logins of one route that hang do not keep other routes from logging in.
+TEST_F(PoolTest, HangingLoginsOfOneRouteLeaveRoomForAnother) {
+  ScriptedPools pools(1);
+  Wait(pools[0], "hanging");
+  pools.Settle(kTen);
+  for (int i = 0; i < 8; ++i) Wait(pools[0], "hanging");
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 4u);
+  ScriptedWaiter& good = Wait(pools[0], "good");
+  for (int round = 0; round < 120; ++round) {
+    pools.now += 10 * kMillisecond;
+    pools[0].Turn();
+  }
+  ASSERT_EQ(pools[0].pending.size(), 5u);
+  ASSERT_EQ(pools[0].pending[4].backend->route(), good.route);
+  pools[0].Complete(4, kTen);
+  EXPECT_NE(good.backend, nullptr);
 }
 
 }  // namespace
