@@ -14,19 +14,20 @@ using engine::Nanos;
 namespace {
 
 enum Kind : uint32_t {
-  kRequest = Pool::kMessages,  // words: target, route, count, with the top bit for eviction
+  kRequest = Pool::kMessages,  // words: target, route, count with the wish in the top bits
   kGrantBackend,               // target, route; body
   kGrantBackendAnswer,
   kGrantSlot,  // target, count
   kGrantSlotAnswer,
-  kRefuse,     // target, epoch, with the top bit for eviction
+  kRefuse,     // target, epoch with the wish in the top bits
   kFacts,      // to the steward: target, max_connections, reserved
   kCut,        // to the steward: a 53300
   kRecall,     // from the steward: target, count
   kSlotsBack,  // to the steward: target, count
   kLook,       // target: something is to be had here that the board does not name
 };
-constexpr uint64_t kEvict = uint64_t{1} << 63;
+constexpr int kWishShift = 62;
+constexpr uint64_t kBelowWish = (uint64_t{1} << kWishShift) - 1;
 
 }  // namespace
 
@@ -150,8 +151,6 @@ void Pool::TellToLook(TargetId id) {
 // asked for the oldest waiter before.
 bool Pool::Ask(TargetId id, RouteState& route, Wish wish, bool once) {
   Target& target = targets_[id];
-  const bool evict = wish == Wish::kEviction;
-  std::vector<uint32_t>& refused_at = route.refused_at[evict ? 1 : 0];
   Waiter* oldest = route.waiters.Front();
   CHECK(oldest != nullptr && shared_.shards <= 64);
   for (uint32_t step = 1; step < shared_.shards; ++step) {
@@ -160,20 +159,26 @@ bool Pool::Ask(TargetId id, RouteState& route, Wish wish, bool once) {
     const BoardLine& line = board(id).lines[shard];
     const uint32_t epoch = line.epoch();
     const BoardState state = line.Read();
-    // Who waits there himself closes no backend for us, and gives what he cannot use.
-    if (state.waiting && evict) continue;
-    if (!refused_at.empty() && epoch == refused_at[shard]) continue;
     if (once && (oldest->asked_ >> shard & 1) != 0) continue;
-    const bool idle = state.idle > 0 && (evict || Proven(route.id));
-    const bool slot = wish == Wish::kIdleOrSlot && state.spare > 0;
-    if (!idle && !slot) continue;
-    if (evict && !MayEvict(id, route)) return false;
+    const auto refused = [&](Wish which) {
+      return !route.refused_at.empty() &&
+             route.refused_at[shard][static_cast<size_t>(which)] == epoch;
+    };
+    if (wish == Wish::kEviction) {
+      // Who waits there himself closes no backend for us, and gives what he cannot use.
+      if (state.idle == 0 || state.waiting || refused(wish)) continue;
+      if (!MayEvict(id, route)) return false;
+    } else {
+      const bool idle = state.idle > 0 && Proven(route.id) && !refused(Wish::kIdle);
+      const bool slot = wish == Wish::kIdleOrSlot && state.spare > 0 && !refused(wish);
+      if (!idle && !slot) continue;
+    }
+    const uint64_t count = NeedOf(route);
     target.outstanding[shard] = true;
     target.asked_for[shard] = route.id;
-    if (!evict) oldest->asked_ |= uint64_t{1} << shard;
+    if (wish != Wish::kEviction) oldest->asked_ |= uint64_t{1} << shard;
     ++route.asked;
-    const uint64_t count = route.waiters.size() - (route.opening + route.asked - 1);
-    SendTo(shard, kRequest, id, route.id, count | (evict ? kEvict : 0));
+    SendTo(shard, kRequest, id, route.id, count | static_cast<uint64_t>(wish) << kWishShift);
     return true;
   }
   return false;
@@ -209,7 +214,8 @@ void Pool::GrantSlots(TargetId id, uint32_t shard, uint32_t count, bool answer) 
 void Pool::OnRequest(const engine::Message& message) {
   const TargetId id = static_cast<TargetId>(message.words[0]);
   const RouteId wanted = static_cast<RouteId>(message.words[1]);
-  const uint32_t count = static_cast<uint32_t>(message.words[2] & ~kEvict);
+  const uint32_t count = static_cast<uint32_t>(message.words[2] & kBelowWish);
+  const Wish wish = static_cast<Wish>(message.words[2] >> kWishShift);
   Target& target = targets_[id];
   RouteState& route = StateOf(wanted);
   if (!route.idle.empty() && !draining_) {
@@ -220,11 +226,12 @@ void Pool::OnRequest(const engine::Message& message) {
   }
   // Our own waiters come first; they are served in the same tick.
   if (!draining_) {
-    if (const uint32_t spare = SpareSlots(id); spare > 0) {
+    const uint32_t spare = SpareSlots(id);
+    if (wish != Wish::kIdle && spare > 0) {
       GrantSlots(id, message.from, std::clamp(spare / 2, 1u, std::max(1u, count)), true);
       return;
     }
-    if ((message.words[2] & kEvict) != 0 && KeptSlots(id) == 0) {
+    if (wish == Wish::kEviction && KeptSlots(id) == 0) {
       if (Backend* victim = OldestIdle(target, nullptr); victim != nullptr) {
         victim->lend_to_ = message.from + 1;
         victim->lend_answers_ = true;
@@ -236,7 +243,7 @@ void Pool::OnRequest(const engine::Message& message) {
   Publish(id, /*refusing=*/true);
   target.refused = true;
   SendTo(message.from, kRefuse, id,
-         board(id).lines[host_.shard_id()].epoch() | (message.words[2] & kEvict), 0);
+         board(id).lines[host_.shard_id()].epoch() | (message.words[2] & ~kBelowWish), 0);
 }
 
 void Pool::OnAnswer(TargetId id, uint32_t shard) {
@@ -287,12 +294,16 @@ void Pool::OnMessage(engine::Message&& message) {
       return;
     case kRefuse: {
       RouteState& route = StateOf(target.asked_for[message.from]);
-      std::vector<uint32_t>& refused_at = route.refused_at[(message.words[1] & kEvict) != 0];
-      if (refused_at.empty()) refused_at.assign(shared_.shards, 0);
-      refused_at[message.from] = static_cast<uint32_t>(message.words[1]);
+      const size_t wish = message.words[1] >> kWishShift;
+      const uint32_t epoch = static_cast<uint32_t>(message.words[1]);
+      if (route.refused_at.empty()) route.refused_at.resize(shared_.shards);
+      auto& refused_at = route.refused_at[message.from];
+      refused_at[wish] = epoch;
+      if (wish == static_cast<size_t>(Wish::kIdleOrSlot))
+        refused_at[static_cast<size_t>(Wish::kIdle)] = epoch;
       if (WEIR_FAULT("refusal_for_all_routes")) {
         for (const auto& other : route_states_) {
-          if (other != nullptr) other->refused_at[0] = other->refused_at[1] = refused_at;
+          if (other != nullptr) other->refused_at = route.refused_at;
         }
       }
       OnAnswer(id, message.from);

@@ -14,6 +14,7 @@
 // pool_state.cc: what it tells of itself.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -131,6 +132,11 @@ class Pool {
  private:
   friend class Waiter;
 
+  // What another shard is asked for: an idle backend of the route; that or a free slot; or that it
+  // closes an idle backend of another route.
+  enum class Wish : uint8_t { kIdle, kIdleOrSlot, kEviction };
+  static constexpr int kWishes = 3;
+
   struct RouteState {
     RouteId id = 0;
     TargetId target = 0;
@@ -143,9 +149,9 @@ class Pool {
     std::vector<uint8_t> refusal;  // the server's error
     engine::Nanos used_at = 0;
     engine::Nanos launched_at = 0;  // its last login began
-    // Epochs of the other shards' board lines at which they refused to lend for this route, and to
-    // close a backend of another one for it. Empty: none has.
-    std::vector<uint32_t> refused_at[2];
+    // Epochs of the other shards' board lines at which they refused this route something, by wish.
+    // Empty: none has.
+    std::vector<std::array<uint32_t, kWishes>> refused_at;
     uint64_t skipped_in = 0;  // the pass of Balance that can do no more for it
   };
   struct Target {
@@ -176,10 +182,6 @@ class Pool {
     engine::Nanos cut_until = 0;          // after a 53300
     uint32_t cut_budget = 0;
   };
-
-  // What another shard is asked for: an idle backend of the route; that or a free slot; or that it
-  // closes an idle backend of another route.
-  enum class Wish : uint8_t { kIdle, kIdleOrSlot, kEviction };
 
   RouteState& StateOf(RouteId route);
   Target& TargetOf(const Backend& backend) { return targets_[backend.target()]; }

@@ -367,6 +367,31 @@ TEST_F(PoolTest, LoginsThatFailTogetherAreOneFailure) {
   EXPECT_EQ(pools[0].pending.size(), 1u);
 }
 
+// Who has a slot and asks for an idle backend is not answered with slots.
+TEST_F(PoolTest, NoSlotsForWhoAsksForAnIdleBackend) {
+  ScriptedPools pools(2);
+  Wait(pools[0], "a");
+  Wait(pools[1], "b");
+  pools.Settle(kTen);
+  pools[0].pool.Discard(*std::exchange(waiters_[0]->backend, nullptr));
+  Wait(pools[0], "b");
+  pools.Settle(kTen);
+  GiveBack(*waiters_[2]);
+  waiters_[1]->shard->pool.Discard(*std::exchange(waiters_[1]->backend, nullptr));
+  pools.Settle(kTen);
+  // An idle backend of the other route and free slots there, a free slot here.
+  const uint32_t slice = pools[0].pool.counts(0).slice;
+  ASSERT_GT(slice, 2u);
+  ASSERT_GT(pools[1].pool.counts(0).slice, 0u);
+  ASSERT_EQ(pools[0].pool.counts(0).idle, 1u);
+  Wait(pools[1], "a");
+  for (int round = 0; round < 10; ++round) {
+    for (auto& shard : pools.shards) shard->Turn();
+  }
+  EXPECT_EQ(pools[0].pool.counts(0).slice, slice);
+  EXPECT_EQ(pools[1].pending.size(), 1u);
+}
+
 // A login that hangs, of one route, is taken for the target's failure: the next probe is another
 // route's.
 TEST_F(PoolTest, TheProbeGoesRound) {
