@@ -2,7 +2,7 @@
 
 namespace weir::pool {
 
-void BoardLine::Publish(const BoardState& state) {
+void BoardLine::Publish(const BoardState& state, bool plenty) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   oldest_route_.store(state.oldest_route, kRelaxed);
   oldest_since_.store(state.oldest_since, kRelaxed);
@@ -13,7 +13,7 @@ void BoardLine::Publish(const BoardState& state) {
   open_.store(state.open, kRelaxed);
   waiting_.store(state.waiting, kRelaxed);
   wanted_.store(state.wanted, kRelaxed);
-  epoch_.store(epoch_.load(kRelaxed) + 1, std::memory_order_release);
+  epoch_.store(epoch_.load(kRelaxed) + (plenty ? 1 : 0), std::memory_order_release);
 }
 
 BoardState BoardLine::Read() const {

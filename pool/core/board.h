@@ -32,12 +32,12 @@ struct BoardState {
 
 class BoardLine {
  public:
-  // The owner.
-  void Publish(const BoardState& state);
+  // The owner. `plenty`: there is something else to be had.
+  void Publish(const BoardState& state, bool plenty);
   // Anybody. The parts may be of different moments.
   BoardState Read() const;
   uint32_t wanted() const { return wanted_.load(std::memory_order_relaxed); }
-  // Changes with every Publish.
+  // Changes with what is to be had.
   uint32_t epoch() const { return epoch_.load(std::memory_order_acquire); }
   // Takes one from `wanted`; false if there is none.
   bool Claim();

@@ -74,7 +74,7 @@ BoardState Pool::StateForBoard(TargetId id) {
 }
 
 // Returns whether there was news for the board.
-bool Pool::Publish(TargetId id, bool refusing) {
+bool Pool::Publish(TargetId id) {
   Target& target = targets_[id];
   if (shared_.shards == 1) return false;
   BoardLine& line = board(id).lines[host_.shard_id()];
@@ -87,26 +87,21 @@ bool Pool::Publish(TargetId id, bool refusing) {
   };
   const uint32_t on_board = line.wanted();
   const uint32_t wanted = unpromised(on_board);
-  // What a refusal is based on must stand on the board, so that any plenty after it is a change. If
-  // it stands there already, nothing changes: or those who ask would ask for ever.
-  const auto differs = [&] {
-    BoardState now = state;
-    now.wanted = old.wanted;
-    return wanted != on_board || !(now == old);
-  };
-  const bool changed = (refusing && differs()) || (wanted == 0) != (on_board == 0) ||
-                       wanted > on_board || state.oldest_since != old.oldest_since ||
-                       state.oldest_route != old.oldest_route || state.waiting != old.waiting ||
-                       (state.idle == 0) != (old.idle == 0) || state.free != old.free ||
-                       state.spare != old.spare || state.slice != old.slice ||
-                       state.open != old.open || target.new_idle;
+  // There is something else to be had here: who was refused asks again. What we need ourselves is
+  // no reason, or two shards that refuse each other would ask for ever.
+  const bool plenty = (state.idle == 0) != (old.idle == 0) || state.spare != old.spare ||
+                      state.waiting != old.waiting || target.new_idle;
+  const bool changed = plenty || (wanted == 0) != (on_board == 0) || wanted > on_board ||
+                       state.oldest_since != old.oldest_since ||
+                       state.oldest_route != old.oldest_route || state.free != old.free ||
+                       state.slice != old.slice || state.open != old.open;
   if (!changed) return false;
   const uint32_t left = line.TakeWanted();
   state.wanted = unpromised(left);
   target.claimed += static_cast<int32_t>(old.wanted - left);
   target.published = state;
-  target.refused = target.new_idle = false;
-  line.Publish(state);
+  if (plenty) target.refused = target.new_idle = false;
+  line.Publish(state, plenty);
   return true;
 }
 
@@ -240,7 +235,8 @@ void Pool::OnRequest(const engine::Message& message) {
       }
     }
   }
-  Publish(id, /*refusing=*/true);
+  // What it is based on must stand on the board, so that any plenty after it is a change.
+  Publish(id);
   target.refused = true;
   SendTo(message.from, kRefuse, id,
          board(id).lines[host_.shard_id()].epoch() | (message.words[2] & ~kBelowWish), 0);

@@ -172,7 +172,7 @@ class Pool {
     int32_t claimed = 0;
     std::vector<bool> outstanding;   // a request to that shard is not yet answered
     std::vector<RouteId> asked_for;  // ... for that route
-    bool refused = false;            // a request since the last Publish has found nothing
+    bool refused = false;            // a request since plenty was published last has found nothing
     bool new_idle = false;           // since then a route that had no idle backend has got one
     // The steward's.
     uint32_t issued = 0;                  // the sum of all slices, and slots in messages
@@ -230,7 +230,7 @@ class Pool {
   void OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& failure);
 
   // lending.cc
-  bool Publish(TargetId id, bool refusing = false);
+  bool Publish(TargetId id);
   BoardState StateForBoard(TargetId id);
   void OfferPlenty(TargetId id, bool fresh);
   void TellToLook(TargetId id);

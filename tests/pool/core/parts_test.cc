@@ -54,13 +54,16 @@ TEST(BoardTest, AWantIsClaimedOnce) {
                 .free = 6,
                 .spare = 7,
                 .slice = 8,
-                .open = 9});
+                .open = 9},
+               true);
   EXPECT_EQ(line.Read(), (BoardState{2, 3, 4, 5, 6, 7, 8, 9}));
   EXPECT_TRUE(line.Claim());
   EXPECT_TRUE(line.Claim());
   EXPECT_FALSE(line.Claim());
   const uint32_t epoch = line.epoch();
-  line.Publish({});
+  line.Publish({.wanted = 1}, false);
+  EXPECT_EQ(line.epoch(), epoch);
+  line.Publish({.idle = 1}, true);
   EXPECT_NE(line.epoch(), epoch);
 }
 

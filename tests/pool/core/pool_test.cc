@@ -481,5 +481,33 @@ TEST_F(PoolTest, HangingLoginsOfOneRouteLeaveRoomForAnother) {
   EXPECT_NE(good.backend, nullptr);
 }
 
+// Two shards that refuse each other do not ask again because of what the other one needs: both log
+// in.
+TEST_F(PoolTest, ShardsThatRefuseEachOtherGoOn) {
+  constexpr ServerFacts kFour{4, 0, 0};
+  ScriptedPools pools(2);
+  ScriptedWaiter& first = Wait(pools[0], "a");
+  pools.Settle(kFour);
+  Wait(pools[0], "b");
+  ScriptedWaiter& second = Wait(pools[1], "b");
+  Wait(pools[1], "b");
+  pools.Settle(kFour);
+  for (ScriptedWaiter* each : {&first, &second})
+    each->shard->pool.Discard(*std::exchange(each->backend, nullptr));
+  for (size_t i : {1u, 3u}) GiveBack(*waiters_[i]);
+  pools.Settle(kFour);
+  // An idle backend of the other route and a free slot on both.
+  for (size_t shard : {0u, 1u}) {
+    ASSERT_EQ(pools[shard].pool.counts(0).idle, 1u);
+    ASSERT_EQ(pools[shard].pool.counts(0).slice, 2u);
+    Wait(pools[shard], "a");
+  }
+  for (int round = 0; round < 50; ++round) {
+    for (auto& shard : pools.shards) shard->Turn();
+  }
+  EXPECT_EQ(pools[0].pending.size(), 1u);
+  EXPECT_EQ(pools[1].pending.size(), 1u);
+}
+
 }  // namespace
 }  // namespace weir::pool
