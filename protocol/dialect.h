@@ -240,6 +240,7 @@ enum class LoginFailure : uint8_t {
   kAuthentication,
   kDatabase,
   kTooMany,
+  kRouteFull,  // this user or this database has as many connections as it may
   kStarting,
   kMethod,
   kProtocol,

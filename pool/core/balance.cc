@@ -29,14 +29,27 @@ constexpr uint32_t kMoreLogins = 3;
 // What one tick may do for one target.
 constexpr int kStepsPerPass = 256;
 
+// Until the next attempt after so many failures.
+Nanos RetryDelay(uint32_t failures, engine::Prng& random) {
+  const Nanos delay = std::min(kLongestRetry, kFirstRetry << std::min(failures - 1, 6u));
+  return static_cast<Nanos>(static_cast<double>(delay) * (0.75 + 0.5 * random.Fraction()));
+}
+
 }  // namespace
 
-// The waiters of a route that nothing is under way for. A route that has never logged in makes one
-// attempt at a time, however many wait for it.
+// The waiters of a route that an idle backend, wherever it is, would help.
+uint32_t Pool::UnservedOf(const RouteState& route) const {
+  if (!Held(route)) return NeedOf(route);
+  if (route.waiters.size() <= route.asked) return 0;
+  return static_cast<uint32_t>(route.waiters.size() - route.asked);
+}
+
+// The waiters of a route that nothing is under way for and that a login may help. A route that has
+// never logged in, or failed last time, makes one attempt at a time, however many wait for it.
 uint32_t Pool::NeedOf(const RouteState& route) const {
   const size_t covered = route.opening + route.asked;
-  if (route.waiters.size() <= covered) return 0;
-  if (!Proven(route.id)) return covered == 0 ? 1 : 0;
+  if (route.waiters.size() <= covered || Held(route)) return 0;
+  if (OneAtATime(route)) return covered == 0 ? 1 : 0;
   return static_cast<uint32_t>(route.waiters.size() - covered);
 }
 
@@ -49,7 +62,8 @@ uint32_t Pool::KeptSlots(TargetId id) const {
   uint32_t kept = 0;
   for (RouteState* route = target.active.Front(); route != nullptr;
        route = target.active.Next(*route)) {
-    if (!Proven(route->id)) {
+    if (Held(*route)) continue;
+    if (OneAtATime(*route)) {
       kept += route->opening == 0 ? 1 : 0;
     } else if (route->waiters.size() > route->opening) {
       kept += static_cast<uint32_t>(route->waiters.size() - route->opening);
@@ -66,10 +80,10 @@ uint32_t Pool::SpareSlots(TargetId id) const {
   return free > kept ? free - kept : 0;
 }
 
-// The route whose oldest waiter has waited longest, of those that need something; while the target
+// The route whose oldest waiter has waited longest, of those asked for; while the target
 // is down the one that has not been tried for longest: the login of the other may be what hangs.
 // Routes marked as skipped in this pass are left out.
-Pool::RouteState* Pool::OldestUncovered(TargetId id, uint64_t pass, bool proven_only) {
+Pool::RouteState* Pool::Oldest(TargetId id, uint64_t pass, Among among) {
   Target& target = targets_[id];
   const bool down = Down(id);
   const auto place = [down](RouteState& route) {
@@ -78,8 +92,9 @@ Pool::RouteState* Pool::OldestUncovered(TargetId id, uint64_t pass, bool proven_
   RouteState* oldest = nullptr;
   for (RouteState* route = target.active.Front(); route != nullptr;
        route = target.active.Next(*route)) {
-    if (route->skipped_in == pass || NeedOf(*route) == 0) continue;
-    if (proven_only && !Proven(route->id)) continue;
+    if (route->skipped_in == pass) continue;
+    if ((among == Among::kUnserved ? UnservedOf(*route) : NeedOf(*route)) == 0) continue;
+    if (among == Among::kNeedyProven && !Proven(route->id)) continue;
     if (oldest == nullptr || place(*route) < place(*oldest)) oldest = route;
   }
   return oldest;
@@ -89,8 +104,8 @@ Pool::RouteState* Pool::OldestUncovered(TargetId id, uint64_t pass, bool proven_
 // not take a slot now does not stand in the way of those behind it.
 Pool::RouteState* Pool::RouteToSwitchTo(TargetId id, const RouteState& from, Nanos longer_than) {
   const Nanos now = host_.Now();
-  for (const bool proven_only : {false, true}) {
-    RouteState* other = OldestUncovered(id, ++passes_, proven_only);
+  for (const Among among : {Among::kNeedy, Among::kNeedyProven}) {
+    RouteState* other = Oldest(id, ++passes_, among);
     if (other == nullptr || other == &from) return nullptr;
     if (now - other->waiters.Front()->since <= longer_than) return nullptr;
     if (other->refused_until <= now && MayEvict(id, *other)) return other;
@@ -105,22 +120,29 @@ void Pool::Balance(TargetId id) {
   const Nanos now = host_.Now();
   Nanos retry_at = engine::kForever;
   for (int step = 0; step < kStepsPerPass; ++step) {
-    RouteState* route = OldestUncovered(id, pass);
+    RouteState* route = Oldest(id, pass, Among::kUnserved);
     if (route == nullptr) break;
     if (route->refused_until > now) {
       FailWaiters(*route, BorrowFailure::kRefused, route->refusal);
       continue;
     }
     const bool free = free_slots(target) > target.debt;
+    const bool needy = NeedOf(*route) > 0;
     Nanos launch_at = engine::kForever;
-    const bool may_launch = free && MayLaunch(id, *route, &launch_at);
+    const bool may_launch = needy && free && MayLaunch(id, *route, &launch_at);
     // Who can help himself asks once: two shards that ask each other could do so for ever.
     const bool once = may_launch || !route->idle.empty() ||
-                      (!free && Proven(route->id) && OldestIdle(target, route) != nullptr);
-    if (Ask(id, *route, free ? Wish::kIdle : Wish::kIdleOrSlot, once)) continue;
+                      (needy && !free && Proven(route->id) && OldestIdle(target, route) != nullptr);
+    if (Ask(id, *route, free || !needy ? Wish::kIdle : Wish::kIdleOrSlot, once)) continue;
     if (!route->idle.empty() && !may_launch) {
       // Its last one, which it did not want (debug_borrow), rather than none.
       Serve(*route->waiters.Front(), *route->idle.Back());
+      continue;
+    }
+    if (!needy) {
+      retry_at = std::min(retry_at, route->held_until);
+      route->skipped_in = pass;
+      continue;
       continue;
     }
     if (free) {
@@ -134,7 +156,7 @@ void Pool::Balance(TargetId id) {
     }
     if (Evict(id, *route)) continue;
     // A route that may not take a slot yet is looked at again.
-    if (!Proven(route->id)) retry_at = std::min(retry_at, now + options_.route_switch_bound);
+    if (OneAtATime(*route)) retry_at = std::min(retry_at, now + options_.route_switch_bound);
     route->skipped_in = pass;
   }
   if (retry_at != engine::kForever)
@@ -153,6 +175,10 @@ Nanos Pool::ProbeAt(TargetId id) const {
 }
 
 bool Pool::MayLaunch(TargetId id, const RouteState& route, Nanos* retry_at) const {
+  if (Held(route)) {
+    *retry_at = route.held_until;
+    return false;
+  }
   const TargetBoard& target_board = board(id);
   const Nanos now = host_.Now();
   if (Down(id)) {
@@ -164,7 +190,7 @@ bool Pool::MayLaunch(TargetId id, const RouteState& route, Nanos* retry_at) cons
   const Nanos put_off = target_board.retry_at.load(std::memory_order_relaxed);
   *retry_at = std::max(put_off, now + kLaunchRetry);
   if (now < put_off) return false;
-  if (!Proven(route.id) && route.opening > 0) return false;
+  if (OneAtATime(route) && route.opening > 0) return false;
   return LoginFits(id, route,
                    std::max(4u, target_board.budget.load(std::memory_order_relaxed) / 10));
 }
@@ -185,7 +211,9 @@ void Pool::Launch(TargetId id, RouteState& route) {
   board(id).tried_on.store(host_.shard_id(), std::memory_order_relaxed);
   ++route.opening;
   route.launched_at = host_.Now();
-  Occupy(driver_.Open(route.id, id));
+  Backend& backend = driver_.Open(route.id, id);
+  backend.opened_at = host_.Now();
+  Occupy(backend);
 }
 
 // The idle backend that has been so for longest, of another route.
@@ -207,12 +235,12 @@ bool Pool::Evict(TargetId id, RouteState& route) {
   return true;
 }
 
-// A route that has never logged in may be a mistake: it costs others a warm backend only after it
-// has waited, or could not wait so long, and not often.
+// A route that has never logged in may be a mistake, and one that failed may fail again: it costs
+// others a warm backend only after it has waited, or could not wait so long, and not often.
 bool Pool::MayEvict(TargetId id, const RouteState& route) {
   // While the target is down a slot is worth having only for the next probe.
   if (Down(id) && (host_.Now() < ProbeAt(id) || !LoginFits(id, route, 1))) return false;
-  if (Proven(route.id)) return true;
+  if (!OneAtATime(route)) return true;
   if (route.waiters.empty()) return false;
   const Waiter& oldest = *route.waiters.Front();
   const Nanos now = host_.Now();
@@ -228,7 +256,15 @@ bool Pool::MayEvictForNew(TargetId id) {
   return last.compare_exchange_strong(seen, now);
 }
 
-void Pool::OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& failure) {
+// A login has failed for reasons of its route: nobody else's business. Its waiters wait for the
+// backends that it has.
+void Pool::Hold(RouteState& route, const LaunchFailure& failure) {
+  route.trouble = failure.text;
+  if (!Held(route)) route.held_until = host_.Now() + RetryDelay(++route.failures, host_.Random());
+}
+
+void Pool::OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& failure,
+                           Nanos began) {
   using Kind = LaunchFailure::Kind;
   TargetBoard& target_board = board(id);
   const Nanos now = host_.Now();
@@ -237,12 +273,15 @@ void Pool::OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& 
     case Kind::kUnreachable:
     case Kind::kTimeout:
     case Kind::kStarting: {
+      // Others have logged in meanwhile.
+      if (failure.kind == Kind::kTimeout && target_board.up_at.load() > began) {
+        Hold(route, failure);
+        return;
+      }
       // Logins that were under way together and fail together are one failure.
       if (target_board.failures.load() > 0 && now < target_board.retry_at.load()) return;
       const uint32_t failures = target_board.failures.fetch_add(1) + 1;
-      const Nanos delay = std::min(kLongestRetry, kFirstRetry << std::min(failures - 1, 6u));
-      const double jitter = 0.75 + 0.5 * host_.Random().Fraction();
-      target_board.retry_at.store(now + static_cast<Nanos>(static_cast<double>(delay) * jitter));
+      target_board.retry_at.store(now + RetryDelay(failures, host_.Random()));
       target_board.tried_on.store(host_.shard_id());
       if (failures == 1) {
         const std::string_view reason =
@@ -263,6 +302,9 @@ void Pool::OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& 
         target_board.failures.fetch_add(1);
         target_board.tried_on.store(host_.shard_id());
       }
+      return;
+    case Kind::kRouteFull:
+      Hold(route, failure);
       return;
     case Kind::kAuthentication:
     case Kind::kDatabase:

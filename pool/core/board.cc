@@ -4,6 +4,7 @@ namespace weir::pool {
 
 void BoardLine::Publish(const BoardState& state, bool plenty) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
+  logins_.store(state.logins, kRelaxed);
   oldest_route_.store(state.oldest_route, kRelaxed);
   oldest_since_.store(state.oldest_since, kRelaxed);
   idle_.store(state.idle, kRelaxed);
@@ -20,6 +21,7 @@ BoardState BoardLine::Read() const {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   BoardState state;
   state.wanted = wanted_.load(kRelaxed);
+  state.logins = logins_.load(kRelaxed);
   state.oldest_route = oldest_route_.load(kRelaxed);
   state.oldest_since = oldest_since_.load(kRelaxed);
   state.idle = idle_.load(kRelaxed);

@@ -19,6 +19,7 @@ namespace weir::pool {
 // What a shard has and needs of a target.
 struct BoardState {
   uint32_t wanted = 0;       // waiters not yet promised a backend
+  uint32_t logins = 0;       // of them, those whom a slot would help
   RouteId oldest_route = 0;  // of the oldest of them
   engine::Nanos oldest_since = 0;
   uint32_t idle = 0;
@@ -47,6 +48,7 @@ class BoardLine {
  private:
   alignas(64) engine::Shared<uint32_t> epoch_{0};
   engine::Shared<uint32_t> wanted_{0};
+  engine::Shared<uint32_t> logins_{0};
   engine::Shared<uint32_t> oldest_route_{0};
   engine::Shared<uint32_t> idle_{0};
   engine::Shared<uint32_t> free_{0};
@@ -66,6 +68,7 @@ struct TargetBoard {
   engine::Shared<uint32_t> launching{0};           // logins in progress, on all shards
   engine::Shared<engine::Nanos> launched_at{0};    // when the last of them began
   engine::Shared<uint32_t> failures{0};            // in a row; 0: the target is up
+  engine::Shared<engine::Nanos> up_at{0};          // when a login has succeeded last
   engine::Shared<engine::Nanos> retry_at{0};       // while it is down: not before
   engine::Shared<uint32_t> tried_on{0};            // the shard that has tried to log in last
   engine::Shared<engine::Nanos> facts_at{0};       // when its facts were asked last

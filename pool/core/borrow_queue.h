@@ -27,7 +27,8 @@ class Waiter {
   virtual ~Waiter() = default;
   // `backend` is linked from now on.
   virtual void OnBorrowed(Backend& backend) = 0;
-  virtual void OnBorrowFailed(BorrowFailure failure, engine::Bytes server_error) = 0;
+  // `why`: the server's error if it refuses; else what is known, for people. May be empty.
+  virtual void OnBorrowFailed(BorrowFailure failure, engine::Bytes why) = 0;
   bool waiting() const { return link_.linked(); }
 
   // Set before Borrow.

@@ -18,6 +18,7 @@ struct LaunchFailure {
     kTimeout,
     kStarting,            // the server is there, not ready (57P03)
     kTooManyConnections,  // 53300
+    kRouteFull,           // 53300, but only for this role or this database
     kAuthentication,      // it does not accept our credentials
     kDatabase,            // it does not accept this route, others perhaps
     kOther,

@@ -55,20 +55,23 @@ BoardState Pool::StateForBoard(TargetId id) {
   state.waiting = KeptSlots(id) > 0;
   // Nobody can be helped while the target is down.
   if (Down(id)) return state;
-  bool proven = false;
+  // Named is the oldest of those whom a slot would help. A route that has never logged in, and may
+  // have to wait for long, hides no other.
+  int best = 0;
   for (RouteState* route = target.active.Front(); route != nullptr;
        route = target.active.Next(*route)) {
-    const uint32_t need = NeedOf(*route);
-    if (need == 0) continue;
-    state.wanted += need;
-    // A route that has never logged in, and may have to wait for long, hides no other.
-    if (proven && !Proven(route->id)) continue;
+    const uint32_t unserved = UnservedOf(*route);
+    if (unserved == 0) continue;
+    // One that failed last time asks for slots itself.
+    const uint32_t need = route->failures > 0 ? 0 : NeedOf(*route);
+    state.wanted += unserved;
+    state.logins += need;
+    const int rank = need == 0 ? 1 : Proven(route->id) ? 3 : 2;
     const Nanos since = route->waiters.Front()->since;
-    if (state.oldest_route == 0 || since < state.oldest_since || (!proven && Proven(route->id))) {
-      state.oldest_route = route->id;
-      state.oldest_since = since;
-      proven = Proven(route->id);
-    }
+    if (rank < best || (rank == best && since >= state.oldest_since)) continue;
+    best = rank;
+    state.oldest_route = route->id;
+    state.oldest_since = since;
   }
   return state;
 }
@@ -92,7 +95,7 @@ bool Pool::Publish(TargetId id) {
   const bool plenty = (state.idle == 0) != (old.idle == 0) || state.spare != old.spare ||
                       state.waiting != old.waiting || target.new_idle;
   const bool changed = plenty || (wanted == 0) != (on_board == 0) || wanted > on_board ||
-                       state.oldest_since != old.oldest_since ||
+                       state.oldest_since != old.oldest_since || state.logins != old.logins ||
                        state.oldest_route != old.oldest_route || state.free != old.free ||
                        state.slice != old.slice || state.open != old.open;
   if (!changed) return false;
@@ -115,12 +118,13 @@ void Pool::OfferPlenty(TargetId id, bool fresh) {
   for (uint32_t step = 1; step < shared_.shards; ++step) {
     const uint32_t shard = (host_.shard_id() + step) % shared_.shards;
     BoardLine& line = board(id).lines[shard];
+    uint32_t granted = 0;
     while (line.wanted() > 0) {
       const BoardState state = line.Read();
       RouteState* route = state.oldest_route != 0 ? &StateOf(state.oldest_route) : nullptr;
       const bool idle = route != nullptr && !route->idle.empty();
       // Who waits there for his turn to log in has a slot already.
-      if (!idle && (spare == 0 || state.wanted <= state.free)) {
+      if (!idle && (spare == 0 || state.logins <= state.free + granted)) {
         if (fresh && CountOf(target, BackendState::kIdle) > 0) SendTo(shard, kLook, id, 0, 0);
         break;
       }
@@ -130,6 +134,7 @@ void Pool::OfferPlenty(TargetId id, bool fresh) {
       } else {
         GrantSlots(id, shard, 1, false);
         --spare;
+        ++granted;
       }
     }
   }

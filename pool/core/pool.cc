@@ -211,7 +211,8 @@ void Pool::OnDeadline(Waiter& waiter) {
       free_slots(targets_[route.target]) == 0)
     Evict(route.target, route);
   if (!WEIR_FAULT("waiter_not_removed")) Dequeue(StateOf(waiter.route), waiter);
-  waiter.OnBorrowFailed(BorrowFailure::kTimedOut, {});
+  const std::string_view why = route.failures > 0 ? route.trouble : std::string_view();
+  waiter.OnBorrowFailed(BorrowFailure::kTimedOut, engine::AsBytes(why));
 }
 
 void Pool::Serve(Waiter& waiter, Backend& backend) {
@@ -285,7 +286,7 @@ bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
     }
     // Of another route: the backend is closed, its slot goes there.
     if (state.oldest_route == 0 || waited <= age + options_.route_switch_bound) continue;
-    if (state.wanted <= state.free) continue;
+    if (state.logins <= state.free) continue;
     if (!Proven(state.oldest_route) && !MayEvictForNew(backend.target())) continue;
     if (!line.Claim()) continue;
     backend.lend_to_ = shard + 1;
@@ -326,8 +327,10 @@ void Pool::OnOpened(Backend& backend, const ServerFacts& facts) {
     TellToLook(backend.target());
   }
   routes_.Get(route.id).proven.store(true, std::memory_order_relaxed);
-  route.refused_until = 0;
+  route.refused_until = route.held_until = 0;
+  route.failures = 0;
   const Nanos now = host_.Now();
+  target_board.up_at.store(now);
   backend.opened_at = now;
   backend.expires_at = now + static_cast<Nanos>(static_cast<double>(options_.lifetime) *
                                                 (0.9 + 0.1 * host_.Random().Fraction()));
@@ -342,7 +345,7 @@ void Pool::OnOpenFailed(Backend& backend, const LaunchFailure& failure) {
   --route.opening;
   if (!WEIR_FAULT("launch_not_ended")) board(backend.target()).launching.fetch_sub(1);
   if (backend.state() != BackendState::kClosing) Move(backend, BackendState::kClosing);
-  OnLaunchFailure(backend.target(), route, failure);
+  OnLaunchFailure(backend.target(), route, failure, backend.opened_at);
 }
 
 void Pool::OnFacts(Backend& backend, const ServerFacts& facts) {

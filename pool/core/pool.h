@@ -82,6 +82,7 @@ struct RouteCounts {
   uint32_t opening = 0;
   uint32_t asked = 0;              // requests and evictions under way for it
   engine::Nanos oldest_since = 0;  // of its waiters
+  engine::Nanos held_until = 0;    // no login before
   engine::Nanos next_deadline = engine::kForever;
 };
 
@@ -149,6 +150,9 @@ class Pool {
     std::vector<uint8_t> refusal;  // the server's error
     engine::Nanos used_at = 0;
     engine::Nanos launched_at = 0;  // its last login began
+    engine::Nanos held_until = 0;   // no login before
+    uint32_t failures = 0;          // of its own, in a row
+    std::string trouble;            // the last of them, for people
     // Epochs of the other shards' board lines at which they refused this route something, by wish.
     // Empty: none has.
     std::vector<std::array<uint32_t, kWishes>> refused_at;
@@ -208,10 +212,15 @@ class Pool {
 
   // balance.cc
   void Balance(TargetId id);
+  uint32_t UnservedOf(const RouteState& route) const;
   uint32_t NeedOf(const RouteState& route) const;
+  bool Held(const RouteState& route) const { return route.held_until > host_.Now(); }
+  bool OneAtATime(const RouteState& route) const { return route.failures > 0 || !Proven(route.id); }
+  void Hold(RouteState& route, const LaunchFailure& failure);
   uint32_t KeptSlots(TargetId id) const;
   uint32_t SpareSlots(TargetId id) const;
-  RouteState* OldestUncovered(TargetId id, uint64_t pass, bool proven_only = false);
+  enum class Among : uint8_t { kUnserved, kNeedy, kNeedyProven };
+  RouteState* Oldest(TargetId id, uint64_t pass, Among among);
   RouteState* RouteToSwitchTo(TargetId id, const RouteState& from, engine::Nanos longer_than);
   bool Down(TargetId id) const { return board(id).failures.load(std::memory_order_relaxed) > 0; }
   uint32_t TurnOf(TargetId id) const;
@@ -227,7 +236,8 @@ class Pool {
     return routes_.Get(route).proven.load(std::memory_order_relaxed);
   }
   bool IdleElsewhere(TargetId id) const;
-  void OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& failure);
+  void OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& failure,
+                       engine::Nanos began);
 
   // lending.cc
   bool Publish(TargetId id);

@@ -34,6 +34,7 @@ std::vector<RouteCounts> Pool::route_counts() const {
     counts.idle = static_cast<uint32_t>(route->idle.size());
     counts.opening = route->opening;
     counts.asked = route->asked;
+    counts.held_until = route->held_until;
     if (!route->waiters.empty()) counts.oldest_since = route->waiters.Front()->since;
     for (Waiter* waiter = route->waiters.Front(); waiter != nullptr;
          waiter = route->waiters.Next(*waiter)) {

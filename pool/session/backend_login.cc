@@ -150,6 +150,9 @@ LaunchFailure BackendSession::FailureOfLogin() const {
     case protocol::LoginFailure::kTooMany:
       kind = Kind::kTooManyConnections;
       break;
+    case protocol::LoginFailure::kRouteFull:
+      kind = Kind::kRouteFull;
+      break;
     case protocol::LoginFailure::kStarting:
       kind = Kind::kStarting;
       break;

@@ -8,6 +8,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/fault.h"
+#include "engine/base/text.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/pin.h"
 
@@ -212,13 +213,16 @@ void ClientSession::OnBorrowed(Backend& backend) {
   PumpHeld();
 }
 
-void ClientSession::OnBorrowFailed(BorrowFailure failure, engine::Bytes server_error) {
-  const Refusal* refusal = &kBorrowTimedOut;
+void ClientSession::OnBorrowFailed(BorrowFailure failure, engine::Bytes why) {
+  engine::Bytes server_error;
+  std::string text(kBorrowTimedOut.text);
   switch (failure) {
     case BorrowFailure::kTimedOut:
       services_.metrics.Add(Counter::kDatabaseConnectionsBorrowRequestsAborted);
+      if (!why.empty()) engine::Append(text, " The last login failed: ", engine::AsText(why));
       break;
     case BorrowFailure::kRefused:
+      server_error = why;
       break;
     case BorrowFailure::kShutdown:
       Kill(kShuttingDown);
@@ -226,7 +230,7 @@ void ClientSession::OnBorrowFailed(BorrowFailure failure, engine::Bytes server_e
   }
   if (state_ == ClientState::kGreeting) {
     if (server_error.empty()) {
-      Kill(*refusal);
+      Kill({kBorrowTimedOut.sqlstate, text});
       return;
     }
     const std::string error = services_.dialect.ReencodeError(engine::AsText(server_error), true);
@@ -238,7 +242,7 @@ void ClientSession::OnBorrowFailed(BorrowFailure failure, engine::Bytes server_e
   CHECK(state_ == ClientState::kWaiting);
   Move(ClientState::kIdle);
   if (server_error.empty()) {
-    RefuseRequest(refusal->sqlstate, refusal->text);
+    RefuseRequest(kBorrowTimedOut.sqlstate, text);
   } else {
     const std::string error = services_.dialect.ReencodeError(engine::AsText(server_error), false);
     requests_->Refuse(engine::AsBytes(error));

@@ -70,7 +70,7 @@ class ClientSession final : public Waiter,
 
   // Waiter
   void OnBorrowed(Backend& backend) override;
-  void OnBorrowFailed(BorrowFailure failure, engine::Bytes server_error) override;
+  void OnBorrowFailed(BorrowFailure failure, engine::Bytes why) override;
 
   // engine::StreamEvents
   void OnBytes(engine::Slice bytes) override;

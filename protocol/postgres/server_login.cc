@@ -38,9 +38,16 @@ void AppendQuery(std::string& out, std::string_view sql) {
   writer.End();
 }
 
-LoginFailure FailureOf(std::string_view sqlstate) {
+// Where the server says that a role or a database has its CONNECTION LIMIT; that the server is full
+// is said elsewhere.
+bool IsLimitOfRoute(std::string_view routine) {
+  return routine == "InitializeSessionUserId" || routine == "CheckMyDatabase";
+}
+
+LoginFailure FailureOf(std::string_view sqlstate, std::string_view routine) {
   if (sqlstate == "3D000") return LoginFailure::kDatabase;
-  if (sqlstate == "53300") return LoginFailure::kTooMany;
+  if (sqlstate == "53300")
+    return IsLimitOfRoute(routine) ? LoginFailure::kRouteFull : LoginFailure::kTooMany;
   if (sqlstate == "57P03") return LoginFailure::kStarting;
   if (sqlstate.starts_with("28")) return LoginFailure::kAuthentication;
   // The administrator has ended it: it is going down, or has restarted.
@@ -310,7 +317,7 @@ Next PostgresServerLogin::OnError(std::string_view body) {
   const std::string text(ErrorField(body, 'M'));
   if (state_ == State::kInitQuery)
     return Fail(LoginFailure::kInitQuery, engine::Cat("init_query failed: ", text));
-  return Fail(FailureOf(sqlstate), text);
+  return Fail(FailureOf(sqlstate, ErrorField(body, 'R')), text);
 }
 
 void PostgresServerLogin::OnParameter(std::string_view body) {

@@ -174,6 +174,49 @@ def test_a_database_that_does_not_exist(weir, postgres):
         assert connection.execute("select pg_backend_pid()").fetchone() == pid
 
 
+def test_a_connection_limit_concerns_its_own_clients(start_weir, postgres, tmp_path):
+    secret = tmp_path / "few.json"
+    secret.write_text(f'{{"username": "few", "password": "{PASSWORD}"}}', encoding="ascii")
+    with postgres.connect() as direct:
+        direct.execute(f"create role few login connection limit 1 password '{PASSWORD}'")
+        direct.execute("create database limited connection limit 1")
+    weir = start_weir(pool="max_connections_percent = 50\nconnection_borrow_timeout = 20",
+                      auth=f"[[auth]]\nsecret_file = '{secret}'")
+    for database, what in (("postgres", "role"), ("limited", "database")):
+        with weir.connect(user="few", dbname=database, autocommit=False) as one, \
+                weir.connect(user="few", dbname=database) as two:
+            one.execute("select 1")
+            results = []
+            thread = threading.Thread(target=lambda: results.append(two.execute("select 2").fetchone()))
+            thread.start()
+            weir.wait_for_log(f"too many connections for {what}")
+            assert not results
+            one.rollback()
+            thread.join(20)
+            assert results == [(2,)]
+        with postgres.connect() as direct:
+            direct.execute("alter role few connection limit -1")
+    assert not weir.find("PENDING_PROXY_CAPACITY")
+
+
+def test_who_waits_in_vain_for_a_connection_limit_is_told(start_weir, postgres, tmp_path):
+    secret = tmp_path / "single.json"
+    secret.write_text(f'{{"username": "single", "password": "{PASSWORD}"}}', encoding="ascii")
+    with postgres.connect() as direct:
+        direct.execute(f"create role single login connection limit 1 password '{PASSWORD}'")
+    weir = start_weir(pool="connection_borrow_timeout = 3", auth=f"[[auth]]\nsecret_file = '{secret}'")
+    with weir.connect(user="single", autocommit=False) as one, weir.connect(user="single") as two:
+        one.execute("select 1")
+        with pytest.raises(psycopg.OperationalError,
+                           match="Timed-out waiting .* The last login failed: too many connections for role"):
+            two.execute("select 2")
+        # Others are none the worse for it.
+        with weir.connect() as other:
+            assert other.execute("select 3").fetchone() == (3,)
+        one.rollback()
+        assert two.execute("select 2").fetchone() == (2,)
+
+
 def test_server_killed_in_mid_transaction(start_weir, own_postgres):
     weir = start_weir(own_postgres.port, pool="max_connections_percent = 50\nconnection_borrow_timeout = 20")
     with weir.connect(autocommit=False) as busy, weir.connect() as idle, weir.connect() as pinned:

@@ -91,7 +91,7 @@ void World::CheckDeadlines() {
 }
 
 // Nobody for whom no login, request or close is under way waits beside an idle backend of his
-// route, wherever it is, or beside a free slot.
+// route, wherever it is, or beside a free slot that may be used now.
 void World::CheckNobodyStranded() {
   const pool::TargetBoard& target = *shared_->pool.targets[0];
   if (draining_ || target.failures.load() > 0) {
@@ -103,6 +103,7 @@ void World::CheckNobodyStranded() {
     uint32_t opening = 0;
     uint32_t asked = 0;
     uint32_t idle = 0;
+    Nanos held_until = 0;
     Nanos oldest = kForever;
   };
   std::map<pool::RouteId, Sum> sums;
@@ -117,14 +118,16 @@ void World::CheckNobodyStranded() {
       sums[route.route].idle += route.idle;
       sums[route.route].opening += route.opening;
       sums[route.route].asked += route.asked;
-      if (route.waiting > 0)
-        sums[route.route].oldest = std::min(sums[route.route].oldest, route.oldest_since);
+      if (route.waiting == 0) continue;
+      sums[route.route].oldest = std::min(sums[route.route].oldest, route.oldest_since);
+      sums[route.route].held_until = std::max(sums[route.route].held_until, route.held_until);
     }
   }
   for (const auto& [route, sum] : sums) {
     const bool stranded =
         sum.waiting > sum.opening + sum.asked &&
-        (sum.idle > 0 || (free > 0 && opening == 0 && target.retry_at.load() <= net_->now()));
+        (sum.idle > 0 || (free > 0 && opening == 0 && target.retry_at.load() <= net_->now() &&
+                          sum.held_until <= net_->now()));
     Nanos& since = stranded_since_[route];
     if (!stranded) {
       since = 0;

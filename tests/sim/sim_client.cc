@@ -445,7 +445,7 @@ bool SimClient::OnError(const PgMessage& message) {
   }
   const bool fresh = head.before.status() == 'I' && !head.pinned;
   const bool timed_out =
-      code == pool::kBorrowTimedOut.sqlstate && text == pool::kBorrowTimedOut.text;
+      code == pool::kBorrowTimedOut.sqlstate && text.starts_with(pool::kBorrowTimedOut.text);
   const bool cancelled = code == pool::kCancelled.sqlstate && text == pool::kCancelled.text;
   const bool lost = !timed_out && (code == pool::kConnectionLost.sqlstate || code == "57P01" ||
                                    code == "57P03" || code == "53300");

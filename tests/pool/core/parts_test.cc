@@ -48,6 +48,7 @@ TEST(BoardTest, AWantIsClaimedOnce) {
   BoardLine line;
   EXPECT_FALSE(line.Claim());
   line.Publish({.wanted = 2,
+                .logins = 1,
                 .oldest_route = 3,
                 .oldest_since = 4,
                 .idle = 5,
@@ -56,7 +57,7 @@ TEST(BoardTest, AWantIsClaimedOnce) {
                 .slice = 8,
                 .open = 9},
                true);
-  EXPECT_EQ(line.Read(), (BoardState{2, 3, 4, 5, 6, 7, 8, 9}));
+  EXPECT_EQ(line.Read(), (BoardState{2, 1, 3, 4, 5, 6, 7, 8, 9}));
   EXPECT_TRUE(line.Claim());
   EXPECT_TRUE(line.Claim());
   EXPECT_FALSE(line.Claim());

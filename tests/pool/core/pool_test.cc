@@ -17,6 +17,7 @@ using engine::kMillisecond;
 using engine::kSecond;
 
 constexpr ServerFacts kTen{10, 0, 0};
+const LaunchFailure kRouteFull{LaunchFailure::Kind::kRouteFull, "too many for the role", {}};
 const LaunchFailure kHangs{LaunchFailure::Kind::kTimeout, "not finished in time", {}};
 
 class PoolTest : public testing::Test {
@@ -507,6 +508,107 @@ TEST_F(PoolTest, ShardsThatRefuseEachOtherGoOn) {
   }
   EXPECT_EQ(pools[0].pending.size(), 1u);
   EXPECT_EQ(pools[1].pending.size(), 1u);
+}
+
+// A role or a database with a limit of its own: that is no reason to take anything from others.
+TEST_F(PoolTest, TheLimitOfARouteIsItsOwn) {
+  ScriptedPools pools(2);
+  ScriptedWaiter& holder = Wait(pools[0], "limited");
+  pools.Settle(kTen);
+  ScriptedWaiter& other = Wait(pools[0], "other");
+  pools.Settle(kTen);
+  int attempts = 0;
+  const auto turn = [&](int rounds) {
+    for (int round = 0; round < rounds; ++round) {
+      for (auto& shard : pools.shards) {
+        shard->Turn();
+        while (!shard->pending.empty()) {
+          const bool limited = shard->pending[0].kind == Pending::Kind::kOpen &&
+                               shard->pending[0].backend->route() == holder.route;
+          attempts += limited ? 1 : 0;
+          shard->Complete(0, kTen, limited ? &kRouteFull : nullptr);
+        }
+      }
+      pools.now += kMillisecond;
+    }
+  };
+  ScriptedWaiter& waiter = Wait(pools[0], "limited");
+  turn(20);
+  for (int i = 0; i < 7; ++i) Wait(pools[0], "limited");
+  turn(30);
+  EXPECT_EQ(attempts, 1);
+  EXPECT_EQ(pools[0].pool.counts(0).budget, 10u);
+  // All slots are the other route's if it needs them, on the other shard, too.
+  const size_t first = waiters_.size();
+  for (int i = 0; i < 8; ++i) Wait(pools[1], "other");
+  turn(20);
+  for (size_t i = first; i < first + 8; ++i) EXPECT_NE(waiters_[i]->backend, nullptr) << i;
+  // It keeps its idle backend, but for one that is taken for an attempt in ten seconds at most.
+  GiveBack(other);
+  turn(20);
+  EXPECT_EQ(pools[0].pool.counts(0).idle, 1u);
+  for (size_t i = first; i < first + 4; ++i) GiveBack(*waiters_[i]);
+  turn(5000);
+  EXPECT_GE(pools[0].pool.counts(0).idle + pools[1].pool.counts(0).idle, 4u);
+  EXPECT_GE(attempts, 3);
+  EXPECT_LE(attempts, 15);
+  // Its own backends serve it.
+  GiveBack(holder);
+  EXPECT_NE(waiter.backend, nullptr);
+}
+
+// ... whose waiters on another shard get what is idle.
+TEST_F(PoolTest, WhoHasItsLimitIsLentIdleBackends) {
+  ScriptedPools pools(2);
+  ScriptedWaiter& holder = Wait(pools[0], "limited");
+  pools.Settle(kTen);
+  ScriptedWaiter& there = Wait(pools[1], "limited");
+  const auto turn = [&] {
+    for (int round = 0; round < 10; ++round) {
+      for (auto& shard : pools.shards) {
+        shard->Turn();
+        while (!shard->pending.empty()) {
+          const bool login = shard->pending[0].kind == Pending::Kind::kOpen;
+          shard->Complete(0, kTen, login ? &kRouteFull : nullptr);
+        }
+      }
+    }
+  };
+  turn();
+  EXPECT_EQ(there.backend, nullptr);
+  GiveBack(holder);
+  turn();
+  EXPECT_NE(there.backend, nullptr);
+}
+
+// A route whose logins hang, while others log in, does not make the target count as down; who waits
+// for it in vain is told.
+TEST_F(PoolTest, ALoginThatHangsAloneIsItsRoutesFailure) {
+  ScriptedPools pools(1);
+  Wait(pools[0], "db");
+  pools.Settle(kTen);
+  ScriptedWaiter& hanging = Wait(pools[0], "hanging", 20 * kSecond);
+  pools[0].Turn();
+  pools.now += kSecond;
+  Wait(pools[0], "db");
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 2u);
+  pools[0].Complete(1, kTen);
+  pools.now += 9 * kSecond;
+  pools[0].Complete(0, kTen, &kHangs);
+  EXPECT_EQ(pools.shared.targets[0]->failures.load(), 0u);
+  pools[0].Turn();
+  EXPECT_TRUE(pools[0].pending.empty());
+  // Its next one, of which nobody knows whether it is the route or the target.
+  pools.now += 200 * kMillisecond;
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 1u);
+  pools.now += 10 * kSecond;
+  pools[0].Turn();
+  EXPECT_EQ(hanging.failure, BorrowFailure::kTimedOut);
+  EXPECT_EQ(hanging.why, kHangs.text);
+  pools[0].Complete(0, kTen, &kHangs);
+  EXPECT_EQ(pools.shared.targets[0]->failures.load(), 1u);
 }
 
 }  // namespace

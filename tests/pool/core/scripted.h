@@ -22,7 +22,10 @@ class ScriptedBackend final : public Backend {
   ScriptedShard* shard = nullptr;
 };
 
-struct ScriptedMove final : engine::MessageBody {};
+struct ScriptedMove final : engine::MessageBody {
+  explicit ScriptedMove(engine::Nanos expires) : expires_at(expires) {}
+  const engine::Nanos expires_at;
+};
 
 // What a driver has been asked for and has not done yet.
 struct Pending {
@@ -37,15 +40,17 @@ class ScriptedWaiter final : public Waiter {
     backend = &got;
     ++served;
   }
-  void OnBorrowFailed(BorrowFailure how, engine::Bytes) override {
+  void OnBorrowFailed(BorrowFailure how, engine::Bytes told) override {
     ++failed;
     failure = how;
+    why = engine::AsText(told);
   }
   Backend* backend = nullptr;
   ScriptedShard* shard = nullptr;
   int served = 0;
   int failed = 0;
   BorrowFailure failure = BorrowFailure::kShutdown;
+  std::string why;
 };
 
 class ScriptedShard final : public PoolHost, public BackendDriver {
@@ -79,8 +84,10 @@ class ScriptedShard final : public PoolHost, public BackendDriver {
     Do(Pending::Kind::kFacts, backend);
     return true;
   }
-  Backend& Attach(RouteId route, TargetId target, std::unique_ptr<engine::MessageBody>) override {
+  Backend& Attach(RouteId route, TargetId target,
+                  std::unique_ptr<engine::MessageBody> body) override {
     backends.push_back(std::make_unique<ScriptedBackend>(route, target));
+    backends.back()->expires_at = static_cast<ScriptedMove&>(*body).expires_at;
     return *backends.back();
   }
 
@@ -114,7 +121,7 @@ class ScriptedShard final : public PoolHost, public BackendDriver {
         Forget(done.backend);
         return;
       case Pending::Kind::kDetach:
-        pool.OnDetached(*done.backend, std::make_unique<ScriptedMove>());
+        pool.OnDetached(*done.backend, std::make_unique<ScriptedMove>(done.backend->expires_at));
         Forget(done.backend);
         return;
       case Pending::Kind::kFacts:

@@ -252,9 +252,11 @@ class ServerLoginTest : public LoginTest {
     out.clear();
     const ServerNext next = login.OnBytes(engine::AsBytes(bytes), out);
     text_ = login.failure_text();
+    failure_ = login.failure();
     return next;
   }
   std::string text_;
+  protocol::LoginFailure failure_ = protocol::LoginFailure::kNone;
 };
 
 TEST_F(ServerLoginTest, MethodsThatAreNotAllowed) {
@@ -294,6 +296,27 @@ TEST_F(ServerLoginTest, WhatFollowsTheLoginInTheSameBytes) {
   EXPECT_EQ(Answer(in + ready, true), ServerNext::kFailed);
   EXPECT_EQ(Answer(in + Authentication(0), true), ServerNext::kFailed);
   EXPECT_EQ(Answer(Authentication(0) + Authentication(0), true), ServerNext::kFailed);
+}
+
+// The server is full, or the role or the database has its CONNECTION LIMIT: by the routine that
+// says so, for the text may be in any language.
+TEST_F(ServerLoginTest, WhoseLimitItIs) {
+  const std::pair<const char*, protocol::LoginFailure> cases[] = {
+      {"InitProcess", protocol::LoginFailure::kTooMany},
+      {"InitPostgres", protocol::LoginFailure::kTooMany},
+      {"ProcessStartupPacket", protocol::LoginFailure::kTooMany},
+      {"InitializeSessionUserId", protocol::LoginFailure::kRouteFull},
+      {"CheckMyDatabase", protocol::LoginFailure::kRouteFull},
+  };
+  for (const auto& [routine, failure] : cases) {
+    std::string error;
+    Writer writer(error);
+    writer.Begin('E').U8('S').CString("FATAL").U8('C').CString("53300");
+    writer.U8('M').CString("zu viele Verbindungen").U8('R').CString(routine).U8(0);
+    writer.End();
+    EXPECT_EQ(Answer(Authentication(0) + error, true), ServerNext::kFailed);
+    EXPECT_EQ(failure_, failure) << routine;
+  }
 }
 
 // RFC 7677, section 3.
