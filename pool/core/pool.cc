@@ -182,7 +182,9 @@ void Pool::Enqueue(RouteState& route, Waiter& waiter) {
   waiter.pool_ = this;
   waiter.asked_ = 0;
   waiter.timer_.Bind(engine::Callback::To<&Waiter::OnDeadline>(waiter));
-  if (!WEIR_FAULT("deadline_forgotten")) host_.Timers().Arm(waiter.timer_, waiter.deadline);
+  // Who comes too late is told, but not before Borrow has returned.
+  const Nanos deadline = draining_ ? host_.Now() : waiter.deadline;
+  if (!WEIR_FAULT("deadline_forgotten")) host_.Timers().Arm(waiter.timer_, deadline);
   if (route.waiters.empty()) target.active.PushBack(route);
   route.waiters.PushBack(waiter);
   ++target.waiting;
@@ -211,6 +213,10 @@ void Pool::OnDeadline(Waiter& waiter) {
       free_slots(targets_[route.target]) == 0)
     Evict(route.target, route);
   if (!WEIR_FAULT("waiter_not_removed")) Dequeue(StateOf(waiter.route), waiter);
+  if (draining_) {
+    waiter.OnBorrowFailed(BorrowFailure::kShutdown, {});
+    return;
+  }
   const std::string_view why = route.failures > 0 ? route.trouble : std::string_view();
   waiter.OnBorrowFailed(BorrowFailure::kTimedOut, engine::AsBytes(why));
 }

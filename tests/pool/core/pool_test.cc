@@ -611,5 +611,20 @@ TEST_F(PoolTest, ALoginThatHangsAloneIsItsRoutesFailure) {
   EXPECT_EQ(pools.shared.targets[0]->failures.load(), 1u);
 }
 
+// Nobody waits for what will not come any more.
+TEST_F(PoolTest, WhoComesAfterTheDrainIsToldAtOnce) {
+  ScriptedPools pools(1);
+  ScriptedWaiter& holder = Wait(pools[0], "db");
+  pools.Settle(kTen);
+  pools[0].pool.Drain();
+  ScriptedWaiter& late = Wait(pools[0], "db");
+  EXPECT_EQ(late.failed, 0);  // not before Borrow has returned
+  pools.now += kMillisecond;
+  pools[0].Turn();
+  EXPECT_EQ(late.failed, 1);
+  EXPECT_EQ(late.failure, BorrowFailure::kShutdown);
+  GiveBack(holder);
+}
+
 }  // namespace
 }  // namespace weir::pool
