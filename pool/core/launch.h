@@ -41,6 +41,7 @@ class BackendDriver {
   // -> Pool::OnClosed when the server has closed its side, or after 5 s.
   virtual void Close(Backend& backend) = 0;
   virtual void Detach(Backend& backend) = 0;  // -> Pool::OnDetached or OnLost
+  // Its expires_at comes along; 0: it has ended on the way.
   virtual Backend& Attach(RouteId route, TargetId target,
                           std::unique_ptr<engine::MessageBody> body) = 0;
   // -> Pool::OnFacts or OnLost. False: not now, and nothing comes of it.

@@ -58,6 +58,7 @@ void BackendSession::Move(BackendPhase to) {
 
 void BackendSession::Join(ClientSession& client, protocol::Requests& requests) {
   CHECK(client_ == nullptr && phase_ == BackendPhase::kReady && replies_->settled());
+  CHECK(replies_->fatal_error().empty());
   client_ = &client;
   services_.trace->Record("backend joins client", process_id(), client.number());
   replies_->Join(requests);
@@ -325,10 +326,9 @@ void BackendSession::Attach(MovingBackend& moving) {
   stream_.Attach(services_.shard.streams(), moving.connection.fd, engine::BufferGroup::kBackends,
                  *this);
   // An idle server may have said something on the way.
-  if (!moving.connection.unread.empty()) {
-    // If that was its end, the end of the stream follows.
-    [[maybe_unused]] const ReplyStatus status = replies_->Take(moving.connection.unread, *this);
-  }
+  if (moving.connection.unread.empty()) return;
+  // If that was its end, its life is over: the pool closes it.
+  if (replies_->Take(moving.connection.unread, *this) != ReplyStatus::kOk) expires_at = 0;
 }
 
 void BackendSession::OnTimer() {

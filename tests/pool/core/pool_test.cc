@@ -626,5 +626,27 @@ TEST_F(PoolTest, WhoComesAfterTheDrainIsToldAtOnce) {
   GiveBack(holder);
 }
 
+// A backend that has ended on its way here is lent to nobody; its slot serves.
+TEST_F(PoolTest, ABackendThatEndedOnTheWayIsClosed) {
+  ScriptedPools pools(2);
+  pools[1].breaks_on_the_way = true;
+  ScriptedWaiter& holder = Wait(pools[0], "db");
+  pools.Settle({1, 0, 0});
+  ScriptedWaiter& far = Wait(pools[1], "db");
+  pools.now += kMillisecond;
+  for (auto& shard : pools.shards) shard->Turn();
+  GiveBack(holder);
+  pools[0].Turn();
+  ASSERT_EQ(pools[0].pending.size(), 1u);
+  ASSERT_EQ(pools[0].pending[0].kind, Pending::Kind::kDetach);
+  pools[0].Complete(0, {1, 0, 0});
+  pools[1].Turn();
+  EXPECT_EQ(far.backend, nullptr);
+  ASSERT_EQ(pools[1].pending.size(), 1u);
+  EXPECT_EQ(pools[1].pending[0].kind, Pending::Kind::kClose);
+  pools.Settle({1, 0, 0});
+  EXPECT_NE(far.backend, nullptr);
+}
+
 }  // namespace
 }  // namespace weir::pool

@@ -87,7 +87,8 @@ class ScriptedShard final : public PoolHost, public BackendDriver {
   Backend& Attach(RouteId route, TargetId target,
                   std::unique_ptr<engine::MessageBody> body) override {
     backends.push_back(std::make_unique<ScriptedBackend>(route, target));
-    backends.back()->expires_at = static_cast<ScriptedMove&>(*body).expires_at;
+    if (!breaks_on_the_way)
+      backends.back()->expires_at = static_cast<ScriptedMove&>(*body).expires_at;
     return *backends.back();
   }
 
@@ -136,6 +137,8 @@ class ScriptedShard final : public PoolHost, public BackendDriver {
   RouteId Route(const std::string& database) {
     return *routes_.Intern({TargetRole::kReadWrite, database, "user", ""});
   }
+
+  bool breaks_on_the_way = false;  // what is attached has ended
 
   std::deque<engine::Message> inbox;
   std::vector<Pending> pending;
