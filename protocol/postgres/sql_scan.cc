@@ -4,6 +4,7 @@
 #include <array>
 #include <iterator>
 #include <string>
+#include <utility>
 
 #include "protocol/postgres/harmless_functions.h"
 
@@ -76,11 +77,40 @@ void SqlScanner::EndStatement() {
   explain_ = name_list_ = call_checks_ = into_ = atomic_ = after_begin_ = from_ = false;
   last_word_ = qualified_ = dot_ = false;
   before_ = last_is_ = Before::kNothing;
+  operator_ = Operator::kNone;
 }
 
 void SqlScanner::OnToken(const Token& token) {
+  const bool ends_operator = operator_ != Operator::kNone && EndsOperator(token);
   TakeToken(token);
   last_open_ = token.kind == Token::Kind::kSymbol && token.symbol == '(';
+  // Behind an operator stands an operand: a call, if it looks like one.
+  if (ends_operator) last_is_ = Before::kNothing;
+}
+
+// OPERATOR(schema.symbol) is an operator, here at its token behind the parenthesis. With anything
+// else within it is a call of a function of that name; with a star it may be.
+bool SqlScanner::EndsOperator(const Token& token) {
+  const bool symbol = token.kind == Token::Kind::kSymbol;
+  switch (std::exchange(operator_, Operator::kNone)) {
+    case Operator::kNone:
+      return false;
+    case Operator::kOpen:
+      if (token.kind == Token::Kind::kWord) operator_ = Operator::kSchema;
+      break;
+    case Operator::kSchema:
+      if (symbol && token.symbol == '.') operator_ = Operator::kDot;
+      break;
+    case Operator::kDot:
+      if (symbol && std::string_view("+-/<>=~!@#%^&|`?").find(token.symbol) != std::string::npos)
+        operator_ = Operator::kSymbol;
+      break;
+    case Operator::kSymbol:
+      if (symbol && token.symbol == ')') return true;
+      break;
+  }
+  if (operator_ == Operator::kNone) Pin(PinReason::kFunction);
+  return false;
 }
 
 void SqlScanner::TakeToken(const Token& token) {
@@ -137,8 +167,6 @@ void SqlScanner::OnWord(const Token& token) {
     ++words_;
     if (keyword) OnQueryWord(word);
     if (token.quoted && !dot_) OnQuotedWord();
-    // OPERATOR(schema.+): what follows the parenthesis is an operand.
-    if (keyword && word == "operator" && call_checks_) Pin(PinReason::kFunction);
     // Whatever it is used for, the temporary schema is the session's.
     if (word.size() >= 7 && word.substr(0, 7) == "pg_temp") Pin(PinReason::kTemporaryObject);
   }
@@ -221,7 +249,10 @@ void SqlScanner::OnQueryWord(std::string_view word) {
       OnLeadingWord(word);
       return;
     case Kind::kCopy:
-      if (word == "from") verdict_.flags |= Verdict::kWritesSequence;
+      if (depth_ == 0 && word == "from") verdict_.flags |= Verdict::kWritesSequence;
+      // COPY t FROM STDIN (FORMAT csv, FORCE_NULL (a)) WHERE b > 1
+      if (depth_ == 0 && (word == "from" || word == "to")) name_list_ = call_checks_ = false;
+      if (depth_ == 0 && word == "where") call_checks_ = true;
       OnLeadingWord(word);
       return;
     case Kind::kDdl:
@@ -425,15 +456,20 @@ void SqlScanner::OnCall() {
   // with certainty: it is taken for one, which can only pin too much.
   const bool alias = before_ == Before::kWord && before() == "as";
   if (!qualified_ && ((with_ & here) != 0 || alias)) return;
-  const bool built_in =
-      !qualified_ || std::string_view(qualifier_, qualifier_length_) == "pg_catalog";
+  const std::string_view schema(qualifier_, qualifier_length_);
+  const bool built_in = !qualified_ || schema == "pg_catalog" ||
+                        (schema == "information_schema" && name.starts_with("_pg_"));
   const FunctionFamily family = built_in ? FamilyOf(name) : FunctionFamily::kUnknown;
   const bool later = prepares_ != 0;
   switch (family) {
     case FunctionFamily::kHarmless:
       return;
     case FunctionFamily::kUnknown:
-      Pin(PinReason::kFunction);
+      if (name == "operator" && !last_quoted_ && !qualified_) {
+        operator_ = Operator::kOpen;
+      } else {
+        Pin(PinReason::kFunction);
+      }
       return;
     case FunctionFamily::kLocks:
       Pin(later ? PinReason::kFunction : PinReason::kAdvisoryLock);

@@ -72,6 +72,7 @@ class SqlScanner {
   void OnOpen();
   void OnCall();
   bool IsConstruct(std::string_view name) const;
+  bool EndsOperator(const Token& token);
   void TakeToken(const Token& token);
   void OnClose();
   void Pin(PinReason reason);
@@ -104,6 +105,9 @@ class SqlScanner {
   Before before_ =
       Before::kNothing;  // the token before it: behind a value stands an alias, not a call
   Before last_is_ = Before::kNothing;
+  // What of OPERATOR(schema.symbol) has been read.
+  enum class Operator : uint8_t { kNone, kOpen, kSchema, kDot, kSymbol };
+  Operator operator_ = Operator::kNone;
   bool qualified_ = false;  // by a schema other than pg_catalog
   bool dot_ = false;
   // The last word and the one before it.
