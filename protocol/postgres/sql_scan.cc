@@ -72,7 +72,7 @@ void SqlScanner::EndStatement() {
   words_ = tokens_ = 0;
   depth_ = 0;
   prepares_ = 0;
-  with_ = 0;
+  with_ = distinct_on_ = 0;
   last_open_ = false;
   explain_ = name_list_ = call_checks_ = into_ = atomic_ = after_begin_ = from_ = false;
   last_word_ = qualified_ = dot_ = false;
@@ -139,7 +139,6 @@ void SqlScanner::TakeToken(const Token& token) {
       return;
     case ')':
       OnClose();
-      last_is_ = Before::kValue;
       last_word_ = false;
       return;
     case '.':
@@ -413,8 +412,12 @@ void SqlScanner::OnExecute() {
 
 void SqlScanner::OnOpen() {
   if (last_word_ && call_checks_) OnCall();
+  const bool distinct_on =
+      last_word_ && last() == "on" && before_ == Before::kWord && before() == "distinct";
   ++depth_;
-  if (depth_ <= kDepthMax) with_ &= ~(uint64_t{1} << depth_);
+  const uint64_t here = uint64_t{1} << std::min(depth_, kDepthMax);
+  with_ &= ~here;
+  distinct_on_ = distinct_on ? distinct_on_ | here : distinct_on_ & ~here;
   if (depth_ > kDepthMax) Pin(PinReason::kUnreadable);
   last_word_ = qualified_ = dot_ = false;
   before_ = last_is_ = Before::kNothing;
@@ -427,9 +430,10 @@ bool SqlScanner::IsConstruct(std::string_view name) const {
   const bool behind_word = before_ == Before::kWord;
   const std::string_view word = behind_word ? before() : std::string_view();
   // Behind an operand: a value, or a word that is not reserved.
-  const bool behind_operand = before_ == Before::kValue || (behind_word && !In(kNotCalled, word));
+  const bool behind_value = before_ == Before::kValue || before_ == Before::kClosed;
+  const bool behind_operand = behind_value || (behind_word && !In(kNotCalled, word));
   if (name == "by") return word == "group" || word == "order" || word == "partition";
-  if (name == "filter" || name == "over") return before_ == Before::kValue;
+  if (name == "filter" || name == "over") return behind_value;
   if (name == "join" || name == "like" || name == "ilike") return behind_operand;
   if (name == "set") return behind_operand && std::string_view(first_, first_length_) != "select";
   if (name == "conflict") return word == "on";
@@ -452,9 +456,10 @@ void SqlScanner::OnCall() {
   }
   if (!last_quoted_ && !qualified_ && (In(kNotCalled, name) || IsConstruct(name))) return;
   const uint64_t here = uint64_t{1} << std::min(depth_, kDepthMax);
-  // The columns of a WITH query, or of an alias. An alias without AS cannot be told from a call
-  // with certainty: it is taken for one, which can only pin too much.
-  const bool alias = before_ == Before::kWord && before() == "as";
+  // The columns of a WITH query, or of an alias: behind AS, or behind a parenthesis's end, where no
+  // call can stand. An alias behind a name cannot be told from a call with certainty: it is taken
+  // for one, which can only pin too much.
+  const bool alias = before_ == Before::kClosed || (before_ == Before::kWord && before() == "as");
   if (!qualified_ && ((with_ & here) != 0 || alias)) return;
   const std::string_view schema(qualifier_, qualifier_length_);
   const bool built_in = !qualified_ || schema == "pg_catalog" ||
@@ -498,6 +503,9 @@ void SqlScanner::OnCall() {
 }
 
 void SqlScanner::OnClose() {
+  const uint64_t here = uint64_t{1} << std::min(depth_, kDepthMax);
+  // Behind DISTINCT ON (a) stands an operand.
+  last_is_ = (distinct_on_ & here) != 0 ? Before::kNothing : Before::kClosed;
   if (depth_ > 0) --depth_;
 }
 

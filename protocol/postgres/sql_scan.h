@@ -86,9 +86,10 @@ class SqlScanner {
   char first_[16];  // the leading word
   size_t first_length_ = 0;
   int depth_ = 0;
-  int prepares_ = 0;        // PREPARE: its AS among the words; 0: none
-  uint64_t with_ = 0;       // a bit for each depth at which a WITH list is being read
-  bool last_open_ = false;  // the last token is an opening parenthesis
+  int prepares_ = 0;          // PREPARE: its AS among the words; 0: none
+  uint64_t with_ = 0;         // a bit for each depth at which a WITH list is being read
+  uint64_t distinct_on_ = 0;  // a bit for each depth at which that of DISTINCT ON is being read
+  bool last_open_ = false;    // the last token is an opening parenthesis
   bool explain_ = false;
   bool reads_only_ = false;
   bool name_list_ = false;  // a column list may follow the next name
@@ -101,7 +102,7 @@ class SqlScanner {
   // The last tokens, to tell a call from a column list.
   bool last_word_ = false;  // the last token is a name that may be called
   bool last_quoted_ = false;
-  enum class Before : uint8_t { kNothing, kValue, kWord };
+  enum class Before : uint8_t { kNothing, kValue, kClosed, kWord };
   Before before_ =
       Before::kNothing;  // the token before it: behind a value stands an alias, not a call
   Before last_is_ = Before::kNothing;

@@ -87,13 +87,21 @@ const Case kCases[] = {
     {"SELECT count(*), sum(x) FILTER (WHERE y > 0) OVER (PARTITION BY z) FROM t", kNone, kReads},
     {"SELECT a FROM t AS u (b, c) WHERE d IN (1, 2) AND EXISTS (SELECT 1)", kNone, kReads},
     {"SELECT * FROM generate_series(1, 3) AS g(x)", kNone, kReads},
-    // Without AS an alias cannot be told from a call.
-    {"SELECT * FROM generate_series(1, 3) g(x)", kFunction},
+    {"SELECT * FROM generate_series(1, 3) g(x), pg_catalog.unnest($1) \"h\" (y)", kNone, kReads},
+    {"SELECT * FROM (VALUES (1)) v(x) JOIN json_to_recordset($1) r(a int, b numeric(3)) ON true",
+     kNone, kReads},
+    {"SELECT * FROM generate_series(1, 3) g(x), set_config('a', 'b', false) h(y)", kNone, kSets},
+    {"SELECT * FROM generate_series(1, 3) g(x), f(1)", kFunction},
+    // Without AS an alias behind a name cannot be told from a call.
+    {"SELECT * FROM t u(x)", kFunction},
     // Places where a call could hide.
     {"SELECT now()::timestamp with time zone, set_config('a', 'b', false)", kNone, kSets},
     {"SELECT * FROM generate_series(1, 2) WITH ORDINALITY, set_config('a', 'b', false)", kNone,
      kSets},
     {"SELECT DISTINCT ON (a) set_config('a', 'b', false) FROM t", kNone, kSets},
+    {"SELECT DISTINCT ON (a) f(1) FROM t", kFunction},
+    {"SELECT DISTINCT ON ((a), lower(b)) f(1) FROM t", kFunction},
+    {"SELECT x FROM (SELECT DISTINCT ON (a) \"f\"(1) AS x FROM t) u", kFunction},
     {"SELECT now() AT TIME ZONE set_config('a', 'b', false)", kNone, kSets},
     {"SELECT 'a' LIKE 'b' ESCAPE set_config('a', 'b', false)", kNone, kSets},
     {"SELECT overlay('a' PLACING set_config('a', 'b', false) FROM 1)", kNone, kSets},
