@@ -456,10 +456,11 @@ void SqlScanner::OnCall() {
   }
   if (!last_quoted_ && !qualified_ && (In(kNotCalled, name) || IsConstruct(name))) return;
   const uint64_t here = uint64_t{1} << std::min(depth_, kDepthMax);
-  // The columns of a WITH query, or of an alias: behind AS, or behind a parenthesis's end, where no
-  // call can stand. An alias behind a name cannot be told from a call with certainty: it is taken
-  // for one, which can only pin too much.
-  const bool alias = before_ == Before::kClosed || (before_ == Before::kWord && before() == "as");
+  // The columns of a WITH query, or of an alias: behind AS, WITH ORDINALITY or a parenthesis's end,
+  // where no call can stand. An alias behind a name cannot be told from a call with certainty: it
+  // is taken for one, which can only pin too much.
+  const std::string_view behind = before_ == Before::kWord ? before() : std::string_view();
+  const bool alias = before_ == Before::kClosed || behind == "as" || behind == "ordinality";
   if (!qualified_ && ((with_ & here) != 0 || alias)) return;
   const std::string_view schema(qualifier_, qualifier_length_);
   const bool built_in = !qualified_ || schema == "pg_catalog" ||

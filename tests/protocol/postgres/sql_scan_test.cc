@@ -92,6 +92,9 @@ const Case kCases[] = {
      kNone, kReads},
     {"SELECT * FROM generate_series(1, 3) g(x), set_config('a', 'b', false) h(y)", kNone, kSets},
     {"SELECT * FROM generate_series(1, 3) g(x), f(1)", kFunction},
+    {"SELECT * FROM unnest(a) WITH ORDINALITY u(x, y) JOIN b USING (x)", kNone, kReads},
+    {"SELECT * FROM unnest(a) WITH ORDINALITY, f(1)", kFunction},
+    {"SELECT * FROM unnest(a) WITH ORDINALITY JOIN f(1) ON true", kFunction},
     // Without AS an alias behind a name cannot be told from a call.
     {"SELECT * FROM t u(x)", kFunction},
     // Places where a call could hide.
