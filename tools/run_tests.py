@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Builds weir and runs every test. Ends with one line: N passed, M failed.
+"""Builds weir and runs every test. Ends with one line: N passed, M failed; and how many were skipped, if any.
 
 tools/test              all
 tools/test unit         the gtest programs, the checks of the tree, and whether the benchmarks run
@@ -27,6 +27,7 @@ BUILD = os.path.join(ROOT, "build")
 FUZZ_SECONDS = 2  # for each target
 SEEDS = 1000      # of the simulator
 REPEATED_SEEDS = 40
+SKIPPED = []      # names of the tests that could not run here; pytest says why
 
 
 def run(*command):
@@ -58,8 +59,9 @@ def count(report):
     if cases is None:
         return 0, 1
     failed = sum(1 for case in cases if case.find("failure") is not None or case.find("error") is not None)
-    skipped = sum(1 for case in cases if case.find("skipped") is not None)
-    return len(cases) - failed - skipped, failed
+    skipped = [case.get("name", "") for case in cases if case.find("skipped") is not None]
+    SKIPPED.extend(skipped)
+    return len(cases) - failed - len(skipped), failed
 
 
 def unit_programs(build):
@@ -95,7 +97,7 @@ def pytest(folder, *args, build=BUILD, around=(), environment=None, names=()):
         whole = dict(os.environ, WEIR=os.path.join(build, "pool", "weir"), PYTHONDONTWRITEBYTECODE="1", **(environment or {}))
         if names:
             args = [*args, "-k", " or ".join(names)]
-        result = subprocess.run([*around, "/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short",
+        result = subprocess.run([*around, "/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--tb=short",
                                  f"--junit-xml={report}", os.path.join(ROOT, folder), *args], env=whole, cwd=ROOT)
         good, bad = count(report)
         ran = [case.get("name", "") for case in cases_of(report) or []]
@@ -179,7 +181,7 @@ def main():
     for step in steps:
         good, bad = step()
         passed, failed = passed + good, failed + bad
-    print(f"{passed} passed, {failed} failed")
+    print(f"{passed} passed, {failed} failed" + (f", {len(SKIPPED)} skipped" if SKIPPED else ""))
     sys.exit(1 if failed or not passed else 0)
 
 
