@@ -85,6 +85,11 @@ public class EverydayClient {
     try (Statement statement = connection.createStatement()) {
       checkFails("23505", statement, "insert into orders (tag) values ('" + tag + " 0')");
       checkFails("42601", statement, "select from from");
+    }
+  }
+
+  static void queryTimeout(Connection connection) throws SQLException {
+    try (Statement statement = connection.createStatement()) {
       statement.setQueryTimeout(1);
       checkFails("57014", statement, "select pg_sleep(20)");
     }
@@ -153,7 +158,10 @@ public class EverydayClient {
     }
     inAutocommit(connection, tenant, tag);
     inTransactions(connection, tag);
-    if (number < TENANTS) metadata(connection, tenant);
+    if (number < TENANTS) {   // fewer than backends: the second is the query's own, not one of waiting
+      metadata(connection, tenant);
+      queryTimeout(connection);
+    }
     check(true, connection.isValid(5));
     check(tenant, connection.getSchema());
     check("worker " + number, one(connection, "show application_name"));
@@ -173,8 +181,13 @@ public class EverydayClient {
         return null;
       }));
     }
-    for (Future<?> each : results) each.get();
     threads.shutdown();
+    try {
+      for (Future<?> each : results) each.get();
+    } catch (Exception error) {
+      error.printStackTrace();
+      System.exit(1);   // the other threads may be at work for long
+    }
     for (Connection each : connections) each.close();
     System.out.println("ok");
   }
