@@ -414,7 +414,11 @@ void PostgresReplies::SkipToSync() {
   bool bound = false;
   for (size_t i = 0; i < owed_.size(); ++i) bound = bound || owed_[i].kind == OwedKind::kBind;
   if (!bound && listener_ != nullptr) listener_->OnBindsUndone();
-  if (owed_.empty()) skipping_ = open_batch_ = true;
+  if (owed_.empty()) {
+    skipping_ = open_batch_ = true;
+  } else {
+    owed_.Front().failed = true;
+  }
 }
 
 // One that leaves owed_.
@@ -470,6 +474,7 @@ void PostgresReplies::Push(Owed owed) {
   if (EndsRequest(owed.kind)) {
     ++requests_owed_;
     if (owed.owner == OwedTo::kWeir) ++own_requests_owed_;
+    owed.failed = skipping_;
     open_batch_ = skipping_ = false;
   } else {
     open_batch_ = true;

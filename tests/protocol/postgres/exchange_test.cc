@@ -226,6 +226,25 @@ TEST_P(ExchangeTest, AnOpenBatchIsAnsweredAtItsSync) {
   EXPECT_EQ(pair_.Client(Query("SELECT 1")).status, TakeStatus::kNeedsBackend);
 }
 
+TEST_P(ExchangeTest, ABatchThatHasFailedGetsNoSecondErrorWithItsBackend) {
+  pair_.Join(backend_);
+  const std::string syntax = Error("ERROR", "42601", "x");
+  const std::string lost = Error("ERROR", "08006", "lost");
+  // The Sync is on its way when the error comes, or follows it.
+  pair_.Client(Parse("", "x") + Sync() + Parse("", "y"));
+  pair_.Server(syntax);
+  EXPECT_TRUE(backend_.FailOwed(engine::AsBytes(lost), pair_.wire));
+  EXPECT_EQ(pair_.wire.TakeClient(), syntax + Ready('I') + lost);
+  pair_.Client(Sync());
+  pair_.Server(Ready('I'));
+  pair_.Client(Parse("", "x"));
+  pair_.Server(syntax);
+  pair_.Client(Sync() + Query("SELECT 1"));
+  pair_.wire.TakeClient();
+  EXPECT_FALSE(backend_.FailOwed(engine::AsBytes(lost), pair_.wire));
+  EXPECT_EQ(pair_.wire.TakeClient(), Ready('I') + lost + Ready('I'));
+}
+
 TEST_P(ExchangeTest, ARefusedRequestGetsItsErrorAndTheNextIsServed) {
   const std::string error = Error("ERROR", "08000", "timed out");
   EXPECT_EQ(pair_.Client(Parse("", "SELECT 1")).status, TakeStatus::kNeedsBackend);
