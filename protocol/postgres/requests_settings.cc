@@ -451,9 +451,10 @@ void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
     const std::string& name = touched_->names[i];
     const std::optional<std::string>& value = touched_->values[i];
     if (!value.has_value()) continue;
+    // What init_query has set is back after a RESET, since this backend is not used again.
     const std::string* initial = ValueOf(backend.initial(), name);
-    if (AtDefault(backend, name, *value)) continue;
-    if (initial != nullptr && *initial == *value) continue;
+    const bool given = AtDefault(backend, name, *value);
+    if (initial == nullptr ? given : *initial == *value || (given && marks_.resets)) continue;
     settings.push_back({name, *value});
     // It is not sure that the next client's login may take it back.
     if (touched_->asking == Asking::kAtDefault &&

@@ -280,6 +280,8 @@ void SqlScanner::OnQueryWord(std::string_view word) {
       after_begin_ = word == "begin";
       return;
     case Kind::kSet:
+      // SET ... TO DEFAULT is a RESET.
+      if (word == "default") verdict_.flags |= Verdict::kResets;
       if (words_ != 2) return;
       if (word == "local") {
         kind_ = Kind::kSetLocal;

@@ -27,7 +27,7 @@ struct Verdict {
     kDropsSequences = 1 << 3,   // DISCARD SEQUENCES, DISCARD ALL
     kDdl = 1 << 4,
     kDeallocate = 1 << 5,  // exactly one DEALLOCATE of a name
-    kResets = 1 << 7,      // RESET, DISCARD ALL: what init_query has set is gone
+    kResets = 1 << 7,      // RESET, SET TO DEFAULT, DISCARD ALL: what init_query has set is gone
     kPlainRead = 1 << 6,   // exactly one statement that only reads
     kSets = 1 << 8,        // may change settings: sql_settings.h tells which
   };

@@ -69,6 +69,16 @@ TEST_P(SettingsTest, WhatEqualsTheDefaultIsNoSetting) {
   EXPECT_EQ(pair_.requests.profile(), 0u);
 }
 
+TEST_P(SettingsTest, TheServersDefaultIsASettingWhereInitQueryHasSetAnother) {
+  backend_.set_initial({{"work_mem", "8MB"}});
+  pair_.Join(backend_);
+  Set(pair_, "work_mem", "4MB", "4MB");
+  EXPECT_NE(pair_.requests.profile(), 0u);
+  EXPECT_EQ(backend_.profile(), pair_.requests.profile());
+  Set(pair_, "work_mem", "8MB", "4MB");
+  EXPECT_EQ(pair_.requests.profile(), 0u);
+}
+
 TEST_P(SettingsTest, EqualSettingsAreOneProfile) {
   pair_.Join(backend_);
   Set(pair_, "work_mem", "9MB", "4MB");
