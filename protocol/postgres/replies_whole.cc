@@ -74,7 +74,8 @@ bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewrit
   }
   if (!for_client) {
     if (owed_.empty() || owed_.Front().owner != OwedTo::kWeir) return false;
-    own_error_ = std::string(message);
+    // Of several in a row the first tells why; those behind it may fail for its name.
+    if (!own_error_.has_value()) own_error_ = std::string(message);
     // The fence has not held: what the client has sent behind it runs in another session than its
     // own. It must not have the answer.
     if (owed_.Front().purpose == OwnPurpose::kFencedReplay) {

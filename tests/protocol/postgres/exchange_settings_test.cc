@@ -188,6 +188,20 @@ TEST_P(SettingsTest, WhatAGoneClientHasSetIsResetForTheNext) {
   EXPECT_TRUE(Has(other.wire.TakeServer(), "RESET ALL"));
 }
 
+TEST_P(SettingsTest, TheFirstErrorOfAReplayIsTheOneThatIsTold) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SET work_mem = '9MB'"));
+  pair_.Server(Complete("SET") + Ready('I'));
+  pair_.Part();
+  other_.Join(backend_);
+  EXPECT_EQ(other_.Client(Query("SELECT 1")).status, TakeStatus::kAwaitReady);
+  const std::string error = Error("ERROR", "53200", "out of memory");
+  other_.Server(Message('1', "") + error + Ready('I'));
+  other_.Server(Error("ERROR", "42P05", "\"__weir_own\" already exists") + Ready('I'));
+  EXPECT_EQ(other_.Pump().status, TakeStatus::kRefused);
+  EXPECT_EQ(backend_.own_error(), error);
+}
+
 TEST_P(SettingsTest, ATextBehindAChangeOfLexingWaitsForIt) {
   pair_.Join(backend_);
   pair_.Client(Query("SET standard_conforming_strings = off"));
