@@ -109,9 +109,9 @@ class Requests {
   virtual void Pin(uint8_t reason) = 0;
   // All that keeps the backend is gone after Dialect::DiscardStatement.
   virtual bool discardable() const = 0;
-  // Changes that the client knows to be made are not yet known here: they are lost with the
-  // backend.
-  virtual bool settings_at_risk() const = 0;
+  // Changes of its session that the client knows to be made are lost with the backend: they are not
+  // yet known here, or will pin it.
+  virtual bool session_at_risk() const = 0;
   // What names the client's last sequence values (Replies::sequence_owner); 0: it has made none.
   virtual uint64_t sequence_mark() const = 0;
   // Sequence values of the session are read on this route: those of others go before the client

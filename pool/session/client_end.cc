@@ -127,12 +127,8 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
   CHECK(state_ == ClientState::kLinked);
   BackendSession& backend = *backend_;
   protocol::Replies& replies = backend.replies();
-  // What it has set is lost with the backend, and it knows it to be set; so is what would have
-  // pinned it, if the end of that transaction came with the end of the server.
-  const bool pins = requests_->marks().pin_reason != 0 && replies.quiet() &&
-                    replies.transaction_status() == TransactionStatus::kIdle &&
-                    !requests_->mid_message();
-  const bool fatal = pinned_ || pins || requests_->settings_at_risk() || !replies.at_boundary();
+  // What it has set is lost with the backend, and it knows it to be set.
+  const bool fatal = pinned_ || requests_->session_at_risk() || !replies.at_boundary();
   const std::string error =
       server_error.empty()
           ? services_.dialect.EncodeError(fatal, kConnectionLost.sqlstate, kConnectionLost.text)

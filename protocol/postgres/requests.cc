@@ -342,6 +342,7 @@ void PostgresRequests::DiscardSequences(Cursor& cursor) {
 
 void PostgresRequests::ClearMarks() {
   if (marks_.pin_reason == 0) marks_.statement.reset();
+  pin_committed_ = exempt_ = false;
   marks_.reads_sequence = marks_.writes_sequence = marks_.resets = false;
 }
 

@@ -63,7 +63,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   [[nodiscard]] bool AskSession(protocol::Replies& backend, protocol::ExchangeSink& sink) override;
   bool discardable() const override;
   void Pin(uint8_t reason) override;
-  bool settings_at_risk() const override { return touched_ != nullptr && touched_->committed; }
+  bool session_at_risk() const override {
+    return pin_committed_ || (touched_ != nullptr && touched_->committed);
+  }
   uint64_t sequence_mark() const override { return sequence_mark_; }
   void KeepSequencesApart() override { keep_sequences_apart_ = true; }
   void Trim() override;
@@ -82,6 +84,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void OnReplayFailed() override { careful_profile_ = profile_.id(); }
   void OnTransactionEnded() override {
     if (touched_ != nullptr) touched_->committed = true;
+    pin_committed_ = marks_.pin_reason != 0;
   }
   void OnRequestFailed() override {
     if (touched_ != nullptr) touched_->failed = true;
@@ -219,6 +222,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool exempt_ : 1 = false;                // what its first message sets has not been replayed
   bool settings_unknown_ : 1 = false;      // what it has set is not all in the profile
   bool asks_pins_ : 1 = false;             // the question is on its way
+  bool pin_committed_ : 1 = false;         // what may pin is made, and the client knows
   std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams
   std::unique_ptr<std::string> bound_deallocate_;  // ... and the name that it takes away
   Unnamed unnamed_;

@@ -46,9 +46,9 @@ TEST_P(SettingsTest, WhatATransactionHasSetIsAsked) {
   EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
   pair_.Client(Query("SET work_mem = '9MB'"));
   EXPECT_TRUE(pair_.requests.SettingsUncertain());
-  EXPECT_FALSE(pair_.requests.settings_at_risk());
+  EXPECT_FALSE(pair_.requests.session_at_risk());
   pair_.Server(Complete("SET") + Ready('I'));
-  EXPECT_TRUE(pair_.requests.settings_at_risk());
+  EXPECT_TRUE(pair_.requests.session_at_risk());
   pair_.wire = {};
   ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
   EXPECT_TRUE(Has(pair_.wire.TakeServer(), "SELECT pg_catalog.current_setting($1,true)"));
@@ -61,6 +61,17 @@ TEST_P(SettingsTest, WhatATransactionHasSetIsAsked) {
   EXPECT_NE(pair_.requests.profile(), 0u);
   EXPECT_EQ(backend_.profile(), pair_.requests.profile());
   EXPECT_EQ(pair_.requests.marks().pin_reason, 0);
+}
+
+TEST_P(SettingsTest, WhatWillPinIsAtRiskOnceTheClientKnowsOfIt) {
+  pair_.Join(backend_);
+  pair_.Client(Query("CREATE TEMP TABLE t ()"));
+  EXPECT_FALSE(pair_.requests.session_at_risk());
+  pair_.Client(Parse("", "SELECT 1"));
+  pair_.Server(Complete("CREATE TABLE") + Ready('I'));
+  EXPECT_TRUE(pair_.requests.session_at_risk());
+  pair_.requests.ClearMarks();
+  EXPECT_FALSE(pair_.requests.session_at_risk());
 }
 
 TEST_P(SettingsTest, WhatEqualsTheDefaultIsNoSetting) {
