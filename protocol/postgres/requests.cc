@@ -215,7 +215,9 @@ PostgresRequests::Step PostgresRequests::TakeEntered(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
   if (IsCopy(cursor.type)) return TakeCopy(cursor);
   if (backend.skipping() && cursor.type != frontend::kSync) return Drop(cursor);
-  if (backend.full() || (cursor.yield && backend.client_requests_owed() > 0 && !backend.copy_in()))
+  // Nothing else runs without settings that the first request was let through without.
+  const bool waits = cursor.yield || (exempt_ && entry_ == Entry::kDone);
+  if (backend.full() || (waits && backend.client_requests_owed() > 0 && !backend.copy_in()))
     return Await(cursor);
   switch (cursor.type) {
     case frontend::kQuery:

@@ -113,6 +113,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   // kWaiting: for the answer to a replay. kEntered: it is, and nothing of the client's has been
   // sent.
   enum class Entry : uint8_t { kDone, kDue, kWaiting, kEntered };
+  enum class Alone : uint8_t { kYes, kNo, kUnknown };
   enum class Asking : uint8_t { kNo, kValues, kDefaults, kAtDefault };
   // What the texts since the last answer may have changed, and what the server says of it.
   struct Touched {
@@ -178,6 +179,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void SendOwn(Cursor& cursor, std::string_view sql, OwnPurpose purpose,
                OwnParameters parameters = {});
   ProfileRef WithoutWhatItSets(Cursor& cursor) const;
+  Alone StandsAlone(const Cursor& cursor) const;
   PinSet MarkSettings(Cursor& cursor, const Verdict& verdict, std::string_view text);
   bool LexingUncertain(Cursor& cursor);
   void AskValues(Cursor& cursor);

@@ -22,6 +22,7 @@
 #include "protocol/postgres/request_cursor.h"
 #include "protocol/postgres/requests.h"
 #include "protocol/postgres/sql_settings.h"
+#include "protocol/wire/cursor.h"
 
 namespace weir::postgres {
 
@@ -147,7 +148,12 @@ PostgresRequests::Step PostgresRequests::Enter(Cursor& cursor) {
   if (careful && text && !cursor.complete() && cursor.whole <= context_.options.scan_limit)
     return Need(cursor, cursor.whole);
   // Settings that cannot be replayed can still be changed by the client.
-  const ProfileRef target = careful ? WithoutWhatItSets(cursor) : profile_;
+  ProfileRef target = careful ? WithoutWhatItSets(cursor) : profile_;
+  if (!(target == profile_) && cursor.type == frontend::kParse) {
+    const Alone alone = StandsAlone(cursor);
+    if (alone == Alone::kUnknown) return Need(cursor, cursor.left() + 1);
+    if (alone == Alone::kNo) target = profile_;
+  }
   exempt_ = !(target == profile_);
   const bool waits = Replay(cursor, target, careful);
   backend.set_profile(target);
@@ -176,6 +182,31 @@ ProfileRef PostgresRequests::WithoutWhatItSets(Cursor& cursor) const {
     if (!named && !reset) left.push_back(each);
   }
   return context_.profiles.Intern(std::move(left));
+}
+
+// Whether the Parse at the cursor begins a batch that runs its statement and nothing else: Bind,
+// perhaps Describe, Execute, Sync.
+PostgresRequests::Alone PostgresRequests::StandsAlone(const Cursor& cursor) const {
+  const std::string_view name = cursor.body().substr(0, cursor.body().find('\0'));
+  std::string_view left = engine::AsText(cursor.in).substr(cursor.position + cursor.whole);
+  for (uint8_t due = frontend::kBind;;) {
+    if (left.size() < kHeader) return Alone::kUnknown;
+    const uint8_t type = static_cast<uint8_t>(left[0]);
+    protocol::Cursor header(left.substr(1));
+    const uint32_t length = header.U32();
+    const bool describes = type == frontend::kDescribe && due != frontend::kSync;
+    if ((type != due && !describes) || length < 4 || length > context_.scan_limit)
+      return Alone::kNo;
+    if (type == frontend::kSync) return Alone::kYes;
+    if (left.size() < length + 1) return Alone::kUnknown;
+    protocol::Cursor body(left.substr(kHeader, length - 4));
+    left.remove_prefix(length + 1);
+    const bool statement = describes && body.U8() == 'S';
+    if (type == frontend::kBind) body.CString();  // its portal
+    if ((statement || type == frontend::kBind) && body.CString() != name) return Alone::kNo;
+    if (type == frontend::kBind) due = frontend::kExecute;
+    if (type == frontend::kExecute) due = frontend::kSync;
+  }
 }
 
 // Sends what brings the backend's session from its profile to `target`. True if its answer is

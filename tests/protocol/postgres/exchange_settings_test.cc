@@ -160,6 +160,49 @@ TEST_P(SettingsTest, AReplayThatFailedIsFromThenOnWaitedFor) {
   EXPECT_EQ(pair_.wire.TakeServer(), Query("RESET work_mem"));
 }
 
+class CarefulTest : public SettingsTest {
+ protected:
+  // A client whose settings cannot be replayed has got another backend.
+  void SetUp() override {
+    pair_.Join(backend_);
+    Set(pair_, "work_mem", "9MB", "4MB");
+    pair_.Part();
+    pair_.requests.OnReplayFailed();
+    pair_.Join(another_);
+  }
+  PostgresReplies another_;
+};
+INSTANTIATE_TEST_SUITE_P(Splits, CarefulTest, testing::ValuesIn(kSplits));
+
+TEST_P(CarefulTest, NothingRunsBehindAChangeBeforeItIsKnownToBeMade) {
+  EXPECT_EQ(pair_.Client(Query("RESET work_mem") + Query("INSERT")).status,
+            TakeStatus::kAwaitReady);
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("RESET work_mem"));
+}
+
+TEST_P(CarefulTest, ABatchThatOnlyChangesASettingIsLetThrough) {
+  const std::string batch =
+      Parse("", "SET work_mem = '1MB'") + Bind("") + Describe("") + Execute() + Sync();
+  EXPECT_EQ(pair_.Client(batch + Query("INSERT")).status, TakeStatus::kAwaitReady);
+  EXPECT_EQ(pair_.wire.TakeServer(), batch);
+}
+
+TEST_P(CarefulTest, ABatchThatDoesSomethingElseIsNot) {
+  const std::string set = Parse("a", "SET work_mem = '1MB'");
+  for (const std::string& more : {Sync(), Bind("") + Execute(), Bind("a") + Bind("a"),
+                                  Describe("b"), Bind("a") + Execute() + Parse("", "INSERT")}) {
+    pair_.Client(set + more);
+    const std::string sent = pair_.wire.TakeServer();
+    EXPECT_TRUE(Has(sent, "set_config") && Has(sent, "9MB"));
+    EXPECT_FALSE(Has(sent, "1MB"));
+    // It begins anew.
+    pair_.Part();
+    pair_.held.clear();
+    another_ = {};
+    pair_.Join(another_);
+  }
+}
+
 TEST_P(SettingsTest, AFenceThatDoesNotHoldCostsTheBackend) {
   pair_.Join(backend_);
   Set(pair_, "work_mem", "9MB", "4MB");
