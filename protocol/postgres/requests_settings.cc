@@ -195,7 +195,7 @@ PostgresRequests::Alone PostgresRequests::StandsAlone(const Cursor& cursor) cons
     protocol::Cursor header(left.substr(1));
     const uint32_t length = header.U32();
     const bool describes = type == frontend::kDescribe && due != frontend::kSync;
-    if ((type != due && !describes) || length < 4 || length > context_.scan_limit)
+    if ((type != due && !describes) || length < 4 || length > context_.options.scan_limit)
       return Alone::kNo;
     if (type == frontend::kSync) return Alone::kYes;
     if (left.size() < length + 1) return Alone::kUnknown;

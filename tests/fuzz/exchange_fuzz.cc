@@ -30,6 +30,7 @@ enum Step : uint8_t {
   kClientGone,
   kOwn,  // a statement of weir's own
   kTrim,
+  kAsk,  // what the transaction has made of the settings
   kSteps
 };
 
@@ -123,6 +124,9 @@ class Exchange {
         requests_->ClearMarks();
         requests_->Trim();
         return true;
+      case kAsk:
+        Ask();
+        return true;
       case kSteps:
         break;
     }
@@ -142,12 +146,15 @@ class Exchange {
                        replies_->copy_in() ? 1 : 0, " ", replies_->open_batch() ? 1 : 0, " ",
                        replies_->sequence_owner(), " ", int{marks.pin_reason}, " ", told, " ",
                        replies_->fatal_error(), " ", replies_->fatal_sqlstate(), " ",
-                       requests_->mid_message() ? 1 : 0);
+                       replies_->own_error(), " ", requests_->profile(), " ", replies_->profile(),
+                       " ", requests_->entering() ? 1 : 0, " ",
+                       requests_->session_at_risk() ? 1 : 0, " ", requests_->mid_message() ? 1 : 0);
   }
 
  private:
   void NewClient() {
     requests_.emplace(context_);
+    asking_ = false;
     held_.clear();
     need_ = 1;
     status_ = TakeStatus::kMore;
@@ -182,6 +189,7 @@ class Exchange {
   // As the session does: what cannot be taken is held until enough of it is there.
   bool Pump() {
     if (status_ == TakeStatus::kAwaitReady) {
+      if (asking_) return true;
       if (replies_->requests_owed() > 0 && !replies_->copy_in()) return true;
       status_ = TakeStatus::kMore;
     }
@@ -207,8 +215,14 @@ class Exchange {
         case TakeStatus::kAwaitReady:
           CHECK(joined_ && replies_->requests_owed() + replies_->owed() > 0);
           return true;
+        case TakeStatus::kRefused: {
+          const std::string error(replies_->own_error());
+          CHECK(joined_ && replies_->quiet() && !error.empty());
+          Part();
+          requests_->Refuse(engine::AsBytes(error));
+          break;
+        }
         case TakeStatus::kTerminate:
-        case TakeStatus::kRefused:
           return false;
         case TakeStatus::kMalformed:
           CHECK(taken.error != nullptr);
@@ -231,9 +245,21 @@ class Exchange {
         return false;
       }
       CheckInvariants();
+      if (asking_) Ask();
     }
     wire_.Begin({});
     return Pump();
+  }
+
+  void Ask() {
+    const bool idle = joined_ && replies_->quiet() && !requests_->mid_message() &&
+                      !requests_->entering() &&
+                      replies_->transaction_status() == protocol::TransactionStatus::kIdle;
+    if (!idle) return;
+    asking_ = requests_->AskSession(*replies_, wire_);
+    CHECK(asking_ == !replies_->quiet());
+    // The client waits for the answers.
+    if (asking_) status_ = TakeStatus::kAwaitReady;
   }
 
   bool Lost() {
@@ -246,6 +272,7 @@ class Exchange {
     const bool open = replies_->FailOwed(engine::AsBytes(AnError()), wire_);
     CHECK(replies_->owed() == 0 && replies_->requests_owed() == 0);
     requests_->OnBackendLost(open);
+    asking_ = false;
     replies_->Part();
     joined_ = false;
     status_ = TakeStatus::kMore;
@@ -286,6 +313,7 @@ class Exchange {
   TakeStatus status_ = TakeStatus::kMore;
   bool joined_ = false;
   bool yield_ = false;
+  bool asking_ = false;  // what the transaction has made of the settings
 };
 
 FUZZ_TARGET(exchange) {

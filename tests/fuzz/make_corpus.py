@@ -209,7 +209,7 @@ def server(*data):
     return b"\1" + struct.pack(">H", len(data)) + data
 
 
-JOIN, PART, YIELD, REFUSE, LOST, CLIENT_GONE, OWN, TRIM = (bytes([step]) for step in range(2, 10))
+JOIN, PART, YIELD, REFUSE, LOST, CLIENT_GONE, OWN, TRIM, ASK = (bytes([step]) for step in range(2, 11))
 
 
 def query(text):
@@ -314,11 +314,51 @@ def exchange():
         seed(f"server_length_{name}", server(b"N" + struct.pack(">I", length) + bytes(8)))
 
 
+def own_reply(*values):
+    """How a server answers a statement of weir's own."""
+    return message(b"1") + message(b"2") + row(*values) + complete("SELECT 1") + message(b"3") + READY
+
+
+def exchange_settings():
+    def seed(name, *parts, limits=0, pieces=1):
+        write("exchange", "settings_" + name, bytes([limits, pieces]) + b"".join(parts))
+
+    # A client that has made a setting of its own and lets the backend go.
+    made = (client(query("SET work_mem = '9MB'")) + JOIN + server(complete("SET"), READY) + ASK +
+            server(own_reply("9MB")) + server(own_reply("4MB")) + PART)
+    fenced = message(b"1") + message(b"2")
+    select = client(query("SELECT 1")) + JOIN
+    done = complete("SELECT 1") + READY
+    seed("made", made, select, server(done), PART)
+    seed("taken_back", made, CLIENT_GONE, select, server(fenced, row("on", "4MB", "off"), done, done), PART)
+    seed("replayed", made, CLIENT_GONE, made, LOST)
+    seed("fence_ends_the_session", made, CLIENT_GONE, select, server(fenced, error("22023", "x", "FATAL")), LOST,
+         client(query("RESET work_mem"), query("SELECT 1")), JOIN, server(complete("RESET"), READY))
+    seed("fence_does_not_hold", made, CLIENT_GONE, select, server(error("53200", "x"), READY, done))
+    seed("role_is_waited_for", client(query("SET ROLE bob")), JOIN, server(complete("SET"), READY), ASK,
+         server(own_reply("bob")), server(own_reply("none")), CLIENT_GONE, select,
+         server(own_reply("x")), server(own_reply("x")), server(done), PART)
+    seed("refused", client(query("SET ROLE bob")), JOIN, server(complete("SET"), READY), CLIENT_GONE, select,
+         server(message(b"1"), error("22023", "no such role"), READY, own_reply("x")), client(query("SELECT 2")))
+    seed("defaults_denied", client(query("SET log_statement = 'all'")), JOIN, server(error("42501", "x"), READY), ASK,
+         server(own_reply("none")), server(fenced, error("42501", "x"), READY), server(message(b"3"), own_reply("t")), PART)
+    seed("answer_of_too_few", client(query("SET a.b = 1; RESET ALL")), JOIN, server(complete("SET"), complete("RESET"), READY),
+         ASK, server(own_reply()), PART)
+    seed("lexing_is_waited_for", client(query("SET standard_conforming_strings = off"), query("SELECT '\\'; SET x = 1 --'")),
+         JOIN, server(complete("SET"), message(b"S", z("standard_conforming_strings", "off")), READY))
+    seed("private_parse", client(query("BEGIN"), query("SET LOCAL TIME ZONE 'UTC'"), parse("a", "SELECT 1"), bind("a"), SYNC),
+         JOIN, server(complete("BEGIN"), message(b"Z", b"T"), complete("SET"), message(b"Z", b"T"), message(b"1")))
+
+
 def exchange_model():
     import random
     for seed in range(24):
         source = random.Random(seed)
         write("exchange_model", f"random_{seed:02}", bytes([seed % 4, seed]) + source.randbytes(300))
+    for seed in range(24):
+        source = random.Random(1000 + seed)
+        options = 4 | seed % 4 | (seed // 4 % 4) << 3
+        write("exchange_model", f"settings_{seed:02}", bytes([options, seed]) + source.randbytes(300))
     # A client's step is 0 (sends), 2 (its bytes move), 4 (the first server's move).
     batch = bytes([0, 1, 1, 11, 0, 3, 1, 0, 5, 0, 7])
     write("exchange_model", "prepared", bytes([0, 3]) + batch + bytes([2, 0]) + bytes([4] * 12))
@@ -336,6 +376,11 @@ def sql():
         "create_function": "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 2 END; END; SET a = 1",
         "with": "WITH RECURSIVE \x01(n) AS (VALUES (1) UNION ALL SELECT n FROM \x01) SELECT sum(n) FROM \x01",
         "set_config": "SELECT set_config('search_path', 'x', true), pg_catalog.set_config('a', 'b', false)",
+        "set_config_names": "SELECT SET_CONFIG ( 'App.' , 'x' , true ), set_config(, 'b', false)",
+        "set_default": "SET  TO DEFAULT; RESET .b; RESET ALL; DISCARD ALL",
+        "set_special": "SET ROLE ; SET SESSION AUTHORIZATION DEFAULT; SET NAMES 'x'; SET SCHEMA 'x'; SET XML OPTION CONTENT",
+        "set_session": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET SESSION TIME ZONE LOCAL; RESET TIME ZONE",
+        "set_quoted_dot": "SET \"a.b\". = 1; SET LOCAL .\"c\" = 1; SET \"role\" = 'x'",
         "functions": "SELECT \x01(1), pg_advisory_lock(1), nextval('s'), currval('s')",
         "strings": "SELECT 'it''s', E'\\'', $a$ $$ $a$, U&'\\0041', B'1', X'f' 'x'\n'y'",
         "comments": "/* /* */ */ SELECT 1 -- x\n + /* */ 2 */* x */ 3",
@@ -414,5 +459,5 @@ def secret():
     seed("cut", '{"username": "app", "pass')
 
 
-for make in (client_login, server_login, login_pair, scram, messages, exchange, exchange_model, sql, config, secret):
+for make in (client_login, server_login, login_pair, scram, messages, exchange, exchange_settings, exchange_model, sql, config, secret):
     make()

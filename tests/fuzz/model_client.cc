@@ -1,11 +1,34 @@
 #include <algorithm>
+#include <iterator>
 
 #include "protocol/postgres/encode.h"
 #include "tests/fuzz/model.h"
 
 namespace weir::fuzz {
 
-std::string ModelClient::AnyText() {
+Told ToldBy(const Message& message) {
+  std::string_view body = message.body;
+  if (message.type == 'C') body.remove_suffix(1);
+  const size_t all = body.rfind('\n');
+  CHECK(all != std::string_view::npos && all > 0);
+  const size_t lexed = body.rfind('\n', all - 1);
+  CHECK(lexed != std::string_view::npos);
+  return {std::string(body.substr(0, lexed)), std::string(body.substr(lexed + 1, all - lexed - 1)),
+          std::string(body.substr(all + 1))};
+}
+
+std::string ModelClient::AnyText(bool simple) {
+  if (options_.settings && choices_.Below(4) > 0) {
+    static constexpr std::string_view kBlocks[] = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT s",
+                                                   "ROLLBACK TO s"};
+    const size_t what = choices_.Below(8);
+    if (what == 0) return std::string(kBlocks[choices_.Below(std::size(kBlocks))]);
+    if (what == 1) return "SELECT 1";
+    std::string text = SettingText(choices_, tag_);
+    if (simple && what == 2) text += "; " + SettingText(choices_, tag_);
+    if (simple && what == 3) text += "; SELECT 1";
+    return text;
+  }
   std::string text(kTexts[choices_.Below(kTexts.size())]);
   // Some texts are shared by all clients, some are this client's.
   if (text.starts_with("SELECT") && choices_.Below(2) == 1) text += std::string(" -- ") + tag_;
@@ -65,7 +88,7 @@ void ModelClient::Send(std::string& out) {
   const size_t what = choices_.Below(8);
   switch (what) {
     case 0: {
-      const std::string text = AnyText();
+      const std::string text = AnyText(/*simple=*/true);
       // In the extended protocol's batch a Query stands only behind a Sync.
       if (open_batch_) Ask(out, 'S', "", "", "");
       Ask(out, 'Q', Z(text), "", text);
@@ -75,7 +98,7 @@ void ModelClient::Send(std::string& out) {
     case 1:
     case 2: {
       std::string name = AnyName();
-      std::string text = AnyText();
+      std::string text = AnyText(/*simple=*/false);
       // Under a name weir does not look for a DEALLOCATE of a name.
       if (text.starts_with("DEALLOCATE") && !text.ends_with("ALL")) name.clear();
       Ask(out, 'P', Z(name) + Z(text) + std::string(2, '\0'), name, text);
@@ -120,7 +143,8 @@ void ModelClient::Take(std::string_view bytes) {
 }
 
 void ModelClient::OnReply(const Message& message) {
-  if (message.type == 'N' || message.type == 'S') return;
+  if (message.type == 'N') return;
+  if (message.type == 'S') return OnReport(message);
   if (message.type == 'E') return OnError(message);
   // After an error the next answer is that to the Sync.
   while (skipping_ && !expected_.empty() && expected_.front().type != 'S') expected_.pop_front();
@@ -138,8 +162,8 @@ void ModelClient::OnReply(const Message& message) {
     case 'D':
       if (type == 't') return;
       CHECK(type == 'T');
-      CHECK(Known(expected_.front().name));
-      CheckRow({'D', message.body}, names_[expected_.front().name]);
+      CHECK(IsKnown(expected_.front().name));
+      CheckText(ToldBy(message), names_[expected_.front().name]);
       break;
     case 'C':
       CHECK(type == '3');
@@ -147,7 +171,7 @@ void ModelClient::OnReply(const Message& message) {
       break;
     case 'S':
       CHECK(type == 'Z');
-      status_ = message.body[0];
+      OnReady(message);
       skipping_ = false;
       break;
     case 'E':
@@ -160,50 +184,100 @@ void ModelClient::OnReply(const Message& message) {
   expected_.pop_front();
 }
 
-// A DEALLOCATE of a name goes to the server under another name.
-void ModelClient::CheckRow(const Message& message, std::string_view text) const {
-  if (text.starts_with("DEALLOCATE")) return;
-  CHECK(message.type != 'D' || message.body == text);
-  CHECK(message.type != 'C' || message.body == Z(text));
+void ModelClient::OnReport(const Message& message) {
+  const size_t end = message.body.find('\0');
+  reported_[message.body.substr(0, end)] =
+      message.body.substr(end + 1, message.body.size() - end - 2);
+}
+
+// Between requests the client has been told the settings that are reported.
+void ModelClient::OnReady(const Message& message) {
+  const char status = message.body[0];
+  if (status == 'I') {
+    // A block that nobody has ended is gone with its backend.
+    if (status_ != 'I') lost_ = true;
+    settings_.End(status_ == 'I');
+    OnSettingsChanged();
+  }
+  status_ = status;
+  for (const std::string& name : ModelSettings::Reported()) {
+    const std::string value = *settings_.Get(name);
+    const auto told = reported_.find(name);
+    const std::string view = told == reported_.end() ? ModelSettings::Default(name) : told->second;
+    // Where a setting could not be replayed, its change back is none to the server.
+    CHECK(lost_ || refused_ || view == value);
+  }
+}
+
+std::string ModelClient::CheckText(const Told& told, const Known& expected) const {
+  // A DEALLOCATE of a name goes to the server under another name.
+  CHECK(told.text == expected.text || expected.text.starts_with("DEALLOCATE"));
+  // What changes a setting that cannot be replayed runs without it.
+  CHECK(expected.lexed.contains(told.lexed) || (refused_ && ChangesSettings(told.text)));
+  return told.lexed;
+}
+
+void ModelClient::CheckSettings(std::string_view all) const {
+  if (all == settings_.All()) return;
+  CHECK(initial_reset_);
+  const auto either = [](std::string text) {
+    const std::string given = ModelSettings::Default(ModelSettings::kInitialName);
+    const size_t at = text.find(std::string(ModelSettings::kInitialName) + "=" + given + ";");
+    if (at != std::string::npos)
+      text.replace(at + ModelSettings::kInitialName.size() + 1, given.size(),
+                   ModelSettings::kInitialValue);
+    return text;
+  };
+  CHECK(either(std::string(all)) == either(settings_.All()));
 }
 
 void ModelClient::OnExecuteReply(const Message& message) {
-  CHECK(has_portal_ && Possible(portal_));
-  CheckRow(message, portal_);
+  CHECK(portal_.has_value() && Possible(portal_->text));
   switch (message.type) {
     case 'D':
+    case 'C':
+      OnRun(message, *portal_);
+      if (message.type == 'C') expected_.pop_front();
       return;
     case 'G':
       return OnCopyIn();
-    case 'C':
-      copying_ = false;
-      Effects(portal_);
-      expected_.pop_front();
-      return;
     default:
       CHECK(false);
   }
 }
 
+// A row of what was asked, or its end.
+void ModelClient::OnRun(const Message& message, const Known& asked) {
+  const Told told = ToldBy(message);
+  const std::string lexed = CheckText(told, asked);
+  if (message.type == 'C') {
+    copying_ = false;
+    Effects(asked.text, lexed);
+  }
+  const bool exempt = refused_ && ChangesSettings(asked.text);
+  if (message.type == 'C' || !exempt) CheckSettings(told.all);
+}
+
 void ModelClient::OnQueryReply(const Message& message) {
-  const std::string& text = expected_.front().text;
+  Expected& query = expected_.front();
+  const std::vector<std::string> parts = PartsOf(query.text);
+  if (query.lexed.empty()) query.lexed = settings_.Lexed();
   switch (message.type) {
     case 'T':
       return;
-    case 'D':
-      CheckRow(message, text);
-      return;
     case 'G':
       return OnCopyIn();
+    case 'D':
     case 'C':
-      CheckRow(message, text);
-      copying_ = false;
-      Effects(text);
+      CHECK(query.done < parts.size());
+      OnRun(message, {parts[query.done], {query.lexed}});
+      if (message.type == 'C') ++query.done;
       return;
     case 'Z':
-      names_.erase("");
-      has_portal_ = false;
-      status_ = message.body[0];
+      CHECK(query.failed || query.done == parts.size());
+      ForgetUnnamed(query.lost);
+      portal_.reset();
+      OnReady(message);
       expected_.pop_front();
       return;
     default:
@@ -213,17 +287,16 @@ void ModelClient::OnQueryReply(const Message& message) {
 
 void ModelClient::OnParsed() {
   const Expected& parse = expected_.front();
-  CHECK(parse.name.empty() || !Known(parse.name));
+  CHECK(parse.name.empty() || !IsKnown(parse.name));
   CHECK(Possible(parse.text));
-  names_[parse.name] = parse.text;
+  names_[parse.name] = {parse.text, {settings_.Lexed()}};
 }
 
 void ModelClient::OnBound() {
   const Expected& bind = expected_.front();
-  CHECK(Known(bind.name));
+  CHECK(IsKnown(bind.name));
   portal_ = names_[bind.name];
-  CHECK(Possible(portal_));
-  has_portal_ = true;
+  CHECK(Possible(portal_->text));
 }
 
 // While the server waits for data it does not answer the Syncs that were sent right behind.
@@ -235,27 +308,40 @@ void ModelClient::OnCopyIn() {
 }
 
 void ModelClient::OnError(const Message& message) {
-  CHECK(!expected_.empty() && !skipping_);
-  copying_ = false;
-  const Expected& head = expected_.front();
+  CHECK(!skipping_);
   const std::string_view code = postgres::ErrorField(message.body, 'C');
   CHECK(message.body.find("__weir_own") == std::string::npos);
+  copying_ = false;
+  if (code == kOwnFails || code == kLostCode) refused_ = true;
+  if (status_ == 'I') {
+    settings_.End(false);
+  } else if (status_ == 'T') {
+    settings_.Abort();
+  }
+  OnSettingsChanged();
+  if (expected_.empty() || expected_.front().type == 'S') {
+    // Nothing else was asked for: the batch has fallen with its backend.
+    CHECK(code == kLostCode && (open_batch_ || !expected_.empty()));
+    skipping_ = expected_.empty();
+    return;
+  }
+  Expected& head = expected_.front();
   switch (head.type) {
     case 'Q':
       if (code == "26000") {
-        CHECK(head.text.starts_with("DEALLOCATE") && !Known(head.text.ends_with("a") ? "a" : "b"));
+        CHECK(head.text.starts_with("DEALLOCATE") &&
+              !IsKnown(head.text.ends_with("a") ? "a" : "b"));
       }
+      head.failed = true;
+      head.lost = code == kLostCode;
       return;
     case 'P':
-      if (code == "42P05") CHECK(Known(head.name));
-      if (head.name.empty()) names_.erase("");
+      if (code == "42P05") CHECK(IsKnown(head.name));
+      if (head.name.empty()) ForgetUnnamed(code == kLostCode);
       break;
     case 'B':
     case 'D':
-      if (code == "26000") CHECK(!Known(head.name));
-      break;
-    case 'S':
-      CHECK(false);
+      if (code == "26000") CHECK(!IsKnown(head.name) || names_[head.name].maybe_gone);
       break;
     default:
       break;
@@ -265,9 +351,34 @@ void ModelClient::OnError(const Message& message) {
   if (expected_.empty()) open_batch_ = true;
 }
 
-void ModelClient::Effects(std::string_view text) {
+// `lost`: what was to take it away may not have come to the server.
+void ModelClient::ForgetUnnamed(bool lost) {
+  if (!lost) {
+    names_.erase("");
+  } else if (IsKnown("")) {
+    names_[""].maybe_gone = true;
+  }
+}
+
+void ModelClient::OnSettingsChanged() {
+  for (auto& [name, known] : names_) known.lexed.insert(settings_.Lexed());
+}
+
+void ModelClient::Effects(std::string_view text, std::string_view lexed) {
+  if (text == "SAVEPOINT s") settings_.Savepoint();
+  if (text == "ROLLBACK TO s") {
+    CHECK(settings_.RollbackTo());
+    status_ = 'T';
+  }
+  if (EndsTransaction(text)) {
+    settings_.End(text == "COMMIT" && status_ != 'E');
+    status_ = 'I';
+  }
   if (text == "BEGIN" && status_ == 'I') status_ = 'T';
-  if (EndsTransaction(text)) status_ = 'I';
+  CHECK(settings_.Run(text, ModelSettings::Escapes(lexed)));
+  if (text.starts_with("RESET") || text.ends_with("DEFAULT") || text == "DISCARD ALL")
+    initial_reset_ = options_.initial;
+  OnSettingsChanged();
   if (text == "DISCARD ALL" || text == "DEALLOCATE ALL" || text == "DEALLOCATE PREPARE ALL") {
     std::erase_if(names_, [](const auto& each) { return !each.first.empty(); });
   } else if (text == "DEALLOCATE a") {

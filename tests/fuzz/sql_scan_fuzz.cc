@@ -1,9 +1,13 @@
 // The verdict on a text: the same in any pieces, and the same for texts that mean the same to a
-// server.
+// server. The settings that it names: those that stand in it, and all that the verdict speaks of.
 //
 // Input: mode, how the text is cut, the text. A byte 1 in the text stands for a name.
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "protocol/postgres/sql_scan.h"
 #include "protocol/postgres/sql_settings.h"
@@ -15,6 +19,8 @@ namespace {
 using postgres::LexMode;
 using postgres::PinReason;
 using postgres::Scan;
+using postgres::SettingNames;
+using postgres::SettingsOf;
 using postgres::Verdict;
 
 struct Tokens {
@@ -98,14 +104,93 @@ void CheckSurroundings(std::string_view text, LexMode mode, const Verdict& verdi
   CHECK(Same(verdict, Scan(Cat("-- set a = 1\n ", text), mode)));
 }
 
-// The settings that a text names are names that can be asked for.
+struct Words {
+  std::set<std::string> all;  // of the text and of its strings, in lower case
+  void OnToken(const postgres::Token& token) {
+    std::string word(token.text);
+    for (char& c : word) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    all.insert(word);
+  }
+};
+
+bool Same(const SettingNames& a, const SettingNames& b) {
+  return a.names == b.names && a.placeholders == b.placeholders && a.all == b.all &&
+         a.roles == b.roles && a.unknown == b.unknown && a.shapes_lexing == b.shapes_lexing &&
+         a.shapes_literals == b.shapes_literals;
+}
+
+// A name is made of words that stand in the text, or it is what another word stands for.
+void CheckName(std::string_view name, const Words& words) {
+  static constexpr std::string_view kMeant[] = {"client_encoding",
+                                                "default_transaction_deferrable",
+                                                "default_transaction_isolation",
+                                                "default_transaction_read_only",
+                                                "role",
+                                                "search_path",
+                                                "session_authorization",
+                                                "timezone",
+                                                "xmloption"};
+  CHECK(!name.empty() && name.size() < postgres::SqlLexer::kTextMax);
+  for (const char c : name) CHECK(c < 'A' || c > 'Z');
+  if (std::find(std::begin(kMeant), std::end(kMeant), name) != std::end(kMeant)) return;
+  if (words.all.contains(std::string(name))) return;
+  // Words in quotes may hold dots themselves.
+  std::vector<bool> reached(name.size() + 2);
+  reached[0] = true;
+  for (size_t at = 0; at <= name.size(); ++at) {
+    if (!reached[at]) continue;
+    if (at < name.size() && name[at] == '.') reached[at + 1] = true;
+    for (const std::string& word : words.all) {
+      if (!word.empty() && name.substr(at).starts_with(word)) reached[at + word.size()] = true;
+    }
+  }
+  CHECK(reached[name.size()]);
+}
+
+// The settings that a text names are in it, and are the same whatever stands beside them.
 void CheckSettings(std::string_view text, LexMode mode) {
-  const postgres::SettingNames found = postgres::SettingsOf(text, mode);
-  for (const std::string& name : found.names) {
-    CHECK(!name.empty() && name.size() < postgres::SqlLexer::kTextMax);
-    for (const char c : name) CHECK(c < 'A' || c > 'Z');
+  const SettingNames found = SettingsOf(text, mode);
+  postgres::SqlLexer lexer(mode);
+  Words words;
+  lexer.Feed(engine::AsBytes(text), words);
+  const bool open = lexer.open();
+  lexer.Finish(words);
+  for (const std::string& name : found.names) CheckName(name, words);
+  for (const std::string& name : found.placeholders) {
+    CheckName(name, words);
+    CHECK(name.find('.') != std::string::npos);
   }
   if (found.roles) CHECK(found.all);
+  if (found.all) CHECK(found.shapes_lexing && found.shapes_literals);
+  for (const std::string& name : found.names) {
+    if (postgres::ShapesLexing(name)) CHECK(found.shapes_lexing);
+  }
+  if (open) return;
+  CHECK(Same(found, SettingsOf(Cat(text, " "), mode)));
+  CHECK(Same(found, SettingsOf(Cat("/* set /* a */ = 1 */", text), mode)));
+  CHECK(Same(found, SettingsOf(Cat("select 1;", text), mode)));
+}
+
+// What the scanner takes for a change of settings behind a text, the reader finds.
+void CheckChange(std::string_view text, LexMode mode, std::string_view change, auto finds) {
+  const std::string both = Cat(text, change);
+  const Verdict alone = Scan(text, mode);
+  const Verdict verdict = Scan(both, mode);
+  if ((alone.flags & Verdict::kSets) != 0 || (verdict.flags & Verdict::kSets) == 0) return;
+  const SettingNames found = SettingsOf(both, mode);
+  CHECK(verdict.pin != PinReason::kNone || found.unknown || finds(found));
+}
+
+void CheckChanges(std::string_view text, LexMode mode) {
+  if (Lex(text, mode).open) return;
+  const auto named = [](const SettingNames& found) {
+    return std::find(found.names.begin(), found.names.end(), "zz1") != found.names.end();
+  };
+  CheckChange(text, mode, ";SET zz1 = 1", named);
+  CheckChange(text, mode, ";RESET \"ZZ1\"", named);
+  CheckChange(text, mode, ";SELECT set_config('zz1', '1', false)", named);
+  CheckChange(text, mode, ";RESET ALL", [](const SettingNames& found) { return found.all; });
+  CheckChange(text, mode, ";DISCARD ALL", [](const SettingNames& found) { return found.roles; });
 }
 
 // What pins alone pins before and behind something else.
@@ -138,6 +223,8 @@ void CheckSpelling(std::string_view text, LexMode mode) {
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   }
   CHECK(Same(verdict, Scan(upper, mode)));
+  CHECK(Same(SettingsOf(plain, mode), SettingsOf(upper, mode)));
+  CHECK(Same(SettingsOf(plain, mode), SettingsOf(WithName(text, " \"zz1\" "), mode)));
   // Words in quotes stand where an expression ends: there OVER and FILTER are read for what they
   // are.
   for (const char* word : {"OVER", "FILTER"}) {
@@ -166,6 +253,7 @@ FUZZ_TARGET(sql_scan) {
   // A text ends at a NUL.
   text = text.substr(0, text.find('\0'));
   CheckSettings(text, mode);
+  CheckChanges(text, mode);
   CheckSurroundings(text, mode, Scan(text, mode));
   CheckNeighbours(text, mode, Scan(text, mode));
   CheckSpelling(text, mode);
