@@ -273,7 +273,8 @@ class Maker:
             self.add(session, "copy", [text, data], ["sequence"])
             return True
         if chance.random() * everything < self.weights["visits"] and not session.transaction:
-            return all([self.add(session, "query", text, effects) for text, effects in sql.visit(chance, number)])
+            self.visit(session)
+            return True
         if chance.random() * everything < self.weights["two phases"] and session.transaction:
             if self.control(session, f"prepare transaction ':database {number}'", ["end"]):
                 other = chance.choice([each for each in self.sessions if not each.transaction and not each.open])
@@ -285,6 +286,12 @@ class Maker:
             self.add(session, "query", text, ["untracked", "begin"])
             return True
         return False
+
+    def visit(self, session):
+        """Makes something and takes it away again."""
+        kept = self.held.why.get(session.number, set()) & set(PINS)
+        for text, effects in sql.visit(self.chance, session.number):
+            self.add(session, "query", text, [each for each in effects if each.removeprefix("no ") not in kept])
 
     def step(self, session):
         chance = self.chance
