@@ -292,8 +292,8 @@ def has_another_temporary_schema(text, direct, through):
     codes = ("3F000", "42P01")
     if any(failed_with(direct, ours) and failed_with(through, theirs) for ours, theirs in (codes, codes[::-1])):
         return "pg_temp" in text and direct[-1] == through[-1]
-    without = [[[kind, [value and value.replace(TEMPORARY_SCHEMA + ",", "") for value in body] if kind == "D" else body]
-                for kind, body in answer] for answer in (direct, through)]
+    without = [[[kind, *[[value and value.replace(TEMPORARY_SCHEMA + ",", "") for value in row] for row in body]] if kind == "D" else
+                [kind, *body] for kind, *body in answer] for answer in (direct, through)]
     return without[0] == without[1]
 
 

@@ -8,7 +8,7 @@ from differential_run import Comparison
 from differential_script import Script
 from differential_shrink import shrink
 
-SCRIPTS = 200
+SCRIPTS = 150
 REPEATED_SCRIPTS = 25
 
 
@@ -24,7 +24,7 @@ def test_scripts_are_answered_as_without_weir(server):
     good = campaign.run(1, SCRIPTS)
     assert good, campaign.story(seconds=20)
     assert campaign.played == SCRIPTS and campaign.steps > 30 * SCRIPTS
-    assert sum(campaign.let_pass.values()) < SCRIPTS / 10, campaign.summary()
+    assert sum(campaign.let_pass.values()) < SCRIPTS / 5, campaign.summary()
 
 
 def test_scripts_repeat(server):
@@ -102,6 +102,7 @@ def test_who_holds_a_backend_is_known(effects, holds):
     ("select current_schemas(true)", [["D", ["{a,play}"]], ["Z", "I"]], [["D", ["{play}"]], ["Z", "I"]], True),
     ("drop table pg_temp.t", [["E", ["C3F000"]], ["Z", "I"]], [["E", ["C42P01"]], ["Z", "I"]], False),
     ("drop table t", [["E", ["C3F000"]], ["Z", "I"]], [["E", ["C42P01"]], ["Z", "I"]], True),
+    ("select 1", [["D", ["1"]], ["Z", "I"]], [["closed"]], True),
     ("show nosuch", [["E", ["C42704"]], ["Z", "I"]], [["D", [""]], ["Z", "I"]], True),
 ])
 def test_only_what_is_listed_is_let_pass(text, direct, through, differs):
