@@ -276,12 +276,23 @@ def forgets_a_sequence_value(text, direct, through):
             and failed_with(through, "55000"))
 
 
+def requests(answer):
+    """The answer cut behind every ReadyForQuery."""
+    cut = [[]]
+    for each in answer:
+        cut[-1].append(each)
+        if each[0] == "Z":
+            cut.append([])
+    return cut
+
+
 def tells_the_failed_transaction(text, direct, through):
-    """Errors alone differ, in a transaction that has failed before and does not end."""
-    if len(direct) != len(through) or direct[-1] != ["Z", "E"]:
-        return False
-    pairs = [(ours, theirs) for ours, theirs in zip(through, direct) if ours != theirs]
-    return all(theirs[0] == "E" and failed_with([ours], "25P02") for ours, theirs in pairs)
+    """Requests differ alone in a transaction that has failed before, and by this error; nothing ran, and it does not end."""
+    ours, theirs = requests(through), requests(direct)
+    return len(ours) == len(theirs) and all(
+        failed_with(our[-2:-1], "25P02") and our[-1] == their[-1] == ["Z", "E"] and our[:-2] == their[:len(our) - 2]
+        and all(kind in ("t", "n", "T", "1", "2", "3", "E", "Z") for kind, *_ in their[len(our) - 2:])
+        for our, their in zip(ours, theirs) if our != their)
 
 
 TEMPORARY_SCHEMA = "pg_temp_N"
@@ -304,7 +315,7 @@ TOLERATED = [
               reads_unknown_setting_as_empty),
     Tolerated("currval and lastval may be error 55000 where a direct connection has a value: the client's own value or none.",
               forgets_a_sequence_value),
-    Tolerated("A statement that the backend lacks cannot be parsed there in a failed transaction: 25P02 stands for what is wrong with it.",
+    Tolerated("A statement that the backend lacks cannot be parsed there in a failed transaction: 25P02 stands for the answer.",
               tells_the_failed_transaction),
     Tolerated("A backend keeps its schema of temporary objects when it has become empty: current_schemas(true) and errors tell of it.",
               has_another_temporary_schema),
