@@ -288,11 +288,14 @@ def requests(answer):
 
 def tells_the_failed_transaction(text, direct, through):
     """Requests differ alone in a transaction that has failed before, and by this error; nothing ran, and it does not end."""
+    def stands_for(ours, theirs):
+        end = [["Z", "E"]] if ours[-1][0] == "Z" else []   # none behind a Flush
+        before = ours[:len(ours) - len(end) - 1]
+        rest = theirs[len(before):]
+        return (failed_with(ours[len(before):][:1], "25P02") and ours[len(before) + 1:] == end and theirs[:len(before)] == before
+                and rest[len(rest) - len(end):] == end and all(kind in ("t", "n", "T", "1", "2", "3", "E", "Z") for kind, *_ in rest))
     ours, theirs = requests(through), requests(direct)
-    return len(ours) == len(theirs) and all(
-        failed_with(our[-2:-1], "25P02") and our[-1] == their[-1] == ["Z", "E"] and our[:-2] == their[:len(our) - 2]
-        and all(kind in ("t", "n", "T", "1", "2", "3", "E", "Z") for kind, *_ in their[len(our) - 2:])
-        for our, their in zip(ours, theirs) if our != their)
+    return len(ours) == len(theirs) and all(our and stands_for(our, their) for our, their in zip(ours, theirs) if our != their)
 
 
 TEMPORARY_SCHEMA = "pg_temp_N"
@@ -302,7 +305,8 @@ def has_another_temporary_schema(text, direct, through):
     """In what current_schemas(true) tells, and in the error for a temporary relation that there is not."""
     codes = ("3F000", "42P01")
     if any(failed_with(direct, ours) and failed_with(through, theirs) for ours, theirs in (codes, codes[::-1])):
-        return "pg_temp" in text and direct[-1] == through[-1]
+        without = [[each for each in answer if not any(failed_with([each], code) for code in codes)] for answer in (direct, through)]
+        return "pg_temp" in text and without[0] == without[1]
     without = [[[kind, *[[value and value.replace(TEMPORARY_SCHEMA + ",", "") for value in row] for row in body]] if kind == "D" else
                 [kind, *body] for kind, *body in answer] for answer in (direct, through)]
     return without[0] == without[1]
