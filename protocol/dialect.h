@@ -24,6 +24,7 @@
 namespace weir::protocol {
 
 using engine::Bytes;
+using Parameters = std::vector<std::pair<std::string, std::string>>;
 
 // Where the bytes of an exchange go. `offset` and `length` name a part of the bytes being taken;
 // inserted bytes are copied by the sink before it returns.
@@ -117,6 +118,9 @@ class Requests {
   // Sequence values of the session are read on this route: those of others go before the client
   // makes its own.
   virtual void KeepSequencesApart() = 0;
+  // The settings that its session begins with and that its resets go back to, as the server tells
+  // their values (BaseProof::values). Before its first message.
+  virtual void BeginWith(const Parameters& base) = 0;
   // Gives back memory that an idle client does not need.
   virtual void Trim() = 0;
 };
@@ -174,6 +178,8 @@ class Replies {
   virtual std::string_view own_error() const = 0;  // ... with this message
   // Which settings the session is in: as Requests::profile, or kUnknownProfile.
   virtual uint64_t profile() const = 0;
+  // What the server has reported of it, the last value of each name: a greeting.
+  virtual const Parameters& reported() const = 0;
   // It moves to another shard: what belongs to this one is let go. Dialect::Adopt is the inverse.
   virtual void Leave() = 0;
 
@@ -181,14 +187,37 @@ class Replies {
   virtual uint64_t sequence_owner() const = 0;
 };
 
-using Parameters = std::vector<std::pair<std::string, std::string>>;
-
 // Who a client says it is, from its first message.
 struct ClientIdentity {
   std::string user;
   std::string database;
   Parameters parameters;  // all others that shape its session, in order
   bool replication = false;
+};
+
+// What of a client's parameters is set on the backend that it runs on, and what the backend must
+// have begun with.
+struct StartupSettings {
+  Parameters route;
+  Parameters base;  // each name once, in lower case
+};
+
+// Whether a server takes the base of a client: asked of a backend that has no client meanwhile.
+class BaseProof {
+ public:
+  enum class Next : uint8_t {
+    kReceive,  // it has asked: call Continue again when the backend is quiet
+    kProven,   // values() and the backend's report are the client's, or see only_at_start()
+    kRefused,  // error() is the server's
+  };
+  virtual ~BaseProof() = default;
+  // `backend` is quiet. It is in the base, or as it was, when this is over.
+  [[nodiscard]] virtual Next Continue(Replies& backend, ExchangeSink& sink) = 0;
+  virtual const Parameters& values() const = 0;
+  // Of the base, what only the beginning of a session can set: it belongs to the route. Not empty:
+  // nothing else is proven.
+  virtual const Parameters& only_at_start() const = 0;
+  virtual std::string_view error() const = 0;  // a whole message
 };
 
 // What weir knows of a user when a client logs in.
@@ -310,6 +339,8 @@ class Dialect {
   // `initial`: settings that init_query has made.
   virtual std::unique_ptr<Replies> NewReplies(const Parameters& greeting,
                                               const Parameters& initial) = 0;
+  virtual StartupSettings SplitStartup(const ClientIdentity& identity) = 0;
+  virtual std::unique_ptr<BaseProof> NewBaseProof(Parameters base) = 0;
   virtual void Adopt(Replies& replies) = 0;  // it has come from another shard
   virtual void Configure(const ExchangeOptions& options) = 0;
 

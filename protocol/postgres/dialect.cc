@@ -3,7 +3,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "protocol/postgres/base_proof.h"
+#include "protocol/postgres/base_settings.h"
 #include "protocol/postgres/client_login.h"
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"
@@ -41,6 +44,14 @@ std::unique_ptr<protocol::Replies> PostgresDialect::NewReplies(
   for (const auto& [name, value] : initial) settings.push_back({name, value});
   replies->set_initial(std::move(settings));
   return replies;
+}
+
+protocol::StartupSettings PostgresDialect::SplitStartup(const protocol::ClientIdentity& identity) {
+  return postgres::SplitStartup(identity);
+}
+
+std::unique_ptr<protocol::BaseProof> PostgresDialect::NewBaseProof(protocol::Parameters base) {
+  return std::make_unique<PostgresBaseProof>(context_.profiles, std::move(base));
 }
 
 void PostgresDialect::Adopt(protocol::Replies& replies) {

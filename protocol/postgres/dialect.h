@@ -23,6 +23,8 @@ class PostgresDialect final : public protocol::Dialect {
   std::unique_ptr<protocol::Requests> NewRequests() override;
   std::unique_ptr<protocol::Replies> NewReplies(const protocol::Parameters& greeting,
                                                 const protocol::Parameters& initial) override;
+  protocol::StartupSettings SplitStartup(const protocol::ClientIdentity& identity) override;
+  std::unique_ptr<protocol::BaseProof> NewBaseProof(protocol::Parameters base) override;
   void Adopt(protocol::Replies& replies) override;
   void Configure(const protocol::ExchangeOptions& options) override { context_.options = options; }
   void EncodeGreeting(const protocol::Parameters& greeting, protocol::CancelKey key,

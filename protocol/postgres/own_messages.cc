@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "engine/base/text.h"
 #include "protocol/postgres/format.h"
 
 namespace weir::postgres {
@@ -38,6 +39,20 @@ constexpr std::string_view kNul("\0", 1);
 constexpr std::string_view kZeros("\0\0\0\0", 4);
 
 }  // namespace
+
+std::string SelectCalls(std::string_view front, std::string_view back, size_t count) {
+  std::string sql = "SELECT ";
+  for (size_t i = 1; i <= count; ++i) engine::Append(sql, i > 1 ? "," : "", front, i, back);
+  return sql;
+}
+
+std::string SetConfigs(const Calls& calls) {
+  std::string sql = "SELECT ";
+  for (size_t i = 1; i < calls.size(); i += 2) {
+    engine::Append(sql, i > 1 ? "," : "", "pg_catalog.set_config($", i, ",$", i + 1, ",false)");
+  }
+  return sql;
+}
 
 std::string OwnStatementMessages(std::string_view sql, OwnStatementOptions options,
                                  OwnParameters parameters) {

@@ -1,6 +1,7 @@
 #include "protocol/postgres/profile.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "protocol/postgres/sql_settings.h"
@@ -21,6 +22,12 @@ std::string TextOf(const Settings& settings) {
 }
 
 }  // namespace
+
+Settings Sorted(Settings settings) {
+  std::sort(settings.begin(), settings.end(),
+            [](const Setting& a, const Setting& b) { return a.name < b.name; });
+  return settings;
+}
 
 ProfileRef::~ProfileRef() {
   if (profile_ == nullptr) return;

@@ -27,6 +27,8 @@ struct Setting {
 };
 using Settings = std::vector<Setting>;  // sorted by name, each once
 
+Settings Sorted(Settings settings);
+
 class ProfileTable;
 
 class Profile {

@@ -62,6 +62,7 @@ enum class OwnPurpose : uint8_t {
   kReplay,        // brings the session to the client's profile, before its first message is sent
   kFencedReplay,  // ... in the same send as that: must end the session if it fails
   kQuestion,      // its rows are kept
+  kRebase,        // gives the client its base back; its reports are the client's
 };
 
 struct Owed {
@@ -71,6 +72,7 @@ struct Owed {
   bool unnamed_change = false;  // ... and of the unnamed statement
   bool unnamed_parse = false;   // a Parse of the unnamed statement
   bool discards_sequences = false;  // weir's DISCARD SEQUENCES ahead of a client's message
+  bool resets = false;              // a Query that does nothing but reset settings
   bool failed = false;              // its error has come
   OwnPurpose purpose = OwnPurpose::kNone;
   uint16_t copy_ends = 0;     // CopyDone or CopyFail sent behind it, before it was their turn
@@ -93,8 +95,10 @@ class OwedListener {
   virtual std::string NameOf(StatementId statement) = 0;  // the client's, for error texts
   virtual bool SettingsUncertain() const = 0;  // the session's settings may not be the profile's
   virtual void OnReplayFailed() = 0;           // fenced: the backend is lost
-  virtual void OnTransactionEnded() = 0;       // the client knows it to be over
-  virtual void OnRequestFailed() = 0;          // ... and that its request has failed
+  // The value of a setting of the client's base, nullptr if it is none.
+  virtual const std::string* BaseValue(std::string_view name) const = 0;
+  virtual void OnTransactionEnded() = 0;  // the client knows it to be over
+  virtual void OnRequestFailed() = 0;     // ... and that its request has failed
 };
 
 class PostgresReplies final : public protocol::Replies {
@@ -132,6 +136,7 @@ class PostgresReplies final : public protocol::Replies {
   uint64_t profile() const override {
     return profile_known_ ? profile_.id() : protocol::kUnknownProfile;
   }
+  const protocol::Parameters& reported() const override { return reported_; }
   void Leave() override;
   uint64_t sequence_owner() const override { return sequence_owner_; }
 
@@ -208,6 +213,7 @@ class PostgresReplies final : public protocol::Replies {
   // whether the client gets it; `rewritten` if not as it is.
   bool OnWhole(std::string_view message, std::string& rewritten);
   bool OnWholeError(std::string_view message, std::string& rewritten);
+  bool OnReport(std::string_view body, std::string& rewritten);
   void OnAnswer(std::string_view body);
   void RewriteNames(std::string_view message, std::string& rewritten) const;
   // What a whole message means for owed_; false: the server must not send it now.
@@ -253,6 +259,7 @@ class PostgresReplies final : public protocol::Replies {
   ProfileRef profile_;
   bool profile_known_ = true;
   Settings initial_;
+  protocol::Parameters reported_;
   Settings carried_;  // of the profile, between shards
   std::vector<std::optional<std::string>> answer_;
   bool own_name_left_ = false;            // a statement of weir's own has failed before its Close

@@ -33,16 +33,8 @@ bool PostgresReplies::OnWhole(std::string_view message, std::string& rewritten) 
       }
       ready_status_ = static_cast<uint8_t>(body[0]);
       return !owed_.empty() && owed_.Front().owner == OwedTo::kClient;
-    case backend::kParameterStatus: {
-      const size_t end = body.find('\0');
-      if (end == std::string_view::npos) {
-        malformed_ = true;
-        return false;
-      }
-      set_parameter(body.substr(0, end), body.substr(end + 1, body.size() - end - 2));
-      // What weir itself changes, to another client's settings and back, is not for the client.
-      return listener_ != nullptr && (owed_.empty() || owed_.Front().owner == OwedTo::kClient);
-    }
+    case backend::kParameterStatus:
+      return OnReport(body, rewritten);
     case backend::kErrorResponse:
       return OnWholeError(message, rewritten);
     case backend::kDataRow:
@@ -50,6 +42,25 @@ bool PostgresReplies::OnWhole(std::string_view message, std::string& rewritten) 
       return false;
   }
   UNREACHABLE();
+}
+
+// ParameterStatus: name and value.
+bool PostgresReplies::OnReport(std::string_view body, std::string& rewritten) {
+  const size_t end = body.find('\0');
+  if (end == std::string_view::npos) {
+    malformed_ = true;
+    return false;
+  }
+  const std::string_view name = body.substr(0, end);
+  set_parameter(name, body.substr(end + 1, body.size() - end - 2));
+  if (listener_ == nullptr) return false;
+  if (owed_.empty()) return true;
+  // What weir itself changes, to another client's settings and back, is not for the client.
+  if (owed_.Front().owner != OwedTo::kClient) return owed_.Front().purpose == OwnPurpose::kRebase;
+  // The server resets to its own values; the client's base follows.
+  const std::string* base = owed_.Front().resets ? listener_->BaseValue(name) : nullptr;
+  if (base != nullptr) AppendParameterStatus(rewritten, name, *base);
+  return true;
 }
 
 bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewritten) {
@@ -130,6 +141,13 @@ void PostgresReplies::RewriteNames(std::string_view message, std::string& rewrit
 }
 
 void PostgresReplies::set_parameter(std::string_view name, std::string_view value) {
+  const auto known = std::find_if(reported_.begin(), reported_.end(),
+                                  [&](const auto& each) { return each.first == name; });
+  if (known == reported_.end()) {
+    reported_.emplace_back(name, value);
+  } else {
+    known->second.assign(value);
+  }
   if (name == "standard_conforming_strings") {
     lex_mode_.standard_conforming_strings = value != "off";
   } else if (name == "client_encoding") {

@@ -143,6 +143,7 @@ void PostgresRequests::OnBackendLost(bool open_batch) {
   asks_pins_ = false;
   suspects_ = stands_ = 0;
   marks_.pin_reason = 0;
+  rebase_.reset();
   entry_ = Entry::kDone;
 }
 
@@ -219,6 +220,7 @@ PostgresRequests::Step PostgresRequests::TakeEntered(Cursor& cursor) {
   const bool waits = cursor.yield || (exempt_ && entry_ == Entry::kDone);
   if (backend.full() || (waits && backend.client_requests_owed() > 0 && !backend.copy_in()))
     return Await(cursor);
+  if (rebase_ != nullptr && !RestoreBase(cursor)) return Await(cursor);
   switch (cursor.type) {
     case frontend::kQuery:
       return TakeQuery(cursor);
@@ -294,7 +296,10 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
     cursor.backend->ForgetPrepared();
     DropNames();
   }
-  cursor.backend->Push({.kind = OwedKind::kQuery, .name_change = drops, .unnamed_change = change});
+  cursor.backend->Push({.kind = OwedKind::kQuery,
+                        .name_change = drops,
+                        .unnamed_change = change,
+                        .resets = RebaseQuery()});
   cursor.Extend(cursor.whole);
   return Step::kTaken;
 }

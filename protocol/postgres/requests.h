@@ -25,6 +25,7 @@
 #include "protocol/postgres/profile.h"
 #include "protocol/postgres/replies.h"
 #include "protocol/postgres/sql_scan.h"
+#include "protocol/postgres/sql_settings.h"
 #include "protocol/postgres/statements.h"
 
 namespace weir::postgres {
@@ -68,6 +69,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   }
   uint64_t sequence_mark() const override { return sequence_mark_; }
   void KeepSequencesApart() override { keep_sequences_apart_ = true; }
+  void BeginWith(const protocol::Parameters& base) override;
   void Trim() override;
 
   // OwedListener
@@ -81,6 +83,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool SettingsUncertain() const override {
     return touched_ != nullptr || entry_ == Entry::kWaiting;
   }
+  const std::string* BaseValue(std::string_view name) const override;
   void OnReplayFailed() override { careful_profile_ = profile_.id(); }
   void OnTransactionEnded() override {
     if (touched_ != nullptr) touched_->committed = true;
@@ -127,6 +130,18 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     Asking asking = Asking::kNo;
     std::vector<std::optional<std::string>> values;
     std::vector<std::string> changed;  // those whose defaults are asked
+  };
+  // Settings of the base that texts have reset, or may have: the backend's session is then at its
+  // own values. They are set to the client's again before its next message.
+  struct Rebase {
+    struct Name {
+      std::string name;
+      bool local = false;  // for the transaction only
+    };
+    std::vector<Name> names;
+    bool certain = false;  // a Query of one statement that does nothing else
+    // It has been sent (kSent), as the last message of a batch that goes on (kInBatch).
+    enum class State : uint8_t { kBound, kInBatch, kSent } state = State::kBound;
   };
 
   // Each takes the message at the cursor, whose header is valid, or says in cursor.result why it
@@ -182,6 +197,12 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   Alone StandsAlone(const Cursor& cursor) const;
   PinSet MarkSettings(Cursor& cursor, const Verdict& verdict, std::string_view text);
   bool LexingUncertain(Cursor& cursor);
+  void MarkResets(const SettingNames& found);
+  bool RebaseQuery();
+  void RebaseExecuted();
+  bool RestoreBase(Cursor& cursor);
+  void SendBase(Cursor& cursor, bool sync);
+  bool RestoreBaseWhenIdle(Cursor& cursor);
   void AskValues(Cursor& cursor);
   bool AskDefaults(Cursor& cursor);
   void AskWhetherAtDefault(Cursor& cursor);
@@ -230,6 +251,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   Unnamed unnamed_;
   StatementNames names_;
   ProfileRef profile_;
+  ProfileRef base_;                   // all of its names are in the profile, too
+  std::unique_ptr<Rebase> rebase_;    // nullptr: nothing
   std::unique_ptr<Touched> touched_;  // nullptr: nothing
   PinSet suspects_ = 0;           // what may keep the backend, by the texts since the last answer
   PinSet stands_ = 0;             // what does

@@ -59,7 +59,10 @@ bool PostgresRequests::discardable() const {
 }
 
 bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::ExchangeSink& sink) {
-  if (touched_ == nullptr && suspects_ == 0) return false;
+  if (touched_ == nullptr && suspects_ == 0) {
+    rebase_.reset();
+    return false;
+  }
   PostgresReplies& backend = static_cast<PostgresReplies&>(replies);
   CHECK(backend.settled());
   Cursor cursor{{}, &backend, false, sink, {}};

@@ -412,6 +412,7 @@ PostgresRequests::Step PostgresRequests::TakeExecute(Cursor& cursor) {
   backend.Push({.kind = OwedKind::kExecute,
                 .name_change = drops || deallocates,
                 .name = std::move(bound_deallocate_)});
+  RebaseExecuted();
   cursor.Extend(kHeader);
   body_left_ = cursor.whole - kHeader;
   return Step::kTaken;

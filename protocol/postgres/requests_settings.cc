@@ -60,9 +60,7 @@ Settings Over(const Settings& initial, const Settings& settings) {
                                  [&](const Setting& other) { return other.name == each.name; });
     if (!set) all.push_back(each);
   }
-  std::sort(all.begin(), all.end(),
-            [](const Setting& a, const Setting& b) { return a.name < b.name; });
-  return all;
+  return Sorted(std::move(all));
 }
 
 const std::string* ValueOf(const Settings& settings, std::string_view name) {
@@ -70,24 +68,6 @@ const std::string* ValueOf(const Settings& settings, std::string_view name) {
     if (each.name == name) return &each.value;
   }
   return nullptr;
-}
-
-// SELECT of `count` calls: `front`, the number of a parameter, `back`.
-std::string SelectCalls(std::string_view front, std::string_view back, size_t count) {
-  std::string sql = "SELECT ";
-  for (size_t i = 1; i <= count; ++i) engine::Append(sql, i > 1 ? "," : "", front, i, back);
-  return sql;
-}
-
-// Name and value, in turn.
-using Calls = std::vector<std::optional<std::string_view>>;
-
-std::string SetConfigs(const Calls& calls) {
-  std::string sql = "SELECT ";
-  for (size_t i = 1; i < calls.size(); i += 2) {
-    engine::Append(sql, i > 1 ? "," : "", "pg_catalog.set_config($", i, ",$", i + 1, ",false)");
-  }
-  return sql;
 }
 
 }  // namespace
@@ -283,6 +263,7 @@ PinSet PostgresRequests::MarkSettings(Cursor& cursor, const Verdict& verdict,
   for (std::string& each : found.placeholders) {
     if (profile_.Find(each) == nullptr) found.names.push_back(std::move(each));
   }
+  MarkResets(found);
   if (!found.unknown && found.names.empty() && !found.all && !found.shapes_lexing &&
       !found.shapes_literals)
     return 0;
@@ -335,6 +316,7 @@ bool PostgresRequests::LexingUncertain(Cursor& cursor) {
 // True if a question has been sent.
 bool PostgresRequests::AskSettings(Cursor& cursor) {
   if (WEIR_FAULT("settings_not_asked")) touched_.reset();
+  if (touched_ == nullptr) rebase_.reset();
   if (touched_ != nullptr) StepSettings(cursor);
   if (touched_ != nullptr) return true;
   suspects_ &= ~Only(PinReason::kSettings);
@@ -385,7 +367,7 @@ void PostgresRequests::StepSettings(Cursor& cursor) {
         return;
       }
       if (touched_->discarded && !touched_->failed) settings_unknown_ = false;
-      AskValues(cursor);
+      if (!RestoreBaseWhenIdle(cursor)) AskValues(cursor);
       break;
     case Asking::kValues:
       if (backend.own_statement_failed() || backend.answer().size() != touched_->names.size()) {
@@ -434,8 +416,11 @@ bool PostgresRequests::AskDefaults(Cursor& cursor) {
     const std::optional<std::string>& value = touched_->values[i];
     const std::string* known = profile_.Find(name);
     const bool changed = value.has_value() && (known == nullptr || *known != *value);
-    // A setting of the user's own has no default; one of the encoding would spoil the answer.
-    if (!changed || name.find('.') != std::string::npos || name == "client_encoding") continue;
+    // A setting of the user's own has no default; one of the encoding would spoil the answer. What
+    // is in the base stays in the profile, whatever it is.
+    if (!changed || base_.Find(name) != nullptr || name.find('.') != std::string::npos ||
+        name == "client_encoding")
+      continue;
     touched_->changed.push_back(name);
   }
   if (touched_->changed.empty()) return false;
@@ -484,8 +469,10 @@ void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
     if (!value.has_value()) continue;
     // What init_query has set is back after a RESET, since this backend is not used again.
     const std::string* initial = ValueOf(backend.initial(), name);
+    const bool in_base = base_.Find(name) != nullptr;
     const bool given = AtDefault(backend, name, *value);
-    if (initial == nullptr ? given : *initial == *value || (given && marks_.resets)) continue;
+    if (!in_base && (initial == nullptr ? given : *initial == *value || (given && marks_.resets)))
+      continue;
     settings.push_back({name, *value});
     // It is not sure that the next client's login may take it back.
     if (touched_->asking == Asking::kAtDefault &&
@@ -494,9 +481,7 @@ void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
       settings_unknown_ = true;
   }
   touched_.reset();
-  std::sort(settings.begin(), settings.end(),
-            [](const Setting& a, const Setting& b) { return a.name < b.name; });
-  profile_ = context_.profiles.Intern(std::move(settings));
+  profile_ = context_.profiles.Intern(Sorted(std::move(settings)));
   backend.set_profile(profile_);
   careful_profile_ = 0;
 }

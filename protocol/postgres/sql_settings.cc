@@ -39,32 +39,50 @@ class Reader {
     last_dot_ = symbol && token.symbol == '.';
   }
 
+  // The text is over.
+  void Finish() {
+    EndStatement();
+    found_.only_resets = statements_ == 1 && !called_ && (found_.all || !found_.resets.empty());
+  }
+
+ private:
   void EndStatement() {
     if (state_ == State::kName || state_ == State::kWord) Add(name_, local_);
+    // SET NAMES alone, too.
+    if (state_ == State::kValue) OnDefault();
+    if (state_ != State::kBegin) ++statements_;
     state_ = State::kBegin;
+    added_.clear();
     local_ = reset_ = last_dot_ = false;
     depth_ = 0;
     name_.clear();
   }
 
- private:
   enum class State : uint8_t {
     kBegin,
     kVerb,     // behind SET or RESET
     kScope,    // behind SESSION or LOCAL
     kWord,     // behind a word that may be a name or the first of several
     kName,     // behind a name, which may go on with a dot
+    kValue,    // before a value, which may be DEFAULT
     kDiscard,  // behind DISCARD
     kOther,    // nothing more of interest
   };
   enum class Call : uint8_t { kNone, kName, kArguments };
 
+  void OnDefault() {
+    if (!added_.empty()) found_.resets.push_back({added_, local_});
+  }
+
   void OnAll() { found_.all = found_.shapes_lexing = found_.shapes_literals = true; }
 
   void Add(std::string_view name, bool local) {
     const std::string folded = Folded(name);
+    added_.clear();
     // "" is no name to the server either.
     if (folded.empty() || folded.starts_with("transaction_")) return;
+    added_ = folded;
+    if (reset_) OnDefault();
     found_.shapes_lexing = found_.shapes_lexing || ShapesLexing(folded);
     found_.shapes_literals = found_.shapes_literals || ShapesLiterals(folded);
     const bool own = folded.find('.') != std::string::npos;
@@ -117,6 +135,11 @@ class Reader {
       case State::kName:
         OnAfterName(token);
         return;
+      case State::kValue:
+        if (keyword == "to" || (token.kind == Token::Kind::kSymbol && token.symbol == '=')) return;
+        if (keyword == "default" || (keyword == "local" && added_ == "timezone")) OnDefault();
+        state_ = State::kOther;
+        return;
       case State::kOther:
         return;
     }
@@ -153,7 +176,7 @@ class Reader {
     state_ = State::kName;
     if (keyword == "names") {
       Add("client_encoding", local_);
-      state_ = State::kOther;
+      state_ = State::kValue;
     } else if (keyword == "schema" && !reset_) {
       // SET SCHEMA 'x'; a setting of this name does not exist.
       Add("search_path", local_);
@@ -170,6 +193,8 @@ class Reader {
     const std::string first = name_;
     if (first == "time" && keyword == "zone") {
       Add("timezone", local_);
+      state_ = reset_ ? State::kOther : State::kValue;
+      return;
     } else if (first == "xml" && keyword == "option") {
       Add("xmloption", local_);
     } else if (first == "session" && keyword == "authorization") {
@@ -191,7 +216,8 @@ class Reader {
       name_ += token.text;
     } else {
       Add(name_, local_);
-      state_ = State::kOther;
+      state_ = reset_ ? State::kOther : State::kValue;
+      if (!reset_) OnStatement(token);
     }
   }
 
@@ -211,7 +237,8 @@ class Reader {
         call_ = Call::kArguments;
         call_depth_ = 1;
         argument_ = argument_tokens_ = 0;
-        literal_ = local_call_ = false;
+        literal_ = local_call_ = value_told_ = false;
+        called_ = true;
         return;
       case Call::kArguments:
         OnArgument(token, symbol);
@@ -235,6 +262,9 @@ class Reader {
     if (argument_ == 0) {
       literal_ = only && token.kind == Token::Kind::kString && !token.escaped;
       call_name_ = token.text;
+    } else if (argument_ == 1) {
+      value_told_ =
+          only && (token.kind == Token::Kind::kString || token.kind == Token::Kind::kNumber);
     } else if (argument_ == 2) {
       local_call_ =
           only && token.kind == Token::Kind::kWord && !token.quoted && token.text == "true";
@@ -251,6 +281,8 @@ class Reader {
       return;
     }
     Add(call_name_, local_call_);
+    if (!value_told_ && !added_.empty()) found_.resets.push_back({added_, local_call_});
+    added_.clear();
   }
 
   SettingNames& found_;
@@ -259,13 +291,17 @@ class Reader {
   bool local_ = false;
   bool last_dot_ = false;
   int depth_ = 0;
+  int statements_ = 0;
+  std::string added_;  // the setting that the statement has named last
   std::string name_;
   Call call_ = Call::kNone;
   int call_depth_ = 0;
   int argument_ = 0;
   int argument_tokens_ = 0;
   bool literal_ = false;     // the first argument is a literal as it stands
+  bool value_told_ = false;  // the second is a literal
   bool local_call_ = false;  // the third is true
+  bool called_ = false;      // set_config stands in the text
   std::string call_name_;
 };
 
@@ -288,7 +324,7 @@ SettingNames SettingsOf(std::string_view text, LexMode mode) {
   lexer.Feed(engine::AsBytes(text), reader);
   // Inside of an open string or comment nothing counts: the server refuses all of the text.
   lexer.Finish(reader);
-  reader.EndStatement();
+  reader.Finish();
   if (lexer.unreadable()) found.unknown = true;
   return found;
 }

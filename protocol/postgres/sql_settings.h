@@ -17,9 +17,17 @@ struct SettingNames {
   std::vector<std::string> names;  // as the server knows them, in lower case; not sorted
   // Of the user's own (with a dot), set for a transaction only: they stay in the session as ''.
   std::vector<std::string> placeholders;
-  bool all = false;      // RESET ALL, DISCARD ALL
-  bool roles = false;    // DISCARD ALL: also the role and the session's user
-  bool unknown = false;  // a name that the text alone does not tell
+  // Those that go back to what the session began with: RESET, TO DEFAULT; or may do so: set_config
+  // of a value that the text does not tell.
+  struct Reset {
+    std::string name;
+    bool local = false;  // for the transaction only
+  };
+  std::vector<Reset> resets;
+  bool only_resets = false;  // one statement, which certainly does that and nothing else
+  bool all = false;          // RESET ALL, DISCARD ALL
+  bool roles = false;        // DISCARD ALL: also the role and the session's user
+  bool unknown = false;      // a name that the text alone does not tell
   // Settings that decide how texts are lexed, or literals read, change for a transaction or longer.
   bool shapes_lexing = false;
   bool shapes_literals = false;

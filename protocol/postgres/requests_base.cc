@@ -1,0 +1,163 @@
+// The client's base: what its session begins with, and what its resets go back to.
+//
+// A backend's own resets know nothing of it. Behind a message that resets settings of the base, or
+// may have, weir sets them again, before the client's next message: in the same batch, if that goes
+// on; else when the message has been answered, so that a transaction block takes both back
+// together. Where it is certain that the message has reset them they are just set. Elsewhere the
+// server is asked which of them are not the session's own now.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/base/fault.h"
+#include "engine/base/text.h"
+#include "protocol/postgres/own_messages.h"
+#include "protocol/postgres/request_cursor.h"
+#include "protocol/postgres/requests.h"
+
+namespace weir::postgres {
+
+namespace {
+
+constexpr std::string_view kEncodingName = "client_encoding";
+
+// Sets what has been reset. RESET leaves a setting with another source than the session; one of the
+// user's own, which is in no catalogue, empty.
+std::string SetWhatIsReset(const Calls& calls, bool local) {
+  std::string sql =
+      "WITH s AS MATERIALIZED (SELECT pg_catalog.lower(name) AS name, source <> 'session' AS gone "
+      "FROM pg_catalog.pg_settings) SELECT ";
+  for (size_t i = 1; i < calls.size(); i += 2) {
+    engine::Append(sql, i > 1 ? "," : "", "CASE WHEN coalesce((SELECT gone FROM s WHERE s.name = $",
+                   i, "), coalesce(pg_catalog.current_setting($", i, ",true),'') = '') THEN ",
+                   "pg_catalog.set_config($", i, ",$", i + 1, local ? ",true) END" : ",false) END");
+  }
+  return sql;
+}
+
+std::string SetBase(const Calls& calls, bool certain, bool local) {
+  if (!certain) return SetWhatIsReset(calls, local);
+  std::string sql = "SELECT ";
+  for (size_t i = 1; i < calls.size(); i += 2) {
+    engine::Append(sql, i > 1 ? "," : "", "pg_catalog.set_config($", i, ",$", i + 1,
+                   local ? ",true)" : ",false)");
+  }
+  return sql;
+}
+
+}  // namespace
+
+void PostgresRequests::BeginWith(const protocol::Parameters& base) {
+  CHECK(base_.settings().empty() && profile_.settings().empty());
+  Settings settings;
+  for (const auto& [name, value] : base) settings.push_back({name, value});
+  base_ = profile_ = context_.profiles.Intern(Sorted(std::move(settings)));
+}
+
+const std::string* PostgresRequests::BaseValue(std::string_view name) const {
+  std::string folded(name);
+  for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+  return base_.Find(folded);
+}
+
+// A text that is about to run, or is bound to, resets settings.
+void PostgresRequests::MarkResets(const SettingNames& found) {
+  if (base_.settings().empty() || WEIR_FAULT("base_not_restored")) return;
+  std::vector<Rebase::Name> names;
+  for (const Setting& each : base_.settings()) {
+    if (found.all) names.push_back({each.name, false});
+  }
+  for (const SettingNames::Reset& each : found.resets) {
+    if (!found.all && base_.Find(each.name) != nullptr) names.push_back({each.name, each.local});
+  }
+  if (names.empty()) return;
+  const bool first = rebase_ == nullptr;
+  if (first) rebase_ = std::make_unique<Rebase>();
+  rebase_->certain = first && found.only_resets;
+  for (Rebase::Name& each : names) {
+    const auto known = std::find_if(rebase_->names.begin(), rebase_->names.end(),
+                                    [&](const auto& other) { return other.name == each.name; });
+    if (known == rebase_->names.end()) {
+      rebase_->names.push_back(std::move(each));
+    } else {
+      known->local = known->local && each.local;
+    }
+  }
+}
+
+// The text has just been sent as a Query. Whether it certainly resets, and nothing else.
+bool PostgresRequests::RebaseQuery() {
+  if (rebase_ == nullptr) return false;
+  rebase_->state = Rebase::State::kSent;
+  return rebase_->certain;
+}
+
+// Which portal it was is not known: it is asked what has become of it.
+void PostgresRequests::RebaseExecuted() {
+  if (rebase_ == nullptr) return;
+  rebase_->state = Rebase::State::kInBatch;
+  rebase_->certain = false;
+}
+
+// Before the client's next message. False: that waits until the server has answered.
+bool PostgresRequests::RestoreBase(Cursor& cursor) {
+  PostgresReplies& backend = *cursor.backend;
+  const bool in_batch = rebase_->state == Rebase::State::kInBatch;
+  if (in_batch) {
+    // If the server skips what is left of the batch, it has skipped the reset, or undone it.
+    rebase_->state = Rebase::State::kSent;
+    if (!backend.skipping() && backend.open_batch()) {
+      SendBase(cursor, /*sync=*/false);
+      return true;
+    }
+  }
+  const bool later = rebase_->state == Rebase::State::kBound || backend.copy_in() ||
+                     backend.open_batch() || backend.skipping();
+  if (!later && backend.requests_owed() > 0) return false;
+  // In a transaction that has failed nothing can be set; when it is over, it is looked at again.
+  if (later || backend.transaction_status() == protocol::TransactionStatus::kFailed) {
+    rebase_->certain = false;
+  } else {
+    SendBase(cursor, /*sync=*/true);
+  }
+  return true;
+}
+
+// Between transactions: what was for a transaction only is over. True if something has been sent.
+bool PostgresRequests::RestoreBaseWhenIdle(Cursor& cursor) {
+  if (rebase_ == nullptr) return false;
+  std::erase_if(rebase_->names, [](const auto& each) { return each.local; });
+  if (rebase_->names.empty()) {
+    rebase_.reset();
+    return false;
+  }
+  SendBase(cursor, /*sync=*/true);
+  return true;
+}
+
+void PostgresRequests::SendBase(Cursor& cursor, bool sync) {
+  const std::unique_ptr<Rebase> rebase = std::move(rebase_);
+  PostgresReplies& backend = *cursor.backend;
+  const bool certain = rebase->certain && touched_ != nullptr && !touched_->failed;
+  const auto send = [&](bool encoding, bool local) {
+    Calls calls;
+    for (const Rebase::Name& each : rebase->names) {
+      if (each.local != local || (each.name == kEncodingName) != encoding) continue;
+      calls.emplace_back(each.name);
+      calls.emplace_back(*base_.Find(each.name));
+    }
+    if (calls.empty()) return;
+    const bool close_first = backend.PushOwnStatement(sync, OwnPurpose::kRebase);
+    cursor.Insert(OwnStatementMessages(SetBase(calls, certain, local),
+                                       {.sync = sync, .close_first = close_first}, calls));
+  };
+  backend.ForgetAnswers();
+  for (const bool local : {false, true}) {
+    // The values are in the client's encoding: it comes first.
+    send(/*encoding=*/true, local);
+    send(/*encoding=*/false, local);
+  }
+}
+
+}  // namespace weir::postgres
