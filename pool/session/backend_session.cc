@@ -30,8 +30,10 @@ bool Allowed(BackendPhase from, BackendPhase to) {
     case BackendPhase::kReady:
       return from == BackendPhase::kLoggingIn || from == BackendPhase::kAsking ||
              from == BackendPhase::kAbandoned || from == BackendPhase::kCleaning ||
-             from == BackendPhase::kCancelling || from == BackendPhase::kConnecting;
+             from == BackendPhase::kCancelling || from == BackendPhase::kConnecting ||
+             from == BackendPhase::kProving;
     case BackendPhase::kAsking:
+    case BackendPhase::kProving:
     case BackendPhase::kAbandoned:
     case BackendPhase::kDetaching:
       return from == BackendPhase::kReady;
@@ -187,6 +189,7 @@ void BackendSession::OnBytes(engine::Slice bytes) {
       }
       TakeOwn(bytes);
       return;
+    case BackendPhase::kProving:
     case BackendPhase::kAbandoned:
     case BackendPhase::kCleaning:
     case BackendPhase::kCancelling:
@@ -219,6 +222,7 @@ void BackendSession::TakeOwn(const engine::Slice& bytes) {
     return;
   }
   if (phase_ == BackendPhase::kAbandoned || phase_ == BackendPhase::kCleaning) Clean();
+  if (phase_ == BackendPhase::kProving) ContinueProof();
 }
 
 void BackendSession::OnEnd(engine::StreamEnd end) {
@@ -240,6 +244,7 @@ void BackendSession::OnEnd(engine::StreamEnd end) {
       Lost();
       return;
     case BackendPhase::kAsking:
+    case BackendPhase::kProving:
     case BackendPhase::kAbandoned:
     case BackendPhase::kCleaning:
     case BackendPhase::kCancelling:
@@ -257,6 +262,7 @@ void BackendSession::Lost() {
   Move(BackendPhase::kTerminating);
   stream_.Close();
   services_.pool.OnLost(*this);
+  FailProof();
 }
 
 // The pool wants it closed.
@@ -340,6 +346,7 @@ void BackendSession::OnTimer() {
                 {}});
       return;
     case BackendPhase::kAsking:
+    case BackendPhase::kProving:
       LogBackendLost(services_, *this, "no answer to a question of the proxy's own");
       Lost();
       return;
@@ -373,9 +380,9 @@ bool BackendSession::SequencesAreRead() const {
 }
 
 void BackendSession::Describe(std::string& out) const {
-  static constexpr std::string_view kNames[] = {"connecting", "logging-in", "ready",
-                                                "asking",     "abandoned",  "cleaning",
-                                                "cancelling", "detaching",  "terminating"};
+  static constexpr std::string_view kNames[] = {
+      "connecting", "logging-in", "ready",      "asking",    "proving",
+      "abandoned",  "cleaning",   "cancelling", "detaching", "terminating"};
   engine::Append(out, "backend=", process_id(), " phase=", kNames[static_cast<size_t>(phase_)],
                  " route=", route(), " target=", target(), pinned ? " pinned" : "");
 }

@@ -2,6 +2,7 @@
 //
 //   connecting -> logging in -> ready (idle or joined with a client) -> terminating
 //                                 |-> asking      the server's limits, every minute
+//                                 |-> proving     the base of a client that waits for its greeting
 //                                 |-> abandoned   its client has gone: requests run out or are
 //                                 cancelled
 //                                 |-> cleaning    ROLLBACK of what a client left open
@@ -31,6 +32,7 @@ enum class BackendPhase : uint8_t {
   kLoggingIn,
   kReady,
   kAsking,
+  kProving,
   kAbandoned,
   kCleaning,
   kCancelling,
@@ -77,6 +79,8 @@ class BackendSession final : public Backend,
   void Abandon(bool mid_message, Leftover left, bool reset);
   void Fail(std::string_view reason);  // after PartLost: cannot be used any more
   void SendCancel();
+  // `base_key`: the base as one text.
+  void Prove(ClientSession& client, const protocol::Parameters& base, std::string base_key);
 
   // From a cancel that has been answered by a close.
   void OnCancelAnswered();
@@ -120,6 +124,8 @@ class BackendSession final : public Backend,
   void OnLoggedIn();
   void FailOpen(const LaunchFailure& failure);
   void TakeOwn(const engine::Slice& bytes);
+  void ContinueProof();
+  void FailProof();
   void Clean();  // after an abandoned client: what is left to do before it is shared again
   void GiveBack();
   void Lost();
@@ -139,6 +145,12 @@ class BackendSession final : public Backend,
   engine::Nanos last_reply_ = 0;
   engine::Stream stream_;
 
+  struct Proving {
+    engine::Handle<ClientSession> client;
+    std::unique_ptr<protocol::BaseProof> proof;
+    std::string base_key;
+  };
+  std::unique_ptr<Proving> proving_;
   std::unique_ptr<protocol::ServerLogin> login_;  // keeps the server's report and the cancel key
   engine::Connector connector_;
   engine::Timer timer_;  // of the login, of cleaning, of terminating

@@ -1,4 +1,5 @@
-// The part of a client's life before its first request: proof, placement, greeting.
+// The part of a client's life before its first request: proof, placement. The greeting is in
+// client_base.cc.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -9,7 +10,6 @@
 #include "pool/session/cancel.h"
 #include "pool/session/client_session.h"
 #include "pool/session/session_log.h"
-#include "pool/session/startup_parameters.h"
 
 namespace weir::pool {
 
@@ -165,38 +165,7 @@ void ClientSession::OnLoggedIn() {
   if (services_.login_delays.size() > 0) {
     services_.login_delays.OnSuccess(services_.shard.io().PeerHost(stream_.fd()), identity.user);
   }
-  const absl::StatusOr<RouteId> found = services_.routes.Intern(
-      {TargetRole::kReadWrite, identity.database, identity.user, ToCanonical(identity.parameters)});
-  if (!found.ok()) {
-    Kill({"53000", std::string_view(std::string(found.status().message()))});
-    return;
-  }
-  route = *found;
-  requests_ = services_.dialect.NewRequests();
-  if (identity.replication) requests_->Pin(services_.dialect.ReplicationPin());
-  arrival_.reset();
-  if (SendGreeting()) return;
-  Move(ClientState::kGreeting);
-  services_.shard.timers().Cancel(timer_);
-  since = services_.shard.now();
-  const ConnectionPoolOptions& options = services_.config->connection_pool;
-  deadline = since + (options.connection_borrow_timeout > 0 ? options.connection_borrow_timeout
-                                                            : options.backend_connect_timeout);
-  if (Backend* backend = services_.pool.Borrow(*this); backend != nullptr) OnBorrowed(*backend);
-}
-
-bool ClientSession::SendGreeting() {
-  const Greetings::Greeting greeting = services_.greetings.Find(route);
-  if (greeting == nullptr) return false;
-  uint8_t random[4];
-  services_.shard.entropy().Fill(random);
-  cancel_secret_ =
-      uint32_t{random[0]} << 24 | uint32_t{random[1]} << 16 | uint32_t{random[2]} << 8 | random[3];
-  std::string out;
-  services_.dialect.EncodeGreeting(*greeting, {number(), cancel_secret_}, out);
-  stream_.Queue(engine::AsBytes(out));
-  BecomeReady();
-  return true;
+  BeginSession();
 }
 
 void ClientSession::BecomeReady() {

@@ -27,7 +27,7 @@ bool Allowed(ClientState from, ClientState to) {
   switch (from) {
     case ClientState::kLogin:
       return to == ClientState::kMoving || to == ClientState::kGreeting ||
-             to == ClientState::kIdle || to == ClientState::kClosing;
+             to == ClientState::kClosing;
     case ClientState::kMoving:
       return to == ClientState::kClosing;
     case ClientState::kGreeting:
@@ -204,9 +204,7 @@ void ClientSession::Link(BackendSession& backend) {
 
 void ClientSession::OnBorrowed(Backend& backend) {
   if (state_ == ClientState::kGreeting) {
-    // It was only the greeting that was wanted.
-    services_.pool.Return(backend);
-    if (!SendGreeting()) Kill({"XX000", "the database server sent no greeting"});
+    ProveOn(static_cast<BackendSession&>(backend));
     return;
   }
   Link(static_cast<BackendSession&>(backend));

@@ -3,7 +3,8 @@
 //   login -> (moving) -> greeting -> idle <-> waiting -> linked -> idle ... -> closing
 //
 // login     proves who it is; the first packet decides on which shard it lives, and it moves there
-// once greeting  the first of its route waits for the first backend, whose report is the greeting
+// once greeting  the first of its route waits for the first backend, whose report is the greeting;
+// the first of its base until a backend has proven that
 // idle      logged in, nothing under way; holds no buffer
 // waiting   its request waits in the borrow queue; bytes are held
 // linked    joined with a backend, for a transaction or, pinned, for longer
@@ -61,6 +62,10 @@ class ClientSession final : public Waiter,
   void OnBackendDrained();                            // the backend can take more
   void OnBackendLost(std::string_view server_error);  // raw message or empty
 
+  // From the backend that was to prove its base; perhaps it has gone on since.
+  void OnBaseProven();
+  void OnBaseRefused(std::string_view server_error);  // raw message, empty: the backend is lost
+
   // From other parts of the shard.
   void Cancel(uint32_t secret);
   void CheckUnfinished(engine::Nanos now);  // once a second while linked
@@ -91,7 +96,11 @@ class ClientSession final : public Waiter,
   void OnIdentity();
   void ResumeLogin();
   void OnLoggedIn();
+  void BeginSession();
+  void ChooseRoute();
+  void ProveOn(BackendSession& backend);
   bool SendGreeting();
+  void Greet(const protocol::Parameters& greeting);
   void BecomeReady();
   void FinishLogin(protocol::ClientLogin::Next next);
   bool DelayFailure(const std::string& answer);
@@ -148,8 +157,11 @@ class ClientSession final : public Waiter,
     std::string delayed_answer;  // to a wrong password, when it is time
     bool local = false;          // from loopback or a unix socket
     uint32_t home = 0;           // while moving: to that shard
+    protocol::StartupSettings startup;
+    std::string base_key;      // the base as one text
+    uint32_t proofs_lost = 0;  // with the backend
   };
-  std::unique_ptr<Arrival> arrival_ = std::make_unique<Arrival>();  // nullptr: logged in
+  std::unique_ptr<Arrival> arrival_ = std::make_unique<Arrival>();  // nullptr: greeted
   uint32_t unfinished_bytes_ = 0;  // taken and held at unfinished_since_
   uint32_t cancel_secret_ = 0;
   uint32_t endpoint_;

@@ -11,6 +11,7 @@
 #include "pool/config/config.h"
 #include "pool/core/pool.h"
 #include "pool/metrics/metrics.h"
+#include "pool/session/bases.h"
 #include "pool/session/greetings.h"
 #include "pool/session/login_delays.h"
 #include "pool/session/users.h"
@@ -59,6 +60,7 @@ struct SessionServices {
   engine::Trace* trace = nullptr;  // the shard's last transitions, for a crash
   bool draining = false;
   LoginDelays login_delays;
+  Bases bases;
   // Lines that peers can cause.
   engine::LogLimit pin_log{50};
   engine::LogLimit login_log{10};
