@@ -61,6 +61,7 @@ std::string OwnStatementMessages(std::string_view sql, OwnStatementOptions optio
   Append(out, frontend::kParse, {kName, kNul, sql, kNul, kZeros.substr(0, 2)});
   Append(out, frontend::kBind, {kName, kNul, kName, kNul, Values(parameters)});
   Append(out, frontend::kExecute, {kName, kNul, kZeros});
+  if (options.close_portal) Append(out, frontend::kClose, {"P", kName, kNul});
   Append(out, frontend::kClose, {"S", kName, kNul});
   if (options.sync) Append(out, frontend::kSync, {});
   return out;

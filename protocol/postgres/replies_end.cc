@@ -74,6 +74,7 @@ bool PostgresReplies::PushOwnStatement(bool sync, OwnPurpose purpose, bool disca
   push(OwedKind::kParse);
   push(OwedKind::kBind);
   push(OwedKind::kExecute);
+  if (purpose == OwnPurpose::kRebase) push(OwedKind::kClose);
   push(OwedKind::kClose);
   if (sync) push(OwedKind::kSync);
   return close_first;

@@ -140,7 +140,7 @@ void PostgresRequests::SendBase(Cursor& cursor, bool sync) {
   const std::unique_ptr<Rebase> rebase = std::move(rebase_);
   PostgresReplies& backend = *cursor.backend;
   const bool certain = rebase->certain && touched_ != nullptr && !touched_->failed;
-  const auto send = [&](bool encoding, bool local) {
+  const auto restore = [&](bool encoding, bool local) {
     Calls calls;
     for (const Rebase::Name& each : rebase->names) {
       if (each.local != local || (each.name == kEncodingName) != encoding) continue;
@@ -149,14 +149,15 @@ void PostgresRequests::SendBase(Cursor& cursor, bool sync) {
     }
     if (calls.empty()) return;
     const bool close_first = backend.PushOwnStatement(sync, OwnPurpose::kRebase);
-    cursor.Insert(OwnStatementMessages(SetBase(calls, certain, local),
-                                       {.sync = sync, .close_first = close_first}, calls));
+    cursor.Insert(OwnStatementMessages(
+        SetBase(calls, certain, local),
+        {.sync = sync, .close_first = close_first, .close_portal = true}, calls));
   };
   backend.ForgetAnswers();
   for (const bool local : {false, true}) {
     // The values are in the client's encoding: it comes first.
-    send(/*encoding=*/true, local);
-    send(/*encoding=*/false, local);
+    restore(/*encoding=*/true, local);
+    restore(/*encoding=*/false, local);
   }
 }
 
