@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/client_session.h"
 #include "pool/session/startup_parameters.h"
@@ -98,7 +99,7 @@ bool ClientSession::SendGreeting() {
   if (base == nullptr) return false;
   if (base->only_at_start.empty()) {
     requests_->BeginWith(base->values);
-    Greet(base->greeting);
+    Greet(WEIR_FAULT("greeting_of_another_base") ? *greeting : base->greeting);
     return true;
   }
   protocol::StartupSettings& startup = arrival_->startup;

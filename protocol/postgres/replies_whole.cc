@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/base/check.h"
+#include "engine/base/fault.h"
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/replies.h"
@@ -56,7 +57,9 @@ bool PostgresReplies::OnReport(std::string_view body, std::string& rewritten) {
   if (listener_ == nullptr) return false;
   if (owed_.empty()) return true;
   // What weir itself changes, to another client's settings and back, is not for the client.
-  if (owed_.Front().owner != OwedTo::kClient) return owed_.Front().purpose == OwnPurpose::kRebase;
+  if (owed_.Front().owner != OwedTo::kClient) {
+    return owed_.Front().purpose == OwnPurpose::kRebase && !WEIR_FAULT("base_report_swallowed");
+  }
   // The server resets to its own values; the client's base follows.
   const std::string* base = owed_.Front().resets ? listener_->BaseValue(name) : nullptr;
   if (base != nullptr) AppendParameterStatus(rewritten, name, *base);

@@ -168,6 +168,7 @@ class PgServer::Connection final : public Party {
     cancelled_ = false;
     bool ends = message.type == 'H';
     for (const PgMessage& reply : replies) {
+      if (reply.type == 'Z') Report();
       if (server_.net_.Chance(server_.options_.notice) && !session_.copying()) {
         output_ += Encode({'N', std::string("SNOTICE\0C00000\0Mwords\0\0", 23)});
       }
@@ -176,6 +177,13 @@ class PgServer::Connection final : public Party {
       ends = ends || reply.type == 'Z' || reply.type == 'G' || reply.type == 'E';
     }
     if (ends || server_.net_.Chance(server_.options_.early_flush)) Flush();
+  }
+
+  // What has changed of the settings that are reported.
+  void Report() {
+    if (session_.Shown("base") == reported_base_) return;
+    reported_base_ = session_.Shown("base");
+    output_ += Encode({'S', std::string("base") + '\0' + reported_base_ + '\0'});
   }
 
   void OnStartup() {
@@ -257,6 +265,7 @@ class PgServer::Connection final : public Party {
       const std::string_view value = name[0] == 'c' ? "UTF8" : "on";
       output_ += Encode({'S', std::string(name) + '\0' + std::string(value) + '\0'});
     }
+    Report();
     output_ += Encode({'K', U32(process_id_) + U32(secret_)});
     output_ += Encode({'Z', "I"});
     Flush();
@@ -277,6 +286,7 @@ class PgServer::Connection final : public Party {
   std::string output_;
   std::optional<PgMessage> current_;
   std::optional<protocol::ScramServer> scram_;
+  std::string reported_base_;
 };
 
 PgServer::PgServer(Net& net, engine::Entropy& entropy, const PgServerOptions& options)

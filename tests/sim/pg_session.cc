@@ -193,16 +193,19 @@ void PgSession::BeginImplicit() {
   if (status_ != 'I' || implicit_) return;
   implicit_ = true;
   saved_settings_ = settings_;
+  saved_made_ = made_;
   lasting_.Begin();
 }
 
 void PgSession::EndTransaction(bool commit) {
   if ((status_ != 'I' || implicit_) && !commit) {
     settings_ = saved_settings_;
+    made_ = saved_made_;
     lasting_.Rollback();
   }
   implicit_ = false;
   local_.clear();
+  made_local_.clear();
   if (commit && database_ != nullptr) {
     for (const std::string& tag : inserted_) ++database_->rows[tag];
   }
@@ -345,7 +348,8 @@ void PgSession::Execute(std::string_view body, bool cancelled, std::vector<PgMes
   }
   BeginImplicit();
   Portal portal = found->second;
-  if (portal.sql.starts_with("SELECT pg_catalog.")) {
+  if (portal.sql.starts_with("SELECT pg_catalog.") || portal.sql.starts_with("SELECT (SELECT") ||
+      portal.sql.starts_with("WITH s AS MATERIALIZED")) {
     RunSettings(portal, out);
     return;
   }
@@ -435,23 +439,61 @@ PgSession::Outcome PgSession::RunRows(const std::string& tag, int64_t count, boo
   return Complete("SELECT " + Number(sent), out);
 }
 
+const std::string& PgSession::Shown(const std::string& name) const {
+  const auto local = local_.find(name);
+  return local == local_.end() ? settings_.at(name) : local->second;
+}
+
+// No value: what the session began with.
+void PgSession::Set(const std::string& name, const std::optional<std::string>& value, bool local) {
+  (local ? local_ : settings_)[name] = value.has_value() ? *value : startup_[name];
+  std::set<std::string>& made = local ? made_local_ : made_;
+  if (value.has_value()) {
+    made.insert(name);
+  } else {
+    made.erase(name);
+  }
+  if (local) return;
+  local_.erase(name);
+  made_local_.erase(name);
+}
+
+void PgSession::ResetAll() {
+  settings_ = startup_;
+  made_.clear();
+  local_.clear();
+  made_local_.clear();
+}
+
 // What weir asks of a session's settings, and how it changes them.
 PgSession::Outcome PgSession::RunSettings(const Portal& portal, std::vector<PgMessage>& out) {
   const bool reads = portal.sql.starts_with("SELECT pg_catalog.current_setting(");
+  const bool contexts = portal.sql.starts_with("SELECT (SELECT context");
   const bool defaults = portal.sql.starts_with("SELECT pg_catalog.set_config($1,NULL,true)");
+  const bool if_reset = portal.sql.starts_with("WITH s AS MATERIALIZED");
+  const bool local = Has(portal.sql, ",true)") && (!if_reset || Has(portal.sql, "$2,true)"));
   std::vector<std::string> values;
   for (size_t i = 0; i < portal.parameters.size(); ++i) {
     const std::string name = *portal.parameters[i];
+    const bool known = settings_.count(name) > 0 || name.find('.') != std::string::npos;
+    // A name that does not exist would need a NULL here: the scripts set none.
+    CHECK(known || !reads);
     if (reads) {
-      // A name that does not exist would need a NULL here: the scripts set none.
-      CHECK(settings_.count(name) > 0);
-      values.push_back(settings_[name]);
+      values.push_back(Shown(name));
+    } else if (contexts) {
+      values.push_back(name == "start" ? "t" : "f");
     } else if (defaults) {
       values.push_back(startup_[name]);
     } else {
       const std::optional<std::string>& value = portal.parameters[++i];
-      settings_[name] = value.has_value() ? *value : startup_[name];
-      values.push_back(settings_[name]);
+      if (!known || name == "start") {
+        Fail(known ? "55P02" : "42704", "parameter \"" + name + "\" cannot be set", out);
+        return Failed();
+      }
+      const bool made =
+          local_.count(name) > 0 ? made_local_.count(name) > 0 : made_.count(name) > 0;
+      if (!if_reset || !made) Set(name, value, local);
+      values.push_back(Shown(name));
     }
   }
   out.push_back(DataRow(values));
@@ -467,34 +509,26 @@ PgSession::Outcome PgSession::RunState(const std::string& sql, bool described,
     out.push_back(DataRow({settings_[Quoted(sql)]}));
     return Complete("SELECT 1", out);
   }
-  if (sql == "reset mine") {
-    settings_["mine"] = startup_["mine"];
-    local_.clear();
+  if (sql == "reset all" || sql == "RESET ALL") {
+    ResetAll();
     return Complete("RESET", out);
   }
-  if (sql == "RESET ALL" || sql == "RESET SESSION AUTHORIZATION") {
-    if (sql == "RESET ALL") settings_ = startup_;
+  if (sql.starts_with("reset ") || sql == "RESET SESSION AUTHORIZATION") {
+    if (sql[0] == 'r') Set(sql.substr(6), std::nullopt, false);
     return Complete("RESET", out);
-  }
-  if (sql.starts_with("set local ")) {
-    if (status_ != 'I') local_[sql.substr(10, sql.find(' ', 10) - 10)] = Quoted(sql);
-    return Complete("SET", out);
   }
   if (sql.starts_with("set ")) {
-    local_.erase(sql.substr(4, sql.find(' ', 4) - 4));
-    settings_[sql.substr(4, sql.find(' ', 4) - 4)] = Quoted(sql);
+    const bool local = sql.starts_with("set local ");
+    const size_t begin = local ? 10 : 4;
+    const std::optional<std::string> value =
+        sql.ends_with(" to default") ? std::nullopt : std::optional<std::string>(Quoted(sql));
+    if (!local || status_ != 'I')
+      Set(sql.substr(begin, sql.find(' ', begin) - begin), value, local);
     return Complete("SET", out);
   }
   if (sql.starts_with("show ")) {
-    const std::string name = sql.substr(5);
-    const auto found = settings_.find(name);
-    if (found == settings_.end()) {
-      Fail("42704", "unrecognized configuration parameter \"" + name + "\"", out);
-      return Failed();
-    }
     if (described) out.push_back(RowDescription());
-    const auto local = local_.find(name);
-    out.push_back(DataRow({local == local_.end() ? found->second : local->second}));
+    out.push_back(DataRow({Shown(sql.substr(5))}));
     return Complete("SHOW", out);
   }
   if (sql == "DISCARD ALL" || sql == "discard all") {
@@ -502,7 +536,7 @@ PgSession::Outcome PgSession::RunState(const std::string& sql, bool described,
       Fail("25001", "DISCARD ALL cannot run inside a transaction block", out);
       return Failed();
     }
-    settings_ = startup_;
+    ResetAll();
     statements_.clear();
     last_number_.reset();
     lasting_.DiscardAll();

@@ -66,6 +66,8 @@ class PgSession {
   void set_startup(const std::string& name, const std::string& value) {
     settings_[name] = startup_[name] = value;
   }
+  // The value of a setting that is in force.
+  const std::string& Shown(const std::string& name) const;
   bool HasStatement(const std::string& name) const { return statements_.count(name) > 0; }
   // Something of it must not be seen by others, outside of transactions.
   bool lasts() const { return !lasting_.empty(); }
@@ -102,6 +104,8 @@ class PgSession {
   Outcome RunRows(const std::string& tag, int64_t count, bool described, int64_t limit,
                   int64_t* rows_done, std::vector<PgMessage>& out);
   Outcome RunSettings(const Portal& portal, std::vector<PgMessage>& out);
+  void Set(const std::string& name, const std::optional<std::string>& value, bool local);
+  void ResetAll();
   Outcome RunState(const std::string& sql, bool described, std::vector<PgMessage>& out);
   Outcome RunSequence(const std::string& sql, bool described, std::vector<PgMessage>& out);
   Outcome RunLasting(const PgLasting::Reply& reply, bool described, std::vector<PgMessage>& out);
@@ -120,12 +124,18 @@ class PgSession {
   std::map<std::string, std::string> statements_;
   std::optional<std::string> unnamed_;
   std::map<std::string, Portal> portals_;
-  // Every session knows `mine`, so that a name says nothing of who has set it.
-  std::map<std::string, std::string> settings_ = {{"mine", "none"}, {"exit_on_error", "off"}};
+  // Every session knows these, so that a name says nothing of who has set it. `base` is reported;
+  // `start` can only be set at the start.
+  std::map<std::string, std::string> settings_ = {
+      {"mine", "none"}, {"base", "none"}, {"start", "none"}, {"exit_on_error", "off"}};
   std::map<std::string, std::string> startup_ = settings_;
   std::map<std::string, std::string> local_;  // for this transaction
-  bool implicit_ = false;                     // a transaction that nobody has begun in words
+  // What has been set in the session, not reset; of settings_ and of local_.
+  std::set<std::string> made_;
+  std::set<std::string> made_local_;
+  bool implicit_ = false;  // a transaction that nobody has begun in words
   std::map<std::string, std::string> saved_settings_;  // as at BEGIN
+  std::set<std::string> saved_made_;
   PgLasting lasting_;
   std::optional<int64_t> last_number_;
   std::vector<std::string> inserted_;  // in the transaction under way

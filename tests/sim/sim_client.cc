@@ -132,10 +132,15 @@ void SimClient::Begin() {
   life_requests_ = static_cast<int>(Some(options_.requests));
   model_ = PgSession();
   std::string body = U32(3u << 16) + Z("user") + Z("app") + Z("database") + Z(options_.database);
-  if (!options_.application.empty()) {
-    body += Z("app.base") + Z(options_.application);
-    model_.set_startup("app.base", options_.application);
+  for (const auto& [name, value] :
+       {std::pair{"base", options_.base}, {"mine", options_.mine}, {"start", options_.start}}) {
+    if (value.empty()) continue;
+    body += Z(name) + Z(value);
+    model_.set_startup(name, value);
   }
+  if (options_.bad) body += Z("options") + Z("-c no_such=1");
+  told_base_.clear();
+  report_certain_ = true;
   output_ = Encode({0, body + std::string(1, '\0')});
   end_ = &net_.Connect(options_.weir_address, *this);
 }
@@ -227,6 +232,8 @@ void SimClient::OnLogin(const PgMessage& message) {
       return;
     }
     case 'S':
+      OnReport(message);
+      return;
     case 'N':
       return;
     case 'K':
@@ -237,6 +244,8 @@ void SimClient::OnLogin(const PgMessage& message) {
       const std::string code = ErrorFieldOf(message, 'C');
       const bool good = options_.database == "none"
                             ? code == "3D000" || (code == "08000" && options_.may_wait)
+                        : options_.bad && code == "42704"
+                            ? true
                             : options_.may_lose || (code == "08000" && options_.may_wait);
       if (!good) Wrong("the login failed", message);
       loses_life_ = true;
@@ -245,6 +254,8 @@ void SimClient::OnLogin(const PgMessage& message) {
     }
     case 'Z':
       if (options_.database == "none") Wrong("a login to a database that does not exist", message);
+      if (options_.bad) Wrong("a login with a setting that does not exist", message);
+      if (told_base_ != model_.Shown("base")) Wrong("a greeting of another base", message);
       state_ = State::kServing;
       Later(net_.Between(0, options_.think_max));
       return;
@@ -367,6 +378,7 @@ void SimClient::Send(Request request) {
 
 void SimClient::OnReply(const PgMessage& message) {
   net_.Note("client " + Number(number_) + " gets " + Readable(message, 60));
+  if (message.type == 'S') OnReport(message);
   if (message.type == 'N' || message.type == 'S' || message.type == 'A') return;
   if (requests_.empty()) {
     // It may be told that it must go.
@@ -384,6 +396,20 @@ void SimClient::OnReply(const PgMessage& message) {
   }
   if (message.type == 'E' && OnError(message)) return;
   Wrong("a wrong reply", message);
+}
+
+void SimClient::OnReport(const PgMessage& message) {
+  if (message.body.starts_with(Z("base")))
+    told_base_ = message.body.substr(5, message.body.size() - 6);
+}
+
+// What it has been told is what it is shown.
+void SimClient::CheckReport(const Request& answered) {
+  if (answered.messages.size() != 1 || answered.messages[0].body != Z("show base")) return;
+  for (const PgMessage& each : answered.expected) {
+    if (each.type == 'D' && report_certain_ && each.body.substr(6) != told_base_)
+      Wrong("told another base: " + told_base_, each);
+  }
 }
 
 bool SimClient::Matches(const PgMessage& expected, const PgMessage& message) {
@@ -458,6 +484,7 @@ bool SimClient::OnError(const PgMessage& message) {
   } else if (lost) {
     if (!options_.may_lose || head.pinned) return false;
     ++verdicts_.lost;
+    report_certain_ = false;
   } else {
     return false;
   }
@@ -487,6 +514,7 @@ void SimClient::Answered() {
   Request request = std::move(requests_.front());
   requests_.pop_front();
   ++verdicts_.answers;
+  CheckReport(request);
   verdicts_.longest_wait = std::max(verdicts_.longest_wait, net_.now() - request.sent_at);
   bool failed = false;
   for (const PgMessage& each : request.expected) failed = failed || each.type == 'E';

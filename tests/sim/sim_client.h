@@ -37,8 +37,11 @@ struct ClientOptions {
   Nanos away_max = 5 * engine::kMillisecond;  // between two lives
   Nanos patience = 100 * engine::kSecond;     // that an answer may take
   std::string database = "d0";
-  std::string application;  // startup setting app.base; empty: none
-  size_t large = 20000;     // bytes of a large text
+  std::string base;  // startup settings of these names; empty: none
+  std::string mine;
+  std::string start;     // ... that only the start of a session can make
+  bool bad = false;      // ... and one that does not exist
+  size_t large = 20000;  // bytes of a large text
   std::string weir_address;
 };
 
@@ -90,6 +93,8 @@ class SimClient final : public Party {
   void Flush();
   void Read();
   void OnLogin(const PgMessage& message);
+  void OnReport(const PgMessage& message);
+  void CheckReport(const Request& answered);
   void OnReply(const PgMessage& message);
   bool Matches(const PgMessage& expected, const PgMessage& message);
   bool OnError(const PgMessage& message);
@@ -152,6 +157,8 @@ class SimClient final : public Party {
   int cancels_sent_ = 0;
   uint64_t life_ = 0;
   std::optional<protocol::ScramClient> scram_;
+  std::string told_base_;       // by the last report
+  bool report_certain_ = true;  // what a lost backend has reported is not taken back
   Nanos stalled_until_ = 0;
 };
 

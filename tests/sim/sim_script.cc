@@ -81,7 +81,7 @@ SimClient::Request SimClient::NextSimple() {
   if (roll < 0.6 && !in_block_ && requests_.empty()) {
     return Simple(Roll() < 0.5 ? "select nextval('numbers')" : "select currval('numbers')");
   }
-  if (roll < 0.66) return Simple(roll < 0.63 ? "show app.base" : "show mine");
+  if (roll < 0.66) return Simple(roll < 0.63 ? "show base" : "show mine");
   return Simple("select '" + tag + "'");
 }
 
@@ -197,21 +197,33 @@ SimClient::Request SimClient::NextNamed() {
 // Settings.
 SimClient::Request SimClient::NextSetting() {
   const double roll = Roll();
-  if (roll < 0.4) return Simple("show mine");
+  const std::string name = Roll() < 0.5 ? "mine" : "base";
+  if (roll < 0.4) return Simple(roll < 0.02 ? "show start" : "show " + name);
   // Few different values, so that clients share them.
   const std::string value = roll < 0.7 ? "v" + Number(Some(3)) : Tag();
-  const std::string set = "set mine = '" + value + "'";
+  std::string set = "set " + name + " = '" + value + "'";
   const double how = Roll();
-  if (how < 0.4) return Simple(set);
-  if (how < 0.5) return Simple("set local mine = '" + value + "'");
-  if (how < 0.6) return Simple(set + "; select '" + Tag() + "', 1 / 0");
-  if (how < 0.7) return Simple(set + "; show mine");
-  if (how < 0.8) return Simple("reset mine");
+  if (how < 0.3) return Simple(set);
+  if (how < 0.37) return Simple("set local " + name + " = '" + value + "'");
+  if (how < 0.44) return Simple(set + "; select '" + Tag() + "', 1 / 0");
+  if (how < 0.5) return Simple(set + "; show " + name);
+  // Those that go back to what the client began with. The one behind a "; " comes in the middle.
+  static constexpr std::string_view kResets[] = {"reset ", "reset all", "set ", "set local "};
+  const size_t which = prng_.Below(4);
+  std::string reset(kResets[which]);
+  if (which != 1) reset += name;
+  if (which > 1) reset += " to default";
+  if (how < 0.65) return Simple(reset);
+  if (how < 0.7) return Simple(reset + "; " + set);
+  if (how < 0.75) return Simple(reset + "; select '" + Tag() + "'");
+  if (how < 0.78) return Simple(reset + "; select '" + Tag() + "', 1 / 0");
+  if (how < 0.9) set = reset;
   Request request;
   request.messages = {Parse("", set), Bind("", "", false), Execute(), kSync};
-  if (how < 0.9) {
-    request.messages = {Parse("", set),      Bind("", "", false), Execute(), Parse("", "show mine"),
-                        Bind("", "", false), Execute(),           kSync};
+  if (Roll() < 0.5) {
+    request.messages = {
+        Parse("", set),      Bind("", "", false), Execute(), Parse("", "show " + name),
+        Bind("", "", false), Execute(),           kSync};
   }
   unnamed_certain_ = false;
   return request;

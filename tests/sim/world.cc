@@ -224,6 +224,7 @@ void World::MakeClients() {
   const bool settings = shape_.Chance(0.5);
   const bool cancels = shape_.Chance(0.6);
   const bool routes = shape_.Chance(0.5);
+  const bool bases = shape_.Chance(0.6);
   if (beat_) common.beat = 100 * kMillisecond;
   engine::Append(words_, " clients=", count, " lives=", common.lives,
                  common.beat > 0 ? " beat" : "");
@@ -238,8 +239,13 @@ void World::MakeClients() {
     options.large = shape_.Chance(0.5) ? 20000 : 5000;
     if (routes) {
       options.database = Cat("d", shape_.Among(0, 1));
-      if (shape_.Chance(0.3)) options.application = Cat("a", shape_.Among(0, 1));
+      if (shape_.Chance(0.1)) options.start = Cat("s", shape_.Among(0, 1));
       if (shape_.Chance(0.05)) options.database = "none";
+    }
+    if (bases) {
+      if (shape_.Chance(0.6)) options.base = Cat("a", shape_.Among(0, 3));
+      if (shape_.Chance(0.3)) options.mine = Cat("m", shape_.Among(0, 1));
+      options.bad = shape_.Chance(0.02);
     }
     clients_.emplace_back(*net_, entropy_, *this, seed_ * 1000 + static_cast<uint64_t>(number),
                           number, options);
