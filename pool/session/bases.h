@@ -18,10 +18,11 @@
 namespace weir::pool {
 
 struct ProvenBase {
-  protocol::Parameters values;         // as the server tells them
-  protocol::Parameters greeting;       // what it reports of a session in them
-  protocol::Parameters only_at_start;  // not empty: these belong to the route, and the rest is void
-  Greetings::Greeting began_with;      // the report of the route's backends then
+  protocol::Parameters values = {};    // as the server tells them
+  protocol::Parameters greeting = {};  // what it reports of a session in them
+  // Not empty: these belong to the route, and the rest is void.
+  protocol::Parameters only_at_start = {};
+  Greetings::Greeting began_with = {};  // the report of the route's backends then
 };
 
 class Bases {

@@ -26,7 +26,7 @@ constexpr uint32_t kProofsLostMax = 3;
 void ClientSession::BeginSession() {
   const protocol::ClientIdentity& identity = arrival_->login->identity();
   requests_ = services_.dialect.NewRequests();
-  if (identity.replication) pin_reason_ = services_.dialect.ReplicationPin();
+  if (identity.replication) requests_->Pin(services_.dialect.ReplicationPin());
   arrival_->startup = services_.dialect.SplitStartup(identity);
   Move(ClientState::kGreeting);
   services_.shard.timers().Cancel(timer_);

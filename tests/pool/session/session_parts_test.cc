@@ -1,9 +1,11 @@
 // The parts of sessions that need no shard.
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 
 #include "engine/base/text.h"
+#include "pool/session/bases.h"
 #include "pool/session/cancel.h"
 #include "pool/session/login_delays.h"
 #include "pool/session/startup_parameters.h"
@@ -44,6 +46,36 @@ TEST(StartupParametersTest, OrderDoesNotMatterAndTheLastOfTwoCounts) {
   EXPECT_EQ(FromCanonical(text), (protocol::Parameters{{"a", "1"}, {"b", "3"}}));
   EXPECT_NE(ToCanonical({{"a", "1b"}}), ToCanonical({{"a1", "b"}}));
   EXPECT_TRUE(FromCanonical("").empty());
+}
+
+TEST(BasesTest, WhatIsProvenCountsForItsRouteWhileThatBeginsTheSame) {
+  Bases bases;
+  const auto report = std::make_shared<const protocol::Parameters>();
+  bases.Store(1, "a", {.values = {{"a", "1"}}, .began_with = report});
+  ASSERT_NE(bases.Find(1, "a", report), nullptr);
+  EXPECT_EQ(bases.Find(1, "a", report)->values.size(), 1u);
+  EXPECT_EQ(bases.Find(1, "b", report), nullptr);
+  EXPECT_EQ(bases.Find(2, "a", report), nullptr);
+  bases.Store(1, "a", {.began_with = report});
+  EXPECT_TRUE(bases.Find(1, "a", report)->values.empty());
+  EXPECT_EQ(bases.Find(1, "a", std::make_shared<const protocol::Parameters>()), nullptr);
+  EXPECT_EQ(bases.size(), 0u);
+  EXPECT_EQ(bases.bytes(), 0u);
+}
+
+TEST(BasesTest, TheOnesUsedLongestAgoGo) {
+  Bases bases;
+  bases.Store(1, "first", {});
+  for (size_t i = 0; i < 2 * Bases::kBasesMax; ++i) {
+    bases.Store(1, engine::Cat(i), {});
+    ASSERT_NE(bases.Find(1, "first", {}), nullptr);
+  }
+  EXPECT_EQ(bases.size(), Bases::kBasesMax);
+  EXPECT_EQ(bases.Find(1, "0", {}), nullptr);
+  for (size_t i = 0; i < 10; ++i)
+    bases.Store(2, engine::Cat(i), {.values = {{"x", std::string(Bases::kBytesMax / 4, 'x')}}});
+  EXPECT_LE(bases.bytes(), Bases::kBytesMax);
+  EXPECT_NE(bases.Find(2, "9", {}), nullptr);
 }
 
 TEST(CancelTest, NumbersArePositiveAndDifferent) {

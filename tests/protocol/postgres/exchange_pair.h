@@ -62,10 +62,10 @@ inline std::string Values(const std::vector<std::string>& values) {
   return Message('D', body);
 }
 
-// How the server answers a question of weir's own.
-inline std::string OwnReply(const std::string& row) {
+// How the server answers a statement of weir's own, with a Sync of its own.
+inline std::string OwnReply(const std::string& row, const std::string& reports = "") {
   return Message('1', "") + Message('2', "") + row + Complete("SELECT 1") + Message('3', "") +
-         Ready('I');
+         reports + Ready('I');
 }
 
 // Collects what the exchange forwards and inserts, in order.

@@ -56,6 +56,43 @@ TEST(SqlSettingsTest, WhatIsLocalLeavesOnlyPlaceholders) {
             " (app.x)");
 }
 
+// What goes back to what the session began with; "only" if that is all.
+std::string Resets(std::string_view text) {
+  const SettingNames found = SettingsOf(text, {});
+  std::string out = found.only_resets ? "only" : "";
+  for (const SettingNames::Reset& each : found.resets)
+    engine::Append(out, out.empty() ? "" : " ", each.name, each.local ? "/local" : "");
+  return found.all ? out + " ALL" : out;
+}
+
+TEST(SqlSettingsTest, WhatIsReset) {
+  EXPECT_EQ(Resets("RESET work_mem"), "only work_mem");
+  EXPECT_EQ(Resets(" RESET A.B ;"), "only a.b");
+  EXPECT_EQ(Resets("RESET TIME ZONE"), "only timezone");
+  EXPECT_EQ(Resets("RESET ALL"), "only ALL");
+  EXPECT_EQ(Resets("DISCARD ALL"), "only ALL");
+  EXPECT_EQ(Resets("SET work_mem TO DEFAULT"), "only work_mem");
+  EXPECT_EQ(Resets("SET work_mem=default"), "only work_mem");
+  EXPECT_EQ(Resets("SET SESSION a.b = DEFAULT"), "only a.b");
+  EXPECT_EQ(Resets("SET LOCAL work_mem TO DEFAULT"), "only work_mem/local");
+  EXPECT_EQ(Resets("SET TIME ZONE DEFAULT"), "only timezone");
+  EXPECT_EQ(Resets("SET TIME ZONE LOCAL"), "only timezone");
+  EXPECT_EQ(Resets("SET NAMES"), "only client_encoding");
+  EXPECT_EQ(Resets("SET NAMES DEFAULT"), "only client_encoding");
+  EXPECT_EQ(Resets("RESET work_mem; SELECT 1"), "work_mem");
+  EXPECT_EQ(Resets("SET a.b = 1; SET c TO DEFAULT; RESET d"), "c d");
+  EXPECT_EQ(Resets("SELECT set_config('a', NULL, false)"), "a");
+  EXPECT_EQ(Resets("SELECT set_config('a', $1, true)"), "a/local");
+}
+
+TEST(SqlSettingsTest, WhatIsNotReset) {
+  for (const char* each :
+       {"SET work_mem = '1MB'", "SET a TO 'default'", "SET a TO \"default\"", "SET TIME ZONE 'UTC'",
+        "SET NAMES 'UTF8'", "SET TRANSACTION READ ONLY", "SELECT set_config('a', 'b', false)",
+        "SELECT set_config('a', '1', true)", "SELECT 'RESET x'", "SET search_path = a, default_x"})
+    EXPECT_EQ(Resets(each), "") << each;
+}
+
 TEST(SqlSettingsTest, FormsOfReset) {
   EXPECT_EQ(Read("RESET work_mem"), "work_mem");
   EXPECT_EQ(Read("RESET ALL"), " ALL LEXING LITERALS");

@@ -1,0 +1,163 @@
+// Resets in an exchange go back to what the client began with.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/protocol/postgres/exchange_pair.h"
+
+namespace weir::postgres {
+namespace {
+
+class BaseTest : public ExchangeTest {
+ protected:
+  void SetUp() override {
+    pair_.requests.BeginWith({{"work_mem", "5MB"}, {"application_name", "mine"}});
+    pair_.Join(backend_);
+    backend_.set_profile(
+        context_.profiles.Intern({{"application_name", "mine"}, {"work_mem", "5MB"}}));
+  }
+  static bool Has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  }
+  static std::string Report(const std::string& value) {
+    return Message('S', Z("application_name") + Z(value));
+  }
+  // What a statement that restores the base is answered with.
+  static std::string Restored(const std::string& reports = "", char status = 'I') {
+    return Message('1', "") + Message('2', "") + Values({"x"}) + Complete("SELECT 1") +
+           Message('3', "") + Message('3', "") + reports + Ready(status);
+  }
+};
+
+TEST_P(BaseTest, TheClientBeginsInItsBase) {
+  EXPECT_EQ(pair_.requests.profile(), backend_.profile());
+  pair_.Client(Query("SELECT 1"));
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT 1"));
+  EXPECT_EQ(*pair_.requests.BaseValue("Work_Mem"), "5MB");
+  EXPECT_EQ(pair_.requests.BaseValue("datestyle"), nullptr);
+}
+
+TEST_P(BaseTest, AResetIsFollowedBeforeTheNextMessage) {
+  for (const char* text : {"RESET work_mem", "RESET ALL", "SET work_mem TO DEFAULT"}) {
+    const bool all = std::string(text) == "RESET ALL";
+    pair_.Client(Query(text));
+    EXPECT_EQ(pair_.wire.TakeServer(), Query(text));
+    // Not before it is known what has become of it.
+    EXPECT_EQ(pair_.Client(Query("SELECT 1")).status, TakeStatus::kAwaitReady);
+    EXPECT_EQ(pair_.wire.TakeServer(), "");
+    pair_.Server(Complete("RESET") + Ready('T'));
+    pair_.Pump();
+    std::string sent = pair_.wire.TakeServer();
+    EXPECT_TRUE(Has(sent, "set_config") && Has(sent, "5MB") && !Has(sent, "pg_settings"));
+    EXPECT_EQ(Has(sent, "mine"), all);
+    pair_.wire.TakeClient();
+    pair_.Server(Restored("", 'T'));
+    // (After RESET ALL, which may change how texts are lexed, only now.)
+    pair_.Pump();
+    sent += pair_.wire.TakeServer();
+    EXPECT_TRUE(sent.ends_with(Query("SELECT 1"))) << text;
+    pair_.Server(Complete("SELECT 1") + Ready('T'));
+    EXPECT_EQ(pair_.wire.TakeClient(), Complete("SELECT 1") + Ready('T'));
+  }
+}
+
+TEST_P(BaseTest, ALocalOneIsForTheTransactionOnly) {
+  pair_.Client(Query("SET LOCAL work_mem TO DEFAULT"));
+  pair_.Server(Complete("SET") + Ready('T'));
+  pair_.wire.TakeServer();
+  pair_.Client(Query("COMMIT"));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), ",true)"));
+}
+
+TEST_P(BaseTest, AfterATextOfSeveralStatementsTheServerKnowsWhatIsReset) {
+  pair_.Client(Query("RESET work_mem; SET work_mem = '9MB'"));
+  pair_.Server(Complete("RESET") + Complete("SET") + Ready('T'));
+  pair_.wire.TakeServer();
+  pair_.Client(Query("SELECT 1"));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), "source <> 'session'"));
+}
+
+TEST_P(BaseTest, BetweenTransactionsItIsRestoredBeforeTheValuesAreAsked) {
+  pair_.Client(Query("RESET ALL"));
+  pair_.Server(Complete("RESET") + Ready('I'));
+  pair_.wire.TakeServer();
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), "set_config"));
+  pair_.Server(Restored());
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), "current_setting"));
+  pair_.Server(OwnReply(Values({"mine", "5MB"})));
+  // What is in the base has no other default.
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(*pair_.requests.BaseValue("work_mem"), "5MB");
+  EXPECT_EQ(backend_.profile(), pair_.requests.profile());
+  EXPECT_EQ(backend_.settings().size(), 2u);
+}
+
+TEST_P(BaseTest, AValueOfTheServersOwnStaysInTheProfile) {
+  pair_.Client(Query("SET work_mem = '4MB'"));
+  pair_.Server(Complete("SET") + Ready('I'));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(OwnReply(Values({"4MB"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(backend_.settings().size(), 2u);
+}
+
+TEST_P(BaseTest, InABatchItFollowsAtOnce) {
+  pair_.Client(Parse("", "RESET work_mem") + Bind("") + Execute() + Sync());
+  const std::string sent = pair_.wire.TakeServer();
+  EXPECT_TRUE(sent.starts_with(Parse("", "RESET work_mem") + Bind("") + Execute()));
+  EXPECT_TRUE(sent.ends_with(Sync()) && Has(sent, "5MB") && sent.size() > 100);
+  // Only one Sync.
+  EXPECT_EQ(sent.find(Sync()), sent.size() - Sync().size());
+  pair_.Server(Message('1', "") + Message('2', "") + Complete("RESET") + Message('1', "") +
+               Message('2', "") + Values({"5MB"}) + Complete("SELECT 1") + Message('3', "") +
+               Message('3', "") + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(),
+            Message('1', "") + Message('2', "") + Complete("RESET") + Ready('I'));
+}
+
+TEST_P(BaseTest, InABatchThatHasFailedNothingFollows) {
+  pair_.Client(Parse("", "RESET work_mem") + Bind("") + Execute());
+  pair_.wire.TakeServer();
+  pair_.Server(Error("ERROR", "25P02", "aborted"));
+  pair_.Client(Sync());
+  EXPECT_EQ(pair_.wire.TakeServer(), Sync());
+  pair_.Server(Ready('E'));
+  pair_.Client(Query("ROLLBACK"));
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("ROLLBACK"));
+}
+
+TEST_P(BaseTest, InAFailedTransactionItWaitsForTheEnd) {
+  pair_.Client(Query("BEGIN; RESET work_mem; SELECT 1 / 0"));
+  pair_.Server(Complete("BEGIN") + Complete("RESET") + Error("ERROR", "22012", "zero") +
+               Ready('E'));
+  pair_.wire.TakeServer();
+  pair_.Client(Query("ROLLBACK"));
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("ROLLBACK"));
+  pair_.Server(Complete("ROLLBACK") + Ready('I'));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), "source <> 'session'"));
+}
+
+TEST_P(BaseTest, TheClientIsToldOfItsOwnBase) {
+  pair_.Client(Query("RESET ALL"));
+  pair_.Server(Complete("RESET") + Report("") + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(), Complete("RESET") + Report("mine") + Ready('I'));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(Restored(Report("mine")));
+  EXPECT_EQ(pair_.wire.TakeClient(), Report("mine"));
+}
+
+TEST_P(BaseTest, WhatIsNotInTheBaseIsTheServersToReset) {
+  pair_.Client(Query("RESET datestyle"));
+  pair_.Server(Complete("RESET") + Ready('T'));
+  pair_.wire.TakeServer();
+  pair_.Client(Query("SELECT 1"));
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT 1"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Splits, BaseTest, testing::ValuesIn(kSplits));
+
+}  // namespace
+}  // namespace weir::postgres
