@@ -79,14 +79,14 @@ bool PgLasting::HasKind(const std::string& kind) const {
   return false;
 }
 
-std::vector<std::string> PgLasting::Answer(const std::string& question) const {
+std::vector<std::string> PgLasting::Answer(const std::string& question, bool own_names) const {
   std::map<size_t, bool> columns;
   const auto put = [&](const char* catalogue, bool value) {
     const size_t at = question.find(catalogue);
     if (at != std::string::npos) columns[at] = value;
   };
   put("pg_depend", HasKind("table"));
-  put("pg_prepared_statements", !prepared_.empty());
+  put("pg_prepared_statements", own_names || !prepared_.empty());
   put("pg_cursors", false);
   put("pg_locks", !locks_.empty());
   put("pg_listening_channels", HasKind("channel"));

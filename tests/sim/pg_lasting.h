@@ -21,8 +21,9 @@ class PgLasting {
   };
   // nullopt: a statement about something else.
   std::optional<Reply> Run(const std::string& sql);
-  // One column for each thing that is asked for (PinQuestion).
-  std::vector<std::string> Answer(const std::string& question) const;
+  // One column for each thing that is asked for (PinQuestion). `own_names`: the protocol has
+  // prepared statements under a client's own names, too.
+  std::vector<std::string> Answer(const std::string& question, bool own_names) const;
 
   void Begin() { before_ = tables_and_channels_; }
   void Rollback() { tables_and_channels_ = before_; }

@@ -615,7 +615,9 @@ PgSession::Outcome PgSession::Run(const std::string& sql, const std::string& par
     return Failed();
   }
   if (sql.starts_with("SELECT EXISTS(")) {
-    out.push_back(DataRow(lasting_.Answer(sql)));
+    bool own_names = false;
+    for (const auto& [name, text] : statements_) own_names |= !name.starts_with("__weir_");
+    out.push_back(DataRow(lasting_.Answer(sql, own_names)));
     return Complete("SELECT 1", out);
   }
   if (const auto reply = lasting_.Run(sql)) return RunLasting(*reply, described, out);
