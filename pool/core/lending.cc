@@ -53,8 +53,6 @@ BoardState Pool::StateForBoard(TargetId id) {
                                      CountOf(target, BackendState::kOpening));
   state.spare = SpareSlots(id);
   state.waiting = KeptSlots(id) > 0;
-  // Nobody can be helped while the target is down.
-  if (Down(id)) return state;
   // Named is the oldest of those whom a slot would help. A route that has never logged in, and may
   // have to wait for long, hides no other.
   int best = 0;
@@ -73,6 +71,8 @@ BoardState Pool::StateForBoard(TargetId id) {
     state.oldest_route = route->id;
     state.oldest_since = since;
   }
+  // While the target is down a slot is worth having only for the next probe.
+  if (Down(id)) state.logins = std::min(state.logins, 1u);
   return state;
 }
 

@@ -292,7 +292,7 @@ bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
     }
     // Of another route: the backend is closed, its slot goes there.
     if (state.oldest_route == 0 || waited <= age + options_.route_switch_bound) continue;
-    if (state.logins <= state.free) continue;
+    if (state.logins <= state.free || Down(backend.target())) continue;
     if (!Proven(state.oldest_route) && !MayEvictForNew(backend.target())) continue;
     if (!line.Claim()) continue;
     backend.lend_to_ = shard + 1;

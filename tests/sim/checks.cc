@@ -94,7 +94,7 @@ void World::CheckDeadlines() {
 // route, wherever it is, or beside a free slot that may be used now.
 void World::CheckNobodyStranded() {
   const pool::TargetBoard& target = *shared_->pool.targets[0];
-  if (draining_ || target.failures.load() > 0) {
+  if (draining_) {
     stranded_since_.clear();
     return;
   }
@@ -123,11 +123,12 @@ void World::CheckNobodyStranded() {
       sums[route.route].held_until = std::max(sums[route.route].held_until, route.held_until);
     }
   }
+  const bool may_log_in =
+      opening == 0 && target.failures.load() == 0 && target.retry_at.load() <= net_->now();
   for (const auto& [route, sum] : sums) {
     const bool stranded =
         sum.waiting > sum.opening + sum.asked &&
-        (sum.idle > 0 || (free > 0 && opening == 0 && target.retry_at.load() <= net_->now() &&
-                          sum.held_until <= net_->now()));
+        (sum.idle > 0 || (free > 0 && may_log_in && sum.held_until <= net_->now()));
     Nanos& since = stranded_since_[route];
     if (!stranded) {
       since = 0;

@@ -648,5 +648,30 @@ TEST_F(PoolTest, ABackendThatEndedOnTheWayIsClosed) {
   EXPECT_NE(far.backend, nullptr);
 }
 
+// An idle backend goes to who waits for it elsewhere, also while the target counts as down.
+TEST_F(PoolTest, IdleBackendsAreLentWhileTheServerIsDown) {
+  ScriptedPools pools(2);
+  ScriptedWaiter& holder = Wait(pools[0], "db");
+  pools.Settle(kTen);
+  ScriptedWaiter& there = Wait(pools[1], "db");
+  const auto turn = [&](int rounds) {
+    for (int round = 0; round < rounds; ++round) {
+      for (auto& shard : pools.shards) {
+        shard->Turn();
+        while (!shard->pending.empty()) {
+          const bool login = shard->pending[0].kind == Pending::Kind::kOpen;
+          shard->Complete(0, kTen, login ? &kHangs : nullptr);
+        }
+      }
+    }
+  };
+  turn(10);
+  EXPECT_GT(pools.shared.targets[0]->failures.load(), 0u);
+  EXPECT_EQ(there.backend, nullptr);
+  GiveBack(holder);
+  turn(10);
+  EXPECT_NE(there.backend, nullptr);
+}
+
 }  // namespace
 }  // namespace weir::pool
