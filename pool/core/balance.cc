@@ -37,11 +37,10 @@ Nanos RetryDelay(uint32_t failures, engine::Prng& random) {
 
 }  // namespace
 
-// The waiters of a route that an idle backend, wherever it is, would help.
+// The waiters of a route that an idle backend, wherever it is, would help: a login may take long.
 uint32_t Pool::UnservedOf(const RouteState& route) const {
-  if (!Held(route)) return NeedOf(route);
-  if (route.waiters.size() <= route.asked) return 0;
-  return static_cast<uint32_t>(route.waiters.size() - route.asked);
+  return static_cast<uint32_t>(route.waiters.size() -
+                               std::min<size_t>(route.waiters.size(), route.asked));
 }
 
 // The waiters of a route that nothing is under way for and that a login may help. A route that has
@@ -134,13 +133,13 @@ void Pool::Balance(TargetId id) {
     const bool once = may_launch || !route->idle.empty() ||
                       (needy && !free && Proven(route->id) && OldestIdle(target, route) != nullptr);
     if (Ask(id, *route, free || !needy ? Wish::kIdle : Wish::kIdleOrSlot, once)) continue;
-    if (!route->idle.empty() && !may_launch) {
+    if (!route->idle.empty() && !may_launch && (needy || Held(*route))) {
       // Its last one, which it did not want (debug_borrow), rather than none.
       Serve(*route->waiters.Front(), *route->idle.Back());
       continue;
     }
     if (!needy) {
-      retry_at = std::min(retry_at, route->held_until);
+      if (Held(*route)) retry_at = std::min(retry_at, route->held_until);
       route->skipped_in = pass;
       continue;
       continue;

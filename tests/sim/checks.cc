@@ -90,8 +90,8 @@ void World::CheckDeadlines() {
   }
 }
 
-// Nobody for whom no login, request or close is under way waits beside an idle backend of his
-// route, wherever it is, or beside a free slot that may be used now.
+// Nobody for whom no request or close is under way waits beside an idle backend of his route,
+// wherever it is; nor, if no login is under way either, beside a free slot that may be used now.
 void World::CheckNobodyStranded() {
   const pool::TargetBoard& target = *shared_->pool.targets[0];
   if (draining_) {
@@ -125,10 +125,13 @@ void World::CheckNobodyStranded() {
   }
   const bool may_log_in =
       opening == 0 && target.failures.load() == 0 && target.retry_at.load() <= net_->now();
+  const bool rotates = config_.connection_pool.debug_borrow == "rotate";
   for (const auto& [route, sum] : sums) {
-    const bool stranded =
-        sum.waiting > sum.opening + sum.asked &&
-        (sum.idle > 0 || (free > 0 && may_log_in && sum.held_until <= net_->now()));
+    // A rotated client may wait for a login beside the backend that it had last.
+    const uint32_t served = sum.asked + (rotates ? sum.opening : 0);
+    const bool stranded = (sum.waiting > served && sum.idle > 0) ||
+                          (sum.waiting > sum.opening + sum.asked && free > 0 && may_log_in &&
+                           sum.held_until <= net_->now());
     Nanos& since = stranded_since_[route];
     if (!stranded) {
       since = 0;

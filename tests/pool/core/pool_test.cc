@@ -673,5 +673,44 @@ TEST_F(PoolTest, IdleBackendsAreLentWhileTheServerIsDown) {
   EXPECT_NE(there.backend, nullptr);
 }
 
+// Who waits for a login takes an idle backend that is there first, from whatever shard.
+TEST_F(PoolTest, ASlowLoginIsNotWaitedFor) {
+  ScriptedPools pools(2);
+  ScriptedWaiter& holder = Wait(pools[0], "db");
+  pools.Settle(kTen);
+  ScriptedWaiter& there = Wait(pools[1], "db");
+  const auto turn = [&] {
+    for (int round = 0; round < 10; ++round) {
+      for (auto& shard : pools.shards) {
+        shard->Turn();
+        for (size_t n = 0; n < shard->pending.size();) {
+          if (shard->pending[n].kind == Pending::Kind::kOpen) {
+            ++n;
+          } else {
+            shard->Complete(n, kTen);
+          }
+        }
+      }
+    }
+  };
+  turn();
+  ASSERT_EQ(pools[1].pending.size(), 1u);
+  ScriptedWaiter& proves = Wait(pools[0], "new");
+  turn();
+  GiveBack(holder);
+  turn();
+  EXPECT_NE(there.backend, nullptr);
+  // Also if the route had never logged in when the login began.
+  ScriptedWaiter& also_there = Wait(pools[1], "new");
+  turn();
+  ASSERT_EQ(pools[1].pending.size(), 2u);
+  ASSERT_EQ(pools[0].pending.size(), 1u);
+  pools[0].Complete(0, kTen);
+  ASSERT_NE(proves.backend, nullptr);
+  GiveBack(proves);
+  turn();
+  EXPECT_NE(also_there.backend, nullptr);
+}
+
 }  // namespace
 }  // namespace weir::pool
