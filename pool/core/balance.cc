@@ -227,16 +227,21 @@ Backend* Pool::OldestIdle(Target& target, const RouteState* but) {
 // Closes an idle backend of another route, here or elsewhere, so that this one gets the slot.
 bool Pool::Evict(TargetId id, RouteState& route) {
   Backend* victim = OldestIdle(targets_[id], &route);
-  if (victim == nullptr || !MayEvict(id, route)) return Ask(id, route, Wish::kEviction);
-  ++route.asked;
-  victim->evicted_for_ = route.id;
-  CloseBackend(*victim);
+  if (victim == nullptr || !MayEvict(id, route) || (OneAtATime(route) && !TakeForNew(id)))
+    return Ask(id, route, OneAtATime(route) ? Wish::kRareEviction : Wish::kEviction);
+  CloseFor(*victim, route);
   return true;
+}
+
+void Pool::CloseFor(Backend& victim, RouteState& route) {
+  ++route.asked;
+  victim.evicted_for_ = route.id;
+  CloseBackend(victim);
 }
 
 // A route that has never logged in may be a mistake, and one that failed may fail again: it costs
 // others a warm backend only after it has waited, or could not wait so long, and not often.
-bool Pool::MayEvict(TargetId id, const RouteState& route) {
+bool Pool::MayEvict(TargetId id, const RouteState& route) const {
   // While the target is down a slot is worth having only for the next probe.
   if (Down(id) && (host_.Now() < ProbeAt(id) || !LoginFits(id, route, 1))) return false;
   if (!OneAtATime(route)) return true;
@@ -247,12 +252,17 @@ bool Pool::MayEvict(TargetId id, const RouteState& route) {
   return MayEvictForNew(id);
 }
 
-bool Pool::MayEvictForNew(TargetId id) {
-  const Nanos now = host_.Now();
+bool Pool::MayEvictForNew(TargetId id) const {
+  const Nanos last = board(id).new_route_at.load(std::memory_order_relaxed);
+  return last == 0 || host_.Now() - last >= kNewRoutePeriod;
+}
+
+// ... which it does now; false if another shard was first.
+bool Pool::TakeForNew(TargetId id) {
   engine::Shared<Nanos>& last = board(id).new_route_at;
   Nanos seen = last.load(std::memory_order_relaxed);
-  if (seen != 0 && now - seen < kNewRoutePeriod) return false;
-  return last.compare_exchange_strong(seen, now);
+  const Nanos now = host_.Now();
+  return (seen == 0 || now - seen >= kNewRoutePeriod) && last.compare_exchange_strong(seen, now);
 }
 
 // A login has failed for reasons of its route: nobody else's business. Its waiters wait for the

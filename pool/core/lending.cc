@@ -164,7 +164,7 @@ bool Pool::Ask(TargetId id, RouteState& route, Wish wish, bool once) {
       return !route.refused_at.empty() &&
              route.refused_at[shard][static_cast<size_t>(which)] == epoch;
     };
-    if (wish == Wish::kEviction) {
+    if (wish >= Wish::kEviction) {
       // Who waits there himself closes no backend for us, and gives what he cannot use.
       if (state.idle == 0 || state.waiting || refused(wish)) continue;
       if (!MayEvict(id, route)) return false;
@@ -224,6 +224,7 @@ void Pool::OnRequest(const engine::Message& message) {
     Lend(backend, message.from);
     return;
   }
+  bool late = false;
   // Our own waiters come first; they are served in the same tick.
   if (!draining_) {
     const uint32_t spare = SpareSlots(id);
@@ -231,8 +232,11 @@ void Pool::OnRequest(const engine::Message& message) {
       GrantSlots(id, message.from, std::clamp(spare / 2, 1u, std::max(1u, count)), true);
       return;
     }
-    if (wish == Wish::kEviction && KeptSlots(id) == 0) {
-      if (Backend* victim = OldestIdle(target, nullptr); victim != nullptr) {
+    const bool rare = wish == Wish::kRareEviction;
+    late = rare && !MayEvictForNew(id);
+    if (wish >= Wish::kEviction && !late && KeptSlots(id) == 0) {
+      Backend* victim = OldestIdle(target, nullptr);
+      if (victim != nullptr && (!rare || TakeForNew(id))) {
         victim->lend_to_ = message.from + 1;
         victim->lend_answers_ = true;
         CloseBackend(*victim);
@@ -243,8 +247,9 @@ void Pool::OnRequest(const engine::Message& message) {
   // What it is based on must stand on the board, so that any plenty after it is a change.
   Publish(id);
   target.refused = true;
-  SendTo(message.from, kRefuse, id,
-         board(id).lines[host_.shard_id()].epoch() | (message.words[2] & ~kBelowWish), 0);
+  // Another new route was first: this one may ask again though nothing has changed here.
+  const uint32_t epoch = board(id).lines[host_.shard_id()].epoch() - (late ? 1 : 0);
+  SendTo(message.from, kRefuse, id, epoch | (message.words[2] & ~kBelowWish), 0);
 }
 
 void Pool::OnAnswer(TargetId id, uint32_t shard) {

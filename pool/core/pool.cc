@@ -270,10 +270,8 @@ bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
   const Nanos age = here == nullptr ? 0 : now - here->since;
   if (target.active.size() > (here == nullptr ? 0u : 1u)) {
     RouteState* other = RouteToSwitchTo(backend.target(), route, age + options_.route_switch_bound);
-    if (other != nullptr) {
-      ++other->asked;
-      backend.evicted_for_ = other->id;
-      CloseBackend(backend);
+    if (other != nullptr && (!OneAtATime(*other) || TakeForNew(backend.target()))) {
+      CloseFor(backend, *other);
       return true;
     }
   }
@@ -293,8 +291,10 @@ bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
     // Of another route: the backend is closed, its slot goes there.
     if (state.oldest_route == 0 || waited <= age + options_.route_switch_bound) continue;
     if (state.logins <= state.free || Down(backend.target())) continue;
-    if (!Proven(state.oldest_route) && !MayEvictForNew(backend.target())) continue;
-    if (!line.Claim()) continue;
+    const bool rare = !Proven(state.oldest_route);
+    if ((rare && !MayEvictForNew(backend.target())) || !line.Claim()) continue;
+    // The want is claimed, whoever else takes something at this moment.
+    if (rare) TakeForNew(backend.target());
     backend.lend_to_ = shard + 1;
     CloseBackend(backend);
     return true;

@@ -134,9 +134,9 @@ class Pool {
   friend class Waiter;
 
   // What another shard is asked for: an idle backend of the route; that or a free slot; or that it
-  // closes an idle backend of another route.
-  enum class Wish : uint8_t { kIdle, kIdleOrSlot, kEviction };
-  static constexpr int kWishes = 3;
+  // closes an idle backend of another route, for one that may have that or only once in a while.
+  enum class Wish : uint8_t { kIdle, kIdleOrSlot, kEviction, kRareEviction };
+  static constexpr int kWishes = 4;
 
   struct RouteState {
     RouteId id = 0;
@@ -230,8 +230,10 @@ class Pool {
   void Launch(TargetId id, RouteState& route);
   Backend* OldestIdle(Target& target, const RouteState* but);
   bool Evict(TargetId id, RouteState& route);
-  bool MayEvict(TargetId id, const RouteState& route);
-  bool MayEvictForNew(TargetId id);
+  void CloseFor(Backend& victim, RouteState& route);
+  bool MayEvict(TargetId id, const RouteState& route) const;
+  bool MayEvictForNew(TargetId id) const;
+  bool TakeForNew(TargetId id);
   bool Proven(RouteId route) const {
     return routes_.Get(route).proven.load(std::memory_order_relaxed);
   }

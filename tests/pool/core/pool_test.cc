@@ -673,6 +673,35 @@ TEST_F(PoolTest, IdleBackendsAreLentWhileTheServerIsDown) {
   EXPECT_NE(there.backend, nullptr);
 }
 
+// A route that has never logged in may cost others a warm backend once in a while: a request that
+// is refused has cost nothing.
+TEST_F(PoolTest, WhatIsRefusedIsNotOnceInAWhile) {
+  ScriptedPools pools(3);
+  constexpr ServerFacts kTwo{2, 0, 0};
+  Wait(pools[0], "a");
+  pools.Settle(kTwo);
+  Wait(pools[1], "a");
+  pools.now += 60 * kMillisecond;
+  pools.Settle(kTwo);
+  ASSERT_EQ(pools[1].pool.counts(0).linked, 1u);
+  GiveBack(*waiters_[1]);
+  pools.Settle(kTwo);
+  ScriptedWaiter& fresh = Wait(pools[2], "new");
+  pools[2].Turn();
+  pools.now += 60 * kMillisecond;
+  pools[2].Turn();
+  ASSERT_EQ(pools[1].inbox.size(), 1u);
+  // The backend is taken before the request comes.
+  ScriptedWaiter& quick = Wait(pools[1], "a");
+  ASSERT_NE(quick.backend, nullptr);
+  pools.Settle(kTwo);
+  EXPECT_EQ(fresh.backend, nullptr);
+  GiveBack(quick);
+  pools.now += 60 * kMillisecond;
+  pools.Settle(kTwo);
+  EXPECT_NE(fresh.backend, nullptr);
+}
+
 // Who waits for a login takes an idle backend that is there first, from whatever shard.
 TEST_F(PoolTest, ASlowLoginIsNotWaitedFor) {
   ScriptedPools pools(2);
