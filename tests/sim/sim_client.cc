@@ -395,6 +395,14 @@ void SimClient::OnReply(const PgMessage& message) {
     return;
   }
   if (message.type == 'E' && OnError(message)) return;
+  // Its error was the server's last word: no second one follows, only the end of the transaction.
+  if (options_.may_lose && message == PgMessage{'Z', "I"} && head.seen > 0 &&
+      head.seen + 1 == head.expected.size() && head.expected[head.seen - 1].type == 'E') {
+    ++verdicts_.lost;
+    EndsOtherwise();
+    Answered();
+    return;
+  }
   Wrong("a wrong reply", message);
 }
 
@@ -488,6 +496,14 @@ bool SimClient::OnError(const PgMessage& message) {
   } else {
     return false;
   }
+  EndsOtherwise();
+  return true;
+}
+
+// The request at the head has failed, and its transaction with it: an error of weir's own.
+void SimClient::EndsOtherwise() {
+  Request& head = requests_.front();
+  const bool fresh = head.before.status() == 'I' && !head.pinned;
   model_ = head.before;
   model_.Abort();
   // A pin begins when its transaction has ended: a client that gets an ERROR had none.
@@ -502,7 +518,6 @@ bool SimClient::OnError(const PgMessage& message) {
   head.expected = {{'Z', "I"}};
   head.seen = 0;
   Redo(1);
-  return true;
 }
 
 // What was sent behind a request that has ended otherwise is answered otherwise.

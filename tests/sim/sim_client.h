@@ -98,6 +98,7 @@ class SimClient final : public Party {
   void OnReply(const PgMessage& message);
   bool Matches(const PgMessage& expected, const PgMessage& message);
   bool OnError(const PgMessage& message);
+  void EndsOtherwise();
   bool OnServerCancelled(const PgMessage& message);
   void Redo(size_t from);
   void Answered();
