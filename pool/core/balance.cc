@@ -2,7 +2,6 @@
 // another route.
 #include <algorithm>
 #include <cstdint>
-#include <utility>
 
 #include "engine/base/check.h"
 #include "engine/base/text.h"
@@ -28,6 +27,9 @@ constexpr Nanos kLoginPatience = engine::kSecond;
 constexpr uint32_t kMoreLogins = 3;
 // What one tick may do for one target.
 constexpr int kStepsPerPass = 256;
+// With more routes than this waiting, a backend that returns looks through them only so often.
+constexpr size_t kRoutesToLookAt = 16;
+constexpr Nanos kLookPeriod = engine::kMillisecond;
 
 // Until the next attempt after so many failures.
 Nanos RetryDelay(uint32_t failures, engine::Prng& random) {
@@ -79,32 +81,29 @@ uint32_t Pool::SpareSlots(TargetId id) const {
   return free > kept ? free - kept : 0;
 }
 
-// The route whose oldest waiter has waited longest, of those asked for; while the target
-// is down the one that has not been tried for longest: the login of the other may be what hangs.
-// Routes marked as skipped in this pass are left out.
-Pool::RouteState* Pool::Oldest(TargetId id, uint64_t pass, Among among) {
+// The route whose oldest waiter has waited longest, of those that a slot would help.
+Pool::RouteState* Pool::OldestNeedy(TargetId id, bool proven_only) {
   Target& target = targets_[id];
-  const bool down = Down(id);
-  const auto place = [down](RouteState& route) {
-    return std::pair(down ? route.launched_at : 0, route.waiters.Front()->since);
-  };
   RouteState* oldest = nullptr;
   for (RouteState* route = target.active.Front(); route != nullptr;
        route = target.active.Next(*route)) {
-    if (route->skipped_in == pass) continue;
-    if ((among == Among::kUnserved ? UnservedOf(*route) : NeedOf(*route)) == 0) continue;
-    if (among == Among::kNeedyProven && !Proven(route->id)) continue;
-    if (oldest == nullptr || place(*route) < place(*oldest)) oldest = route;
+    if (NeedOf(*route) == 0 || (proven_only && !Proven(route->id))) continue;
+    if (oldest == nullptr || route->waiters.Front()->since < oldest->waiters.Front()->since)
+      oldest = route;
   }
   return oldest;
 }
 
 // The oldest route here that has waited so long and may switch. One that never logged in and may
-// not take a slot now does not stand in the way of those behind it.
+// not take a slot now does not stand in the way of those behind it. Every backend that returns
+// comes by: they are looked through once in a while.
 Pool::RouteState* Pool::RouteToSwitchTo(TargetId id, const RouteState& from, Nanos longer_than) {
   const Nanos now = host_.Now();
-  for (const Among among : {Among::kNeedy, Among::kNeedyProven}) {
-    RouteState* other = Oldest(id, ++passes_, among);
+  Target& target = targets_[id];
+  if (target.active.size() > kRoutesToLookAt && now < target.look_at) return nullptr;
+  target.look_at = now + kLookPeriod;
+  for (const bool proven_only : {false, true}) {
+    RouteState* other = OldestNeedy(id, proven_only);
     if (other == nullptr || other == &from) return nullptr;
     if (now - other->waiters.Front()->since <= longer_than) return nullptr;
     if (other->refused_until <= now && MayEvict(id, *other)) return other;
@@ -112,52 +111,75 @@ Pool::RouteState* Pool::RouteToSwitchTo(TargetId id, const RouteState& from, Nan
   return nullptr;
 }
 
+// Those that wait, oldest waiter first; while the target is down the one that has not been tried
+// for longest: the login of the other may be what hangs.
+void Pool::BeginPass(TargetId id) {
+  Target& target = targets_[id];
+  target.pass.clear();
+  target.passed = 0;
+  const bool down = Down(id);
+  for (RouteState* route = target.active.Front(); route != nullptr;
+       route = target.active.Next(*route)) {
+    if (UnservedOf(*route) == 0) continue;
+    target.pass.push_back(
+        {down ? route->launched_at : 0, route->waiters.Front()->since, route->id});
+  }
+  std::sort(target.pass.begin(), target.pass.end());
+}
+
+// One thing for those who wait for the route; false if there is none for now.
+bool Pool::Help(TargetId id, RouteState& route, Nanos* retry_at) {
+  Target& target = targets_[id];
+  const Nanos now = host_.Now();
+  if (route.refused_until > now) {
+    FailWaiters(route, BorrowFailure::kRefused, route.refusal);
+    return false;
+  }
+  const bool free = free_slots(target) > target.debt;
+  const bool needy = NeedOf(route) > 0;
+  Nanos launch_at = engine::kForever;
+  const bool may_launch = needy && free && MayLaunch(id, route, &launch_at);
+  // Who can help himself asks once: two shards that ask each other could do so for ever.
+  const bool once = may_launch || !route.idle.empty() ||
+                    (needy && !free && Proven(route.id) && OldestIdle(target, &route) != nullptr);
+  if (Ask(id, route, free || !needy ? Wish::kIdle : Wish::kIdleOrSlot, once)) return true;
+  if (!route.idle.empty() && !may_launch && (needy || Held(route))) {
+    // Its last one, which it did not want (debug_borrow), rather than none.
+    Serve(*route.waiters.Front(), *route.idle.Back());
+    return true;
+  }
+  if (!needy) {
+    if (Held(route)) *retry_at = std::min(*retry_at, route.held_until);
+    return false;
+  }
+  if (free) {
+    if (may_launch) {
+      Launch(id, route);
+    } else {
+      *retry_at = std::min(*retry_at, launch_at);
+    }
+    return may_launch;
+  }
+  if (Evict(id, route)) return true;
+  // A route that may not take a slot yet is looked at again.
+  if (OneAtATime(route)) *retry_at = std::min(*retry_at, now + options_.route_switch_bound);
+  return false;
+}
+
 void Pool::Balance(TargetId id) {
   Target& target = targets_[id];
   if (target.active.empty() || draining_) return;
-  const uint64_t pass = ++passes_;
   const Nanos now = host_.Now();
   Nanos retry_at = engine::kForever;
-  for (int step = 0; step < kStepsPerPass; ++step) {
-    RouteState* route = Oldest(id, pass, Among::kUnserved);
-    if (route == nullptr) break;
-    if (route->refused_until > now) {
-      FailWaiters(*route, BorrowFailure::kRefused, route->refusal);
-      continue;
-    }
-    const bool free = free_slots(target) > target.debt;
-    const bool needy = NeedOf(*route) > 0;
-    Nanos launch_at = engine::kForever;
-    const bool may_launch = needy && free && MayLaunch(id, *route, &launch_at);
-    // Who can help himself asks once: two shards that ask each other could do so for ever.
-    const bool once = may_launch || !route->idle.empty() ||
-                      (needy && !free && Proven(route->id) && OldestIdle(target, route) != nullptr);
-    if (Ask(id, *route, free || !needy ? Wish::kIdle : Wish::kIdleOrSlot, once)) continue;
-    if (!route->idle.empty() && !may_launch && (needy || Held(*route))) {
-      // Its last one, which it did not want (debug_borrow), rather than none.
-      Serve(*route->waiters.Front(), *route->idle.Back());
-      continue;
-    }
-    if (!needy) {
-      if (Held(*route)) retry_at = std::min(retry_at, route->held_until);
-      route->skipped_in = pass;
-      continue;
-      continue;
-    }
-    if (free) {
-      if (may_launch) {
-        Launch(id, *route);
-      } else {
-        retry_at = std::min(retry_at, launch_at);
-        route->skipped_in = pass;
-      }
-      continue;
-    }
-    if (Evict(id, *route)) continue;
-    // A route that may not take a slot yet is looked at again.
-    if (OneAtATime(*route)) retry_at = std::min(retry_at, now + options_.route_switch_bound);
-    route->skipped_in = pass;
+  const bool goes_on = target.passed < target.pass.size();
+  if (!goes_on) BeginPass(id);
+  // Where one tick ends the next goes on.
+  for (int step = 0; step < kStepsPerPass && target.passed < target.pass.size(); ++step) {
+    RouteState& route = StateOf(target.pass[target.passed].route);
+    if (UnservedOf(route) == 0 || !Help(id, route, &retry_at)) ++target.passed;
   }
+  // What has changed since it was begun is for another one.
+  if (goes_on || target.passed < target.pass.size()) retry_at = now;
   if (retry_at != engine::kForever)
     host_.Timers().Arm(target.retry, std::max(retry_at, now + engine::kMillisecond));
 }

@@ -16,6 +16,7 @@
 
 #include <array>
 #include <atomic>
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -156,7 +157,13 @@ class Pool {
     // Epochs of the other shards' board lines at which they refused this route something, by wish.
     // Empty: none has.
     std::vector<std::array<uint32_t, kWishes>> refused_at;
-    uint64_t skipped_in = 0;  // the pass of Balance that can do no more for it
+  };
+  // A route's place in a pass of Balance.
+  struct Place {
+    engine::Nanos tried_at;
+    engine::Nanos since;
+    RouteId route;
+    auto operator<=>(const Place&) const = default;
   };
   struct Target {
     engine::IntrusiveList<Backend, &Backend::state_link_> backends[kBackendStates];
@@ -165,6 +172,9 @@ class Pool {
     uint32_t open = 0;  // slots in use
     uint32_t debt = 0;  // slots to give back to the steward
     uint32_t waiting = 0;
+    std::vector<Place> pass;    // who is to be helped in this pass of Balance
+    size_t passed = 0;          // of them
+    engine::Nanos look_at = 0;  // RouteToSwitchTo: not before, if they are many
     bool wanted_elsewhere = false;
     bool dirty = false;
     engine::Timer retry;  // a launch was put off
@@ -219,8 +229,9 @@ class Pool {
   void Hold(RouteState& route, const LaunchFailure& failure);
   uint32_t KeptSlots(TargetId id) const;
   uint32_t SpareSlots(TargetId id) const;
-  enum class Among : uint8_t { kUnserved, kNeedy, kNeedyProven };
-  RouteState* Oldest(TargetId id, uint64_t pass, Among among);
+  RouteState* OldestNeedy(TargetId id, bool proven_only);
+  void BeginPass(TargetId id);
+  bool Help(TargetId id, RouteState& route, engine::Nanos* retry_at);
   RouteState* RouteToSwitchTo(TargetId id, const RouteState& from, engine::Nanos longer_than);
   bool Down(TargetId id) const { return board(id).failures.load(std::memory_order_relaxed) > 0; }
   uint32_t TurnOf(TargetId id) const;
@@ -284,7 +295,6 @@ class Pool {
   std::vector<Backend*> returning_;  // returned while another return is under way
   bool settling_ = false;
   bool draining_ = false;
-  uint64_t passes_ = 0;
   uint64_t numbers_ = 0;
   engine::Timer janitor_;
 };

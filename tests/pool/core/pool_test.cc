@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/text.h"
 #include "tests/pool/core/scripted.h"
 
 namespace weir::pool {
@@ -739,6 +740,33 @@ TEST_F(PoolTest, ASlowLoginIsNotWaitedFor) {
   GiveBack(proves);
   turn();
   EXPECT_NE(also_there.backend, nullptr);
+}
+
+// Hundreds of routes that cannot be helped hide none that can.
+TEST_F(PoolTest, AmongHundredsOfRoutesNobodyIsForgotten) {
+  ScriptedPools pools(2);
+  constexpr ServerFacts kOne{1, 0, 0};
+  ScriptedWaiter& holder = Wait(pools[1], "db");
+  pools.Settle(kOne);
+  ASSERT_NE(holder.backend, nullptr);
+  // It has a waiter of its own, who may not take a slot yet: so it closes nothing for others.
+  Wait(pools[1], "new");
+  for (int i = 0; i < 600; ++i) {
+    ScriptedWaiter& waiter = Wait(pools[0], engine::Cat("old ", i));
+    pools.shared.routes.ById(waiter.route).proven.store(true);
+  }
+  pools.now += 100 * engine::kMicrosecond;
+  ScriptedWaiter& last = Wait(pools[0], "db");
+  pools[0].Turn();
+  GiveBack(holder);
+  for (int round = 0; round < 1500; ++round) {
+    pools.now += 10 * engine::kMicrosecond;
+    for (auto& shard : pools.shards) {
+      shard->Turn();
+      while (!shard->pending.empty()) shard->Complete(0, kOne);
+    }
+  }
+  EXPECT_NE(last.backend, nullptr);
 }
 
 }  // namespace
