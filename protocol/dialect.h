@@ -295,6 +295,8 @@ class ServerLogin {
     uint32_t max_connections = 0;
     uint32_t superuser_reserved_connections = 0;
     uint32_t reserved_connections = 0;
+    // A hash of the settings that the database and the role give to new sessions now; 0: not told.
+    uint64_t generation = 0;
   };
   virtual ~ServerLogin() = default;
   virtual void Start(std::string& out) = 0;

@@ -31,6 +31,9 @@ class Backend {
   // Which settings its session is in, as its shard numbers them; a client is served best where they
   // are its own.
   uint64_t profile = 0;
+  // What sessions of its route began with when it did: a newer one with another makes it outdated.
+  // 0: not known.
+  uint64_t generation = 0;
   bool pinned = false;
 
  private:

@@ -34,6 +34,7 @@ void Pool::OnJanitor() {
     AskFactsIfDue(id, now);
     if (target.waiting > 0) target.dirty = true;
   }
+  AskGenerations(now);
 }
 
 void Pool::CloseIdle(TargetId id, Nanos now) {
@@ -56,7 +57,7 @@ void Pool::CloseIdle(TargetId id, Nanos now) {
     next = idle.Next(*each);
     const bool surplus = long_idle > may_stay && now - each->idle_since >= options_.idle_timeout;
     if (surplus) --long_idle;
-    if (surplus || now >= each->expires_at) CloseBackend(*each);
+    if (surplus || now >= each->expires_at || Outdated(*each)) CloseBackend(*each);
   }
 }
 

@@ -32,6 +32,7 @@ struct ServerFacts {
   uint32_t max_connections = 0;
   uint32_t superuser_reserved_connections = 0;
   uint32_t reserved_connections = 0;
+  uint64_t generation = 0;  // as Backend::generation, of sessions that begin now
 };
 
 // None of these answers synchronously.

@@ -130,6 +130,7 @@ Backend* Pool::Borrow(Waiter& waiter) {
   CHECK(!waiter.waiting() && waiter.route != 0);
   RouteState& route = StateOf(waiter.route);
   route.used_at = host_.Now();
+  CloseOutdated(route);
   if (Backend* backend = TakeIdle(route, waiter); backend != nullptr) {
     Move(*backend, BackendState::kLinked);
     waiter.Got(*backend);
@@ -246,7 +247,7 @@ void Pool::Settle(Backend& backend) {
   RouteState& route = StateOf(backend.route());
   const Nanos now = host_.Now();
   if (draining_ || target.debt > CountOf(target, BackendState::kClosing) ||
-      now >= backend.expires_at) {
+      now >= backend.expires_at || Outdated(backend)) {
     CloseBackend(backend);
     return;
   }
@@ -341,6 +342,8 @@ void Pool::OnOpened(Backend& backend, const ServerFacts& facts) {
   backend.expires_at = now + static_cast<Nanos>(static_cast<double>(options_.lifetime) *
                                                 (0.9 + 0.1 * host_.Random().Fraction()));
   Learn(backend.target(), facts);
+  backend.generation = facts.generation;
+  LearnGeneration(backend, facts);
   Move(backend, BackendState::kLinked);
   Return(backend);
 }
@@ -357,6 +360,7 @@ void Pool::OnOpenFailed(Backend& backend, const LaunchFailure& failure) {
 void Pool::OnFacts(Backend& backend, const ServerFacts& facts) {
   CHECK(backend.state() == BackendState::kAsking);
   Learn(backend.target(), facts);
+  LearnGeneration(backend, facts);
   Move(backend, BackendState::kLinked);
   Return(backend);
 }

@@ -10,7 +10,8 @@
 // want that was published on the board.
 //
 // pool.cc: borrowing and returning. balance.cc: what to do for those who wait. lending.cc: other
-// shards. ledger.cc: the budget. janitor.cc: idle backends and their age.
+// shards. ledger.cc: the budget. janitor.cc: idle backends and their age. generation.cc: those that
+// began with what sessions do not begin with any more.
 // pool_state.cc: what it tells of itself.
 #pragma once
 
@@ -157,6 +158,7 @@ class Pool {
     // Epochs of the other shards' board lines at which they refused this route something, by wish.
     // Empty: none has.
     std::vector<std::array<uint32_t, kWishes>> refused_at;
+    uint64_t generation = 0;  // the newest for which outdated idle backends were closed
   };
   // A route's place in a pass of Balance.
   struct Place {
@@ -277,6 +279,12 @@ class Pool {
   void SetBudget(TargetId id);
   void PayDebt(TargetId id);
   void SlotsBack(TargetId id, uint32_t shard, uint32_t count);
+
+  // generation.cc
+  bool Outdated(const Backend& backend) const;
+  void LearnGeneration(const Backend& backend, const ServerFacts& facts);
+  void CloseOutdated(RouteState& route);
+  void AskGenerations(engine::Nanos now);
 
   // janitor.cc
   void OnJanitor();

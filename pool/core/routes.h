@@ -36,6 +36,9 @@ struct Route {
   RouteKey key;
   // A backend of it has logged in, on whatever shard.
   mutable std::atomic<bool> proven{false};
+  // What the newest of its sessions has begun with (Backend::generation); 0: not known.
+  mutable std::atomic<uint64_t> generation{0};
+  mutable std::atomic<int64_t> generation_at{0};  // when that was asked last
   // currval or lastval was seen on it: from then on a client that makes sequence values keeps its
   // backend for one more transaction.
   mutable std::atomic<bool> sequences_are_read{false};

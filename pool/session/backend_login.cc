@@ -106,7 +106,7 @@ void BackendSession::OnLoggedIn() {
   services_.shard.timers().Cancel(timer_);
   const protocol::ServerLogin::Facts& facts = login_->facts();
   const ServerFacts server{facts.max_connections, facts.superuser_reserved_connections,
-                           facts.reserved_connections};
+                           facts.reserved_connections, Generation()};
   if (phase_ == BackendPhase::kAsking) {
     Move(BackendPhase::kReady);
     services_.pool.OnFacts(*this, server);
@@ -118,6 +118,14 @@ void BackendSession::OnLoggedIn() {
   services_.metrics.Add(Counter::kDatabaseConnectionsSetupSucceeded);
   Move(BackendPhase::kReady);
   services_.pool.OnOpened(*this, server);
+}
+
+// What a session of ours begins with now: init_query is a part of it.
+uint64_t BackendSession::Generation() const {
+  const uint64_t hash = login_->facts().generation;
+  if (hash == 0) return 0;
+  const std::string& init_query = services_.config->connection_pool.init_query;
+  return hash ^ (init_query.empty() ? 0 : engine::TextHash()(init_query));
 }
 
 void BackendSession::FailOpen(const LaunchFailure& failure) {

@@ -315,6 +315,7 @@ void BackendSession::OnDetached(engine::Detached&& detached) {
   moving->login = std::move(login_);
   moving->opened_at = opened_at;
   moving->expires_at = expires_at;
+  moving->generation = generation;
   SessionServices& services = services_;
   services.pool.OnDetached(*this, std::move(moving));
   services.backends.Erase(*this);
@@ -328,6 +329,7 @@ void BackendSession::Attach(MovingBackend& moving) {
   login_ = std::move(moving.login);
   opened_at = moving.opened_at;
   expires_at = moving.expires_at;
+  generation = moving.generation;
   Move(BackendPhase::kReady);
   stream_.Attach(services_.shard.streams(), moving.connection.fd, engine::BufferGroup::kBackends,
                  *this);

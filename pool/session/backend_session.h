@@ -54,6 +54,7 @@ struct MovingBackend final : engine::MessageBody {
   std::unique_ptr<protocol::ServerLogin> login;
   engine::Nanos opened_at = 0;
   engine::Nanos expires_at = 0;
+  uint64_t generation = 0;
 };
 
 class BackendSession final : public Backend,
@@ -131,6 +132,7 @@ class BackendSession final : public Backend,
   void Lost();
   void OnTimer();
   LaunchFailure FailureOfLogin() const;
+  uint64_t Generation() const;
 
   // What every message touches.
   SessionServices& services_;

@@ -31,6 +31,22 @@ constexpr std::string_view kFactsQuery =
     "SELECT pg_catalog.current_setting('max_connections'), "
     "pg_catalog.current_setting('superuser_reserved_connections'), "
     "coalesce(pg_catalog.current_setting('reserved_connections', true), '0')";
+// What ALTER ROLE and ALTER DATABASE ... SET have given to the role that has logged in. Later the
+// session may be another role's: then its oid is known.
+constexpr std::string_view kRole =
+    "(SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user)";
+
+std::string GenerationQuery(std::string_view role) {
+  return engine::Cat(kFactsQuery,
+                     ", (SELECT pg_catalog.hashtextextended(coalesce(pg_catalog.string_agg("
+                     "pg_catalog.concat_ws(' ', setdatabase, setrole, setconfig), '|' "
+                     "ORDER BY setdatabase, setrole), ''), 0) FROM pg_catalog.pg_db_role_setting "
+                     "WHERE setrole IN (0, ",
+                     role,
+                     ") AND setdatabase IN (0, (SELECT oid FROM "
+                     "pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))), ",
+                     role);
+}
 
 void AppendQuery(std::string& out, std::string_view sql) {
   Writer writer(out);
@@ -258,6 +274,11 @@ Next PostgresServerLogin::OnReady(std::string& out) {
     AskFacts(out);
     return Next::kReceive;
   }
+  if (state_ == State::kFacts && facts_refused_) {
+    facts_refused_ = false;
+    AskFacts(out);
+    return Next::kReceive;
+  }
   if (state_ == State::kFacts && !done_once_ && !options_.init_query.empty()) {
     AppendQuery(out, options_.init_query);
     state_ = State::kInitQuery;
@@ -304,7 +325,8 @@ void PostgresServerLogin::OnInitialRow(std::string_view body) {
 }
 
 void PostgresServerLogin::AskFacts(std::string& out) {
-  AppendQuery(out, kFactsQuery);
+  const std::string_view role = role_.empty() ? kRole : std::string_view(role_);
+  AppendQuery(out, may_read_settings_ ? GenerationQuery(role) : std::string(kFactsQuery));
   state_ = State::kFacts;
 }
 
@@ -314,6 +336,13 @@ Next PostgresServerLogin::OnError(std::string_view body) {
   writer.Begin(backend::kErrorResponse).Raw(body);
   writer.End();
   const std::string_view sqlstate = ErrorField(body, 'C');
+  const std::string_view severity = ErrorField(body, 'S');
+  if (state_ == State::kFacts && may_read_settings_ && severity == "ERROR") {
+    may_read_settings_ = false;
+    facts_refused_ = true;
+    server_error_.clear();
+    return Next::kReceive;
+  }
   const std::string text(ErrorField(body, 'M'));
   if (state_ == State::kInitQuery)
     return Fail(LoginFailure::kInitQuery, engine::Cat("init_query failed: ", text));
@@ -343,6 +372,19 @@ void PostgresServerLogin::OnFactsRow(std::string_view body) {
     const std::string_view value = cursor.Bytes(cursor.U32());
     std::from_chars(value.data(), value.data() + value.size(), *facts[i]);
   }
+  facts_.generation = 0;
+  if (columns < 5) return;
+  const uint32_t length = cursor.U32();
+  if (length == UINT32_MAX) return;
+  const std::string_view hash = cursor.Bytes(length);
+  int64_t generation = 0;
+  std::from_chars(hash.data(), hash.data() + hash.size(), generation);
+  const std::string_view role = cursor.Bytes(cursor.U32());
+  const bool number =
+      std::all_of(role.begin(), role.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!cursor.ok() || role.empty() || !number) return;
+  facts_.generation = generation == 0 ? 1 : static_cast<uint64_t>(generation);
+  role_ = std::string(role);
 }
 
 }  // namespace weir::postgres

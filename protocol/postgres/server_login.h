@@ -77,6 +77,9 @@ class PostgresServerLogin final : public protocol::ServerLogin {
   uint32_t process_id_ = 0;
   std::string secret_;
   Facts facts_;
+  bool may_read_settings_ = true;  // given to the role and the database
+  bool facts_refused_ = false;     // it may not, and is to ask without
+  std::string role_;               // its oid
   protocol::LoginFailure failure_ = protocol::LoginFailure::kNone;
   std::string failure_text_;
   std::string server_error_;

@@ -291,3 +291,61 @@ def test_a_client_that_leaves_before_its_base_is_proven_leaves_nothing(one):
             wire.close()
         holder.execute("commit")
         assert show(holder, "work_mem") == "4MB" and show(holder, "application_name") == ""
+
+
+def test_what_a_role_is_given_reaches_the_next_transactions(start_weir, postgres):
+    weir = start_weir(pool="max_connections_percent = 10\nconnection_borrow_timeout = 20")
+    try:
+        with weir.connect() as one, weir.connect(options="-c work_mem=5MB") as two, weir.connect() as three:
+            assert show(one, "maintenance_work_mem") == "64MB"
+            three.execute("begin")
+            old = backend_of(three)
+            with postgres.connect() as direct:
+                direct.execute("alter role app set maintenance_work_mem = '9MB'")
+                direct.execute("alter database postgres set work_mem = '6MB'")
+            # A transaction that needs a new backend shows what sessions begin with now.
+            one.execute("begin")
+            two.execute("begin")
+            two.execute("select 1")
+            two.execute("commit")
+            one.execute("commit")
+            with weir.connect() as four, weir.connect() as five:
+                held = [four, five]
+                for each in held:
+                    each.execute("begin")
+                    each.execute("select 1")
+                for each in held:
+                    each.execute("commit")
+            for _ in range(4):
+                assert (show(one, "maintenance_work_mem"), show(one, "work_mem")) == ("9MB", "6MB")
+                # What a client begins with itself wins.
+                assert (show(two, "maintenance_work_mem"), show(two, "work_mem")) == ("9MB", "5MB")
+            # A transaction that is under way goes on where it began.
+            assert (show(three, "maintenance_work_mem"), backend_of(three)) == ("64MB", old)
+            three.execute("commit")
+            assert show(three, "maintenance_work_mem") == "9MB"
+    finally:
+        with postgres.connect() as direct:
+            direct.execute("alter role app reset all")
+            direct.execute("alter database postgres reset all")
+
+
+def test_a_client_that_comes_later_is_greeted_with_what_a_role_is_given(start_weir, postgres):
+    weir = start_weir(pool="max_connections_percent = 10\nconnection_borrow_timeout = 20")
+    try:
+        with weir.connect(application_name="mine") as one:
+            with postgres.connect() as direct:
+                direct.execute("alter role app set datestyle = 'German'")
+            # The only backend is held: the other needs a new one.
+            one.execute("begin")
+            one.execute("select 1")
+            with weir.connect(application_name="other") as other:
+                other.execute("begin")
+                other.execute("select 1")
+                other.execute("commit")
+            one.execute("commit")
+        with weir.connect(application_name="mine") as later:
+            assert later.info.parameter_status("DateStyle") == "German, DMY" and show(later, "datestyle") == "German, DMY"
+    finally:
+        with postgres.connect() as direct:
+            direct.execute("alter role app reset all")

@@ -769,5 +769,59 @@ TEST_F(PoolTest, AmongHundredsOfRoutesNobodyIsForgotten) {
   EXPECT_NE(last.backend, nullptr);
 }
 
+// What a session begins with has been changed (ALTER ROLE ... SET): those that began before go.
+TEST_F(PoolTest, WhatBeganBeforeAChangeGoes) {
+  ScriptedPools pools(1);
+  constexpr ServerFacts kOld{10, 0, 0, 7};
+  constexpr ServerFacts kNew{10, 0, 0, 8};
+  ScriptedWaiter* waiters[3];
+  for (ScriptedWaiter*& each : waiters) each = &Wait(pools[0], "db");
+  pools.Settle(kOld);
+  ScriptedWaiter& other_route = Wait(pools[0], "other");
+  pools.Settle(kOld);
+  GiveBack(other_route);
+  GiveBack(*waiters[0]);
+  pools.Settle(kOld);
+  ASSERT_EQ(pools.open(), 4u);
+  // One that holds the idle one, so that a new one is opened.
+  ScriptedWaiter& again = Wait(pools[0], "db");
+  ASSERT_NE(again.backend, nullptr);
+  ScriptedWaiter& newest = Wait(pools[0], "db");
+  GiveBack(*waiters[1]);
+  ASSERT_NE(newest.backend, nullptr);
+  ScriptedWaiter& opened = Wait(pools[0], "db");
+  pools.Settle(kNew);
+  ASSERT_NE(opened.backend, nullptr);
+  const Backend* fresh = opened.backend;
+  // Linked ones go when they return, the new one stays; the other route's is its own affair.
+  for (ScriptedWaiter* each : {&again, &newest, waiters[2], &opened}) GiveBack(*each);
+  pools.Settle(kNew);
+  EXPECT_EQ(pools.open(), 2u);
+  EXPECT_EQ(Wait(pools[0], "db").backend, fresh);
+  EXPECT_NE(Wait(pools[0], "other").backend, nullptr);
+}
+
+// Without a new backend an idle one of each route is asked; one that is not told compares with
+// nothing.
+TEST_F(PoolTest, WhatSessionsBeginWithIsAskedOnceAMinute) {
+  for (const bool told : {true, false}) {
+    ScriptedPools pools(1);
+    const ServerFacts before{10, 0, 0, told ? 7u : 0u};
+    for (const char* database : {"a", "b"}) {
+      ScriptedWaiter& waiter = Wait(pools[0], database);
+      pools.Settle(before);
+      GiveBack(waiter);
+    }
+    pools.Settle(before);
+    ASSERT_EQ(pools.open(), 2u);
+    pools.now += 61 * kSecond;
+    pools.Settle(before);
+    EXPECT_EQ(pools.open(), 2u);
+    pools.now += 61 * kSecond;
+    pools.Settle({10, 0, 0, told ? 8u : 0u});
+    EXPECT_EQ(pools.open(), told ? 0u : 2u);
+  }
+}
+
 }  // namespace
 }  // namespace weir::pool

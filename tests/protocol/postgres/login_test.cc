@@ -123,7 +123,8 @@ TEST_F(LoginTest, ScramBothSidesInEverySplit) {
     EXPECT_EQ(client.OnBytes(engine::AsBytes(out_), to_server), ServerNext::kReceive);
     EXPECT_NE(to_server.find("max_connections"), std::string::npos);
     out_.clear();
-    writer.Begin('D').U8(0).U8(3).U32(3).Raw("100").U32(1).Raw("3").U32(1).Raw("2");
+    writer.Begin('D').U8(0).U8(5).U32(3).Raw("100").U32(1).Raw("3").U32(1).Raw("2");
+    writer.U32(2).Raw("-5").U32(5).Raw("16384");
     writer.End();
     writer.Begin('Z').U8('I');
     writer.End();
@@ -131,6 +132,11 @@ TEST_F(LoginTest, ScramBothSidesInEverySplit) {
     EXPECT_EQ(client.facts().max_connections, 100u);
     EXPECT_EQ(client.facts().superuser_reserved_connections, 3u);
     EXPECT_EQ(client.facts().reserved_connections, 2u);
+    EXPECT_EQ(client.facts().generation, static_cast<uint64_t>(-5));
+    // Later the session may be another role's.
+    to_server.clear();
+    client.AskFacts(to_server);
+    EXPECT_NE(to_server.find("setrole IN (0, 16384)"), std::string::npos);
     EXPECT_EQ(client.process_id(), 99u);
     ASSERT_EQ(client.parameters().size(), 1u);
     out_.clear();
@@ -317,6 +323,39 @@ TEST_F(ServerLoginTest, WhoseLimitItIs) {
     EXPECT_EQ(Answer(Authentication(0) + error, true), ServerNext::kFailed);
     EXPECT_EQ(failure_, failure) << routine;
   }
+}
+
+// Who may not read what roles are given is asked for the rest alone.
+TEST_F(ServerLoginTest, FactsWithoutTheSettingsOfRoles) {
+  PostgresServerLogin login({.user = "app",
+                             .database = "db",
+                             .parameters = {},
+                             .password = "",
+                             .allow_trust = true,
+                             .init_query = ""},
+                            entropy_);
+  std::string out;
+  login.Start(out);
+  const std::string ready("Z\0\0\0\5I", 6);
+  out.clear();
+  ASSERT_EQ(login.OnBytes(engine::AsBytes(Authentication(0) + ready), out), ServerNext::kReceive);
+  EXPECT_NE(out.find("pg_db_role_setting"), std::string::npos);
+  out.clear();
+  ASSERT_EQ(login.OnBytes(engine::AsBytes(EncodeError("ERROR", "42501", "denied") + ready), out),
+            ServerNext::kReceive);
+  EXPECT_NE(out.find("max_connections"), std::string::npos);
+  EXPECT_EQ(out.find("pg_db_role_setting"), std::string::npos);
+  std::string row;
+  Writer writer(row);
+  writer.Begin('D').U8(0).U8(3).U32(3).Raw("100").U32(1).Raw("3").U32(1).Raw("2");
+  writer.End();
+  ASSERT_EQ(login.OnBytes(engine::AsBytes(row + ready), out), ServerNext::kDone);
+  EXPECT_EQ(login.facts().max_connections, 100u);
+  EXPECT_EQ(login.facts().generation, 0u);
+  // What it says then is its last word.
+  login.AskFacts(out);
+  EXPECT_EQ(login.OnBytes(engine::AsBytes(EncodeError("ERROR", "XX000", "broken") + ready), out),
+            ServerNext::kFailed);
 }
 
 // RFC 7677, section 3.
