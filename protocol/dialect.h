@@ -54,6 +54,19 @@ struct Taken {
   const char* error = nullptr;  // static text
 };
 
+// What weir knows of a database: functions, triggers, views. Immutable but for its number, which is
+// given when it becomes known to the shards; only its dialect reads it.
+class Catalogue {
+ public:
+  virtual ~Catalogue() = default;
+  uint64_t number = 0;  // of all that the process has had
+};
+
+// The catalogue of a database as one shard knows it now; lives as long as the shard.
+struct CatalogueView {
+  const Catalogue* now = nullptr;  // nullptr: none
+};
+
 // What the text of a client's requests means for the session, gathered since it was last asked.
 struct SessionMarks {
   // Of the dialect's reasons, the one for which the backend has to be kept, or, before AskSession
@@ -62,6 +75,7 @@ struct SessionMarks {
   bool writes_sequence = false;  // may have made a sequence value readable in the session
   bool reads_sequence = false;
   bool resets = false;  // settings went back to what the server starts with
+  bool ddl = false;     // the database's catalogue may be another one
   // The statement that pins, if one does.
   struct Statement {
     std::string digest;  // literals replaced
@@ -183,6 +197,8 @@ class Replies {
   // It moves to another shard: what belongs to this one is let go. Dialect::Adopt is the inverse.
   virtual void Leave() = 0;
 
+  // What is known of its database; nullptr: nothing. Until it moves to another shard.
+  virtual void UseCatalogue(const CatalogueView* view) = 0;
   // Which sequence values are readable here, by their mark; 0: none.
   virtual uint64_t sequence_owner() const = 0;
 };
@@ -315,6 +331,35 @@ class ServerLogin {
   virtual std::string_view failure_text() const = 0;
   virtual std::string_view server_error()
       const = 0;  // whole message; empty if the failure is not the server's
+};
+
+// Takes the rows that answer a question.
+class RowSink {
+ public:
+  virtual void OnRow(std::string_view row) = 0;
+
+ protected:
+  ~RowSink() = default;
+};
+
+// Reads a catalogue, by questions that are asked one after the other, each on whatever backend of
+// the database is free. Lives on one shard at a time.
+class CatalogueReader : public RowSink {
+ public:
+  enum class Next : uint8_t {
+    kAsk,      // question() is the next
+    kSame,     // nothing has changed
+    kRead,     // all rows are here: call Make
+    kRefused,  // the login may not ask, or the server knows no such question
+    kTooMuch,  // beyond the limits
+  };
+  virtual ~CatalogueReader() = default;
+  virtual std::string_view question() const = 0;
+  // The answer to the question is over. `failed`: with an error. `ascii_trailing_bytes`: it came in
+  // an encoding in which a character may end with an ASCII byte.
+  [[nodiscard]] virtual Next OnAnswered(bool failed) = 0;
+  // Once, after kRead. May take long; on any thread.
+  virtual std::unique_ptr<Catalogue> Make() = 0;
 };
 
 struct PinWords {

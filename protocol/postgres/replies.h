@@ -25,6 +25,7 @@
 
 #include "engine/base/ring_queue.h"
 #include "protocol/dialect.h"
+#include "protocol/postgres/catalogue.h"
 #include "protocol/postgres/profile.h"
 #include "protocol/postgres/sql_scan.h"
 #include "protocol/postgres/statements.h"
@@ -138,6 +139,7 @@ class PostgresReplies final : public protocol::Replies {
   }
   const protocol::Parameters& reported() const override { return reported_; }
   void Leave() override;
+  void UseCatalogue(const protocol::CatalogueView* view) override { catalogue_ = view; }
   uint64_t sequence_owner() const override { return sequence_owner_; }
 
   // For the client's half.
@@ -180,6 +182,9 @@ class PostgresReplies final : public protocol::Replies {
   // A CopyDone or CopyFail has been sent. It may be ahead of the server's CopyInResponse.
   void EndCopyIn();
   LexMode lex_mode() const { return lex_mode_; }
+  const Catalogue* catalogue() const {
+    return catalogue_ == nullptr ? nullptr : static_cast<const Catalogue*>(catalogue_->now);
+  }
   void set_parameter(std::string_view name,
                      std::string_view value);  // at login, then by ParameterStatus
 
@@ -249,6 +254,7 @@ class PostgresReplies final : public protocol::Replies {
   bool close_first_ = false;
   protocol::TransactionStatus status_ = protocol::TransactionStatus::kIdle;
   LexMode lex_mode_;
+  const protocol::CatalogueView* catalogue_ = nullptr;
   size_t requests_owed_ = 0;
   size_t own_requests_owed_ = 0;  // ... of them weir's own
   size_t discards_owed_ = 0;

@@ -103,6 +103,7 @@ void PostgresReplies::Leave() {
   CHECK(settled());
   carried_ = profile_.settings();
   profile_ = {};
+  catalogue_ = nullptr;
 }
 
 void PostgresReplies::Arrive(ProfileTable& profiles) {

@@ -26,6 +26,13 @@ struct PostgresRequests::Cursor {
 
   uint32_t left() const { return static_cast<uint32_t>(in.size()) - position; }
   const uint8_t* data() const { return in.data() + position; }
+  Verdict Judge(std::string_view text) const {
+    return Scan(text, backend->lex_mode(), backend->catalogue());
+  }
+  uint64_t catalogue_number() const {
+    const Catalogue* catalogue = backend->catalogue();
+    return catalogue == nullptr ? 0 : catalogue->number;
+  }
   bool complete() const { return left() >= whole; }
   std::string_view body() const {
     return engine::AsText(Bytes(data() + kHeader, std::min(whole, left()) - kHeader));

@@ -78,7 +78,10 @@ Taken PostgresRequests::Take(Bytes in, protocol::Replies* backend, bool yield, E
 void PostgresRequests::TakeBody(Cursor& cursor) {
   CHECK(dropping_ || cursor.backend != nullptr);
   const uint32_t part = std::min(body_left_, cursor.left());
-  if (long_scan_ != nullptr) long_scan_->Feed(Bytes(cursor.data(), part));
+  if (long_scan_ != nullptr) {
+    long_scan_->UseCatalogue(cursor.backend->catalogue());
+    long_scan_->Feed(Bytes(cursor.data(), part));
+  }
   body_left_ -= part;
   if (dropping_) {
     cursor.Skip(part);
@@ -269,7 +272,7 @@ PostgresRequests::Step PostgresRequests::TakeLongText(Cursor& cursor) {
 
 void PostgresRequests::BeginLongScan(Cursor& cursor) {
   long_scan_ = std::make_unique<SqlScanner>();
-  long_scan_->Begin(cursor.backend->lex_mode());
+  long_scan_->Begin(cursor.backend->lex_mode(), cursor.backend->catalogue());
 }
 
 PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
@@ -278,7 +281,7 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
   if (LexingUncertain(cursor)) return Await(cursor);
   const std::string_view body = cursor.body();
   const std::string_view text = body.substr(0, body.find('\0'));
-  const Verdict verdict = Scan(text, cursor.backend->lex_mode());
+  const Verdict verdict = cursor.Judge(text);
   if (MustWaitForDiscard(cursor, verdict.flags)) return Await(cursor);
   std::string deallocated;
   if ((verdict.flags & Verdict::kDeallocate) != 0) {
@@ -316,6 +319,7 @@ void PostgresRequests::MarkText(Cursor& cursor, const Verdict& verdict, std::str
   const uint16_t flags = verdict.flags;
   MarkPins(cursor, verdict, text);
   if ((flags & Verdict::kResets) != 0) marks_.resets = true;
+  if ((flags & Verdict::kDdl) != 0) marks_.ddl = true;
   if ((flags & (Verdict::kReadsSequence | Verdict::kWritesSequence)) == 0) return;
   // What is readable here may be another client's, or an older value of this one.
   PostgresReplies& backend = *cursor.backend;
@@ -350,7 +354,7 @@ void PostgresRequests::DiscardSequences(Cursor& cursor) {
 void PostgresRequests::ClearMarks() {
   if (marks_.pin_reason == 0) marks_.statement.reset();
   pin_committed_ = exempt_ = false;
-  marks_.reads_sequence = marks_.writes_sequence = marks_.resets = false;
+  marks_.reads_sequence = marks_.writes_sequence = marks_.resets = marks_.ddl = false;
 }
 
 void PostgresRequests::Trim() {

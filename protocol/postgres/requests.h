@@ -32,15 +32,22 @@ namespace weir::postgres {
 
 // What all clients of a shard share.
 struct RequestsContext {
+  // Of a statement, by the catalogue that it was found with last.
+  struct KnownVerdict {
+    uint64_t catalogue = 0;  // its number; 0: none
+    Verdict verdict;
+  };
+
   explicit RequestsContext(StatementTable& table) : statements(table) {}
 
   StatementCache statements;
   ProfileTable profiles;
   protocol::ExchangeOptions options;
-  uint64_t unnamed_tags = 0;    // last one given
-  uint64_t sequence_marks = 0;  // last one given
-  std::string scratch;          // messages under construction
-  std::string key_scratch;      // ... and the key of a statement
+  std::vector<KnownVerdict> verdicts;  // by statement
+  uint64_t unnamed_tags = 0;           // last one given
+  uint64_t sequence_marks = 0;         // last one given
+  std::string scratch;                 // messages under construction
+  std::string key_scratch;             // ... and the key of a statement
 };
 
 class PostgresRequests final : public protocol::Requests, public OwedListener {
@@ -109,6 +116,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     Verdict verdict;
     LexMode lex_mode;                          // by which it was found
     std::unique_ptr<std::string> deallocates;  // its text was a DEALLOCATE of this name
+    uint64_t catalogue = 0;                    // ... and this one's number
     std::string parse_tail;
   };
   enum class Step : uint8_t { kTaken, kStop };
@@ -176,6 +184,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void Prepare(Cursor& cursor, const Statement& statement, OwedTo owner, bool name_change,
                OwnPurpose purpose = OwnPurpose::kNone);
   const Statement* FindStatement(Cursor& cursor, std::string_view tail);
+  const Verdict& VerdictOn(Cursor& cursor, const Statement& statement);
+  void JudgeUnnamed(Cursor& cursor);
   const Statement* FindNamed(Cursor& cursor, std::string_view name);
   std::string_view ParseKey(const Cursor& cursor);
   bool ParsingUncertain() const {

@@ -131,4 +131,22 @@ std::string PostgresRequests::NameOf(StatementId statement) {
   return name;
 }
 
+// What a statement means for the session, by the catalogue of now.
+const Verdict& PostgresRequests::VerdictOn(Cursor& cursor, const Statement& statement) {
+  const Catalogue* catalogue = cursor.backend->catalogue();
+  if (catalogue == nullptr) return statement.verdict;
+  std::vector<RequestsContext::KnownVerdict>& all = context_.verdicts;
+  if (all.size() <= statement.id) all.resize(statement.id + 1);
+  RequestsContext::KnownVerdict& known = all[statement.id];
+  if (known.catalogue != catalogue->number)
+    known = {catalogue->number, cursor.Judge(statement.text())};
+  return known.verdict;
+}
+
+void PostgresRequests::JudgeUnnamed(Cursor& cursor) {
+  unnamed_.lex_mode = cursor.backend->lex_mode();
+  unnamed_.catalogue = cursor.catalogue_number();
+  unnamed_.verdict = cursor.Judge(unnamed_.parse_tail.c_str());
+}
+
 }  // namespace weir::postgres

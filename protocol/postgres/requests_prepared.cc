@@ -92,7 +92,7 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
   if (!name.empty()) return TakeNamedParse(cursor, name, tail);
 
   const std::string_view text = body.substr(name_end + 1, text_end - name_end - 1);
-  const Verdict verdict = Scan(text, cursor.backend->lex_mode());
+  const Verdict verdict = cursor.Judge(text);
   std::string deallocated;
   if ((verdict.flags & Verdict::kDeallocate) != 0) {
     deallocated = DeallocatedName(text, cursor.backend->lex_mode());
@@ -102,6 +102,7 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
   unnamed_.tag = ++context_.unnamed_tags;
   unnamed_.verdict = verdict;
   unnamed_.lex_mode = cursor.backend->lex_mode();
+  unnamed_.catalogue = cursor.catalogue_number();
   unnamed_.deallocates.reset();
   unnamed_.parse_tail.assign(tail);
   cursor.backend->set_unnamed_tag(unnamed_.tag);
@@ -201,7 +202,7 @@ const Statement* PostgresRequests::FindNamed(Cursor& cursor, std::string_view na
 PostgresRequests::Step PostgresRequests::TakePrivateParse(Cursor& cursor, std::string_view name,
                                                           std::string_view text) {
   // As with one that is too long: what it will do when it is executed, it counts as doing now.
-  const Verdict verdict = Scan(text, cursor.backend->lex_mode());
+  const Verdict verdict = cursor.Judge(text);
   Suspect(cursor, PinReason::kPreparedStatement, text);
   MarkText(cursor, verdict, text);
   if ((verdict.flags & Verdict::kDropsStatements) != 0) cursor.backend->ForgetPrepared();
@@ -325,9 +326,7 @@ bool PostgresRequests::ParsesUncertainly(Cursor& cursor, std::string_view name,
   if (name.empty()) {
     if (unnamed_.tag == 0 || unnamed_.parse_tail.empty() || UnnamedIsThere(cursor)) return false;
     if (LexingUncertain(cursor)) return true;
-    if (unnamed_.lex_mode == cursor.backend->lex_mode()) return false;
-    unnamed_.lex_mode = cursor.backend->lex_mode();
-    unnamed_.verdict = Scan(unnamed_.parse_tail.c_str(), unnamed_.lex_mode);
+    if (unnamed_.lex_mode != cursor.backend->lex_mode()) JudgeUnnamed(cursor);
     return false;
   }
   const bool shared = statement != nullptr && statement != &kNotShared;
@@ -353,9 +352,14 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   const std::string* deallocates =
       name.empty() && unnamed_.tag != 0 ? unnamed_.deallocates.get() : nullptr;
   if (deallocates != nullptr && Uncertain(cursor, *deallocates, nullptr)) return Await(cursor);
-  if (MustWaitForDiscard(cursor,
-                         statement == nullptr ? unnamed_.verdict.flags : statement->verdict.flags))
-    return Await(cursor);
+  if (name.empty() && unnamed_.catalogue != cursor.catalogue_number() &&
+      !unnamed_.parse_tail.empty())
+    JudgeUnnamed(cursor);
+  const bool shared = statement != nullptr && statement != &kNotShared;
+  const Verdict verdict = shared ? VerdictOn(cursor, *statement)
+                          : name.empty() ? unnamed_.verdict
+                                         : Verdict();
+  if (MustWaitForDiscard(cursor, verdict.flags)) return Await(cursor);
   bound_deallocate_.reset();
   const bool fresh =
       cursor.backend->settled() && cursor.backend->transaction_status() == TransactionStatus::kIdle;
@@ -376,13 +380,13 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (statement == nullptr || statement == &kNotShared)
     return Forward(cursor, {.kind = OwedKind::kBind});
 
-  MarkText(cursor, statement->verdict, statement->text());
+  MarkText(cursor, verdict, statement->text());
   if (cursor.backend->prepared().Contains(statement->id)) {
     cursor.backend->prepared().Touch(statement->id);
   } else {
     Prepare(cursor, *statement, OwedTo::kWeir, false);
   }
-  bound_drops_ = (statement->verdict.flags & Verdict::kDropsStatements) != 0;
+  bound_drops_ = (verdict.flags & Verdict::kDropsStatements) != 0;
   const uint32_t replaced = kHeader + static_cast<uint32_t>(name_end) + 1;
   BuildMessage(context_.scratch, frontend::kBind, portal, "");
   context_.scratch.append(ServerName(statement->id)).push_back('\0');

@@ -38,6 +38,13 @@ constexpr std::string_view kHarmlessStatements[] = {
     "start",   "truncate",   "unlisten", "update",     "vacuum"};
 static_assert(std::is_sorted(std::begin(kHarmlessStatements), std::end(kHarmlessStatements)));
 
+// Statements that run no code of the database's: triggers, views and the like have no part in them.
+constexpr std::string_view kQuietStatements[] = {
+    "abort",     "begin",  "close", "commit",  "deallocate", "discard",
+    "end",       "listen", "load",  "release", "reset",      "rollback",
+    "savepoint", "set",    "show",  "start",   "unlisten"};
+static_assert(std::is_sorted(std::begin(kQuietStatements), std::end(kQuietStatements)));
+
 template <size_t N>
 bool In(const std::string_view (&words)[N], std::string_view word) {
   return std::binary_search(std::begin(words), std::end(words), word);
@@ -45,15 +52,19 @@ bool In(const std::string_view (&words)[N], std::string_view word) {
 
 }  // namespace
 
-void SqlScanner::Begin(LexMode mode) {
+void SqlScanner::Begin(LexMode mode, const Catalogue* catalogue) {
   *this = SqlScanner();
   lexer_ = SqlLexer(mode);
+  mode_ = mode;
+  catalogue_ = catalogue;
 }
 
-Verdict SqlScanner::Finish() {
+Verdict SqlScanner::Finish(std::string_view text) {
   lexer_.Finish(*this);
   EndStatement();
   if (lexer_.unreadable()) Pin(PinReason::kUnreadable);
+  if (blocks_) TakeBlocks(text);
+  if (runs_ && catalogue_ != nullptr) TakeUnseen();
   if (verdict_.statements == 1 && reads_only_ && verdict_.pin == PinReason::kNone)
     verdict_.flags |= Verdict::kPlainRead;
   if (verdict_.statements != 1) verdict_.flags &= static_cast<uint16_t>(~Verdict::kDeallocate);
@@ -68,6 +79,8 @@ void SqlScanner::Pin(PinReason reason) {
 void SqlScanner::EndStatement() {
   if (kind_ == Kind::kNone) return;
   if (verdict_.statements < 255) ++verdict_.statements;
+  runs_ = runs_ || !quiet_;
+  writes_ = writes_ || !(quiet_ || reads_only_);
   kind_ = Kind::kNone;
   words_ = tokens_ = 0;
   depth_ = 0;
@@ -166,6 +179,9 @@ void SqlScanner::OnWord(const Token& token) {
     ++words_;
     if (keyword) OnQueryWord(word);
     if (token.quoted && !dot_) OnQuotedWord();
+    // Its rules set what is written to it.
+    if (word == "pg_settings" && kind_ == Kind::kQuery && !reads_only_)
+      verdict_.flags |= Verdict::kOpaque;
     // Whatever it is used for, the temporary schema is the session's.
     if (word.size() >= 7 && word.substr(0, 7) == "pg_temp") Pin(PinReason::kTemporaryObject);
   }
@@ -223,13 +239,16 @@ void SqlScanner::BeginStatement(std::string_view word) {
   } else if (word == "load") {
     Pin(PinReason::kLoad);
   } else if (word == "do" || word == "call") {
-    Pin(PinReason::kOpaque);
+    if (catalogue_ == nullptr) Pin(PinReason::kOpaque);
+    if (word == "do") blocks_ = true;
+    call_checks_ = word == "call";
   } else if (word == "execute") {
     kind_ = Kind::kQuery;
     OnExecute();
   } else if (word != "prepare" && !In(kHarmlessStatements, word)) {
     Pin(PinReason::kUnknownStatement);
   }
+  quiet_ = In(kQuietStatements, word);
   if (word == "reset") verdict_.flags |= Verdict::kResets | Verdict::kSets;
   if (word == "close") End(PinReason::kHoldCursor);
   if (word == "unlisten") End(PinReason::kListen);
@@ -469,6 +488,7 @@ void SqlScanner::OnCall() {
                         (schema == "information_schema" && name.starts_with("_pg_"));
   const FunctionFamily family = built_in ? FamilyOf(name) : FunctionFamily::kUnknown;
   const bool later = prepares_ != 0;
+  if (catalogue_ != nullptr && OnCallOfUser(name, family != FunctionFamily::kUnknown)) return;
   switch (family) {
     case FunctionFamily::kHarmless:
       return;
@@ -512,11 +532,11 @@ void SqlScanner::OnClose() {
   if (depth_ > 0) --depth_;
 }
 
-Verdict Scan(std::string_view text, LexMode mode) {
+Verdict Scan(std::string_view text, LexMode mode, const Catalogue* catalogue) {
   SqlScanner scanner;
-  scanner.Begin(mode);
+  scanner.Begin(mode, catalogue);
   scanner.Feed(engine::AsBytes(text));
-  return scanner.Finish();
+  return scanner.Finish(text);
 }
 
 }  // namespace weir::postgres

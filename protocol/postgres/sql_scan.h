@@ -2,7 +2,7 @@
 //
 // An allow list: statements and built-in functions that are known to change no session state pass,
 // everything else pins the client. What the text does not show (triggers, views, operators,
-// functions of users behind built-in names) is not seen here.
+// functions of users, also behind built-in names) is in the database's catalogue, if it is known.
 //
 // If the text ends in an open string, quoted word or comment, the server refuses the whole of it;
 // the verdict of what was read so far stands, which can only pin too much.
@@ -13,10 +13,13 @@
 #include <string_view>
 
 #include "engine/base/bytes.h"
+#include "protocol/postgres/call_effect.h"
 #include "protocol/postgres/pins.h"
 #include "protocol/postgres/sql_lexer.h"
 
 namespace weir::postgres {
+
+class Catalogue;
 
 struct Verdict {
   enum Flag : uint16_t {
@@ -30,6 +33,7 @@ struct Verdict {
     kResets = 1 << 7,      // RESET, SET TO DEFAULT, DISCARD ALL: what init_query has set is gone
     kPlainRead = 1 << 6,   // exactly one statement that only reads
     kSets = 1 << 8,        // may change settings: sql_settings.h tells which
+    kOpaque = 1 << 9,      // may change what the session can be asked about afterwards
   };
   PinSet pins = 0;                   // what may keep the backend from now on
   PinSet ends = 0;                   // what may do so no longer
@@ -40,9 +44,14 @@ struct Verdict {
 
 class SqlScanner {
  public:
-  void Begin(LexMode mode);
+  // `catalogue`: nullptr if it is not known.
+  void Begin(LexMode mode, const Catalogue* catalogue = nullptr);
   void Feed(engine::Bytes bytes) { lexer_.Feed(bytes, *this); }
-  Verdict Finish();
+  // It is another one from now on.
+  void UseCatalogue(const Catalogue* catalogue) { catalogue_ = catalogue; }
+  // `text`: all that it has been fed, if that is still there; what must be read twice is opaque
+  // otherwise.
+  Verdict Finish(std::string_view text = {});
 
   // For the lexer.
   void OnToken(const Token& token);
@@ -71,6 +80,10 @@ class SqlScanner {
   void OnExecute();
   void OnOpen();
   void OnCall();
+  bool OnCallOfUser(std::string_view name, bool built_in);
+  void Take(const CallEffect& effect, PinReason reason);
+  void TakeBlocks(std::string_view text);
+  void TakeUnseen();
   bool IsConstruct(std::string_view name) const;
   bool EndsOperator(const Token& token);
   void TakeToken(const Token& token);
@@ -79,6 +92,8 @@ class SqlScanner {
   void End(PinReason reason) { verdict_.ends |= Only(reason); }
 
   SqlLexer lexer_;
+  LexMode mode_;
+  const Catalogue* catalogue_ = nullptr;
   Verdict verdict_;
   Kind kind_ = Kind::kNone;
   int words_ = 0;  // of the statement, up to now
@@ -92,6 +107,11 @@ class SqlScanner {
   bool last_open_ = false;    // the last token is an opening parenthesis
   bool explain_ = false;
   bool reads_only_ = false;
+  bool quiet_ = false;
+  // Of the whole text: a statement may run code of the database's; ... and change tables.
+  bool runs_ = false;
+  bool writes_ = false;
+  bool blocks_ = false;     // DO
   bool name_list_ = false;  // a column list may follow the next name
   bool call_checks_ = false;
   bool into_ = false;
@@ -121,7 +141,7 @@ class SqlScanner {
   char qualifier_[SqlLexer::kTextMax];
 };
 
-Verdict Scan(std::string_view text, LexMode mode);
+Verdict Scan(std::string_view text, LexMode mode, const Catalogue* catalogue = nullptr);
 
 // The name in a text that is exactly DEALLOCATE [PREPARE] name.
 std::string DeallocatedName(std::string_view text, LexMode mode);

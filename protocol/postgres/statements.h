@@ -32,7 +32,7 @@ struct Statement {
   std::string_view parse_tail() const { return std::string_view(key).substr(0, tail_length); }
   std::string_view parse_key() const { return std::string_view(key).substr(tail_length); }
   std::string_view text() const { return key.c_str(); }
-  Verdict verdict;  // what its text means for the session, found once
+  Verdict verdict;  // what its text means for the session, found once, without a catalogue
 };
 
 // Statement names that clients may not use, and what of them means what on the server: a shared
