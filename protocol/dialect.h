@@ -203,6 +203,36 @@ class Replies {
   virtual uint64_t sequence_owner() const = 0;
 };
 
+// Takes the rows that answer a question.
+class RowSink {
+ public:
+  virtual void OnRow(std::string_view row) = 0;
+
+ protected:
+  ~RowSink() = default;
+};
+
+// Reads a catalogue, by questions that are asked one after the other, each on whatever backend of
+// the database is free. Lives on one shard at a time.
+class CatalogueReader : public RowSink {
+ public:
+  enum class Next : uint8_t {
+    kAsk,      // there is another question
+    kSame,     // nothing has changed
+    kRead,     // all rows are here: call Make
+    kRefused,  // the login may not ask, or the server knows no such question
+    kTooMuch,  // beyond the limits
+  };
+  virtual ~CatalogueReader() = default;
+  // To be asked now. `ascii_trailing_bytes`: in an encoding in which a character may end with an
+  // ASCII byte.
+  virtual std::string_view Question(bool ascii_trailing_bytes) = 0;
+  // The answer to the question is over. `failed`: with an error.
+  [[nodiscard]] virtual Next OnAnswered(bool failed) = 0;
+  // Once, after kRead. May take long; on any thread.
+  virtual std::unique_ptr<Catalogue> Make() = 0;
+};
+
 // Who a client says it is, from its first message.
 struct ClientIdentity {
   std::string user;
@@ -321,6 +351,9 @@ class ServerLogin {
   [[nodiscard]] virtual Next OnKeys(const ScramKeys& keys, std::string& out) = 0;
   // Asks for the facts again, on a backend that is ready and idle.
   virtual void AskFacts(std::string& out) = 0;
+  // Asks something else there; the answer's rows go to `sink`. An error is no failed login.
+  virtual void AskRows(std::string_view sql, RowSink& sink, std::string& out) = 0;
+  virtual bool rows_failed() const = 0;
 
   virtual const Parameters& parameters() const = 0;  // the server's report: the greeting
   virtual const Parameters& initial() const = 0;     // settings that init_query has made
@@ -331,35 +364,6 @@ class ServerLogin {
   virtual std::string_view failure_text() const = 0;
   virtual std::string_view server_error()
       const = 0;  // whole message; empty if the failure is not the server's
-};
-
-// Takes the rows that answer a question.
-class RowSink {
- public:
-  virtual void OnRow(std::string_view row) = 0;
-
- protected:
-  ~RowSink() = default;
-};
-
-// Reads a catalogue, by questions that are asked one after the other, each on whatever backend of
-// the database is free. Lives on one shard at a time.
-class CatalogueReader : public RowSink {
- public:
-  enum class Next : uint8_t {
-    kAsk,      // question() is the next
-    kSame,     // nothing has changed
-    kRead,     // all rows are here: call Make
-    kRefused,  // the login may not ask, or the server knows no such question
-    kTooMuch,  // beyond the limits
-  };
-  virtual ~CatalogueReader() = default;
-  virtual std::string_view question() const = 0;
-  // The answer to the question is over. `failed`: with an error. `ascii_trailing_bytes`: it came in
-  // an encoding in which a character may end with an ASCII byte.
-  [[nodiscard]] virtual Next OnAnswered(bool failed) = 0;
-  // Once, after kRead. May take long; on any thread.
-  virtual std::unique_ptr<Catalogue> Make() = 0;
 };
 
 struct PinWords {
@@ -388,6 +392,8 @@ class Dialect {
                                               const Parameters& initial) = 0;
   virtual StartupSettings SplitStartup(const ClientIdentity& identity) = 0;
   virtual std::unique_ptr<BaseProof> NewBaseProof(Parameters base) = 0;
+  // `known`: what is known so far; nullptr: nothing.
+  virtual std::unique_ptr<CatalogueReader> NewCatalogueReader(const Catalogue* known) = 0;
   virtual void Adopt(Replies& replies) = 0;  // it has come from another shard
   virtual void Configure(const ExchangeOptions& options) = 0;
 

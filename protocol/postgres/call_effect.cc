@@ -26,6 +26,12 @@ constexpr std::string_view kUnaskable[] = {"pg_backup_start",
                                            "setseed"};
 static_assert(std::is_sorted(std::begin(kUnaskable), std::end(kUnaskable)));
 
+// They run SQL that they are given as text.
+bool RunsTexts(std::string_view name) {
+  return name == "ts_rewrite" || name == "ts_stat" || name.ends_with("_to_xml") ||
+         name.ends_with("_to_xml_and_xmlschema") || name.ends_with("_to_xmlschema");
+}
+
 // Extensions whose functions in C change no session state.
 constexpr std::string_view kHarmless[] = {"address_standardizer",
                                           "amcheck",
@@ -108,6 +114,11 @@ CallEffect EffectOfBuiltIn(std::string_view name) {
       break;
   }
   return effect;
+}
+
+CallEffect EffectOfHiddenBuiltIn(std::string_view name) {
+  const bool known = FamilyOf(name) != FunctionFamily::kUnknown;
+  return known || In(kUnaskable, name) || RunsTexts(name) ? EffectOfBuiltIn(name) : CallEffect();
 }
 
 Effect EffectOfExtension(std::string_view extension) {

@@ -32,6 +32,10 @@ struct CallEffect {
 // Of a built-in function, by name.
 CallEffect EffectOfBuiltIn(std::string_view name);
 
+// The same where no text names it (in a view, an operator, an aggregate): one that is on no list of
+// ours counts as harmless there.
+CallEffect EffectOfHiddenBuiltIn(std::string_view name);
+
 // Of a function in C of an extension.
 Effect EffectOfExtension(std::string_view extension);
 

@@ -66,7 +66,11 @@ void CatalogueBuilder::AddFunction(const FunctionRow& row, bool ascii_trailing_b
     std::move(facts.calls.begin(), facts.calls.end(), std::back_inserter(calls));
     std::move(facts.settings.begin(), facts.settings.end(), std::back_inserter(settings_));
   };
-  if (row.aggregate || Interpreted(row.language)) {
+  if (row.aggregate) {
+    // The users' among them are its edges.
+    for (const std::string& part : FactsOfSource(row.source).calls)
+      function.effect.Merge(EffectOfHiddenBuiltIn(part));
+  } else if (Interpreted(row.language)) {
     take(row.source);
     if (!row.source_known) function.effect.AtLeast(Effect::kUnaskable);
   } else {
@@ -79,7 +83,7 @@ void CatalogueBuilder::AddFunction(const FunctionRow& row, bool ascii_trailing_b
 }
 
 void CatalogueBuilder::AddUseOfBuiltIn(Scope scope, std::string_view name) {
-  built_in_uses_[static_cast<size_t>(scope)].Merge(EffectOfBuiltIn(name));
+  built_in_uses_[static_cast<size_t>(scope)].Merge(EffectOfHiddenBuiltIn(name));
 }
 
 // What the function does now counts for its name, and for those that call it.

@@ -7,6 +7,7 @@
 
 #include "protocol/postgres/base_proof.h"
 #include "protocol/postgres/base_settings.h"
+#include "protocol/postgres/catalogue_reader.h"
 #include "protocol/postgres/client_login.h"
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"
@@ -48,6 +49,12 @@ std::unique_ptr<protocol::Replies> PostgresDialect::NewReplies(
 
 protocol::StartupSettings PostgresDialect::SplitStartup(const protocol::ClientIdentity& identity) {
   return postgres::SplitStartup(identity);
+}
+
+std::unique_ptr<protocol::CatalogueReader> PostgresDialect::NewCatalogueReader(
+    const protocol::Catalogue* known) {
+  return std::make_unique<PostgresCatalogueReader>(
+      known == nullptr ? std::string() : static_cast<const Catalogue*>(known)->fingerprint());
 }
 
 std::unique_ptr<protocol::BaseProof> PostgresDialect::NewBaseProof(protocol::Parameters base) {

@@ -25,6 +25,8 @@ class PostgresDialect final : public protocol::Dialect {
                                                 const protocol::Parameters& initial) override;
   protocol::StartupSettings SplitStartup(const protocol::ClientIdentity& identity) override;
   std::unique_ptr<protocol::BaseProof> NewBaseProof(protocol::Parameters base) override;
+  std::unique_ptr<protocol::CatalogueReader> NewCatalogueReader(
+      const protocol::Catalogue* known) override;
   void Adopt(protocol::Replies& replies) override;
   void Configure(const protocol::ExchangeOptions& options) override { context_.options = options; }
   void EncodeGreeting(const protocol::Parameters& greeting, protocol::CancelKey key,

@@ -25,6 +25,8 @@ namespace {
 
 // Nothing that a server says during a login is longer.
 constexpr uint32_t kMessageMax = 64 * 1024;
+// ... and no row of an answer.
+constexpr uint32_t kRowMax = 4 * 1024 * 1024;
 
 // reserved_connections exists from PostgreSQL 16 on.
 constexpr std::string_view kFactsQuery =
@@ -105,7 +107,7 @@ Next PostgresServerLogin::OnBytes(engine::Bytes in, std::string& out) {
     Cursor cursor(std::string_view(partial_).substr(taken));
     const uint8_t type = cursor.U8();
     const uint32_t length = cursor.U32();
-    if (length < 4 || length > kMessageMax)
+    if (length < 4 || length > (state_ == State::kRows ? kRowMax : kMessageMax))
       return Fail(LoginFailure::kProtocol, "the server does not speak PostgreSQL's protocol");
     if (cursor.rest().size() < length - 4) break;
     const std::string body(cursor.Bytes(length - 4));
@@ -146,9 +148,10 @@ Next PostgresServerLogin::OnMessage(uint8_t type, std::string_view body, std::st
       if (state_ == State::kReady) break;
       if (state_ == State::kFacts) OnFactsRow(body);
       if (state_ == State::kInitial) OnInitialRow(body);
+      if (state_ == State::kRows) rows_->OnRow(body);
       return Next::kReceive;
     default:
-      if (state_ >= State::kFacts && state_ <= State::kInitial) {
+      if (state_ >= State::kFacts && state_ <= State::kRows) {
         const bool copy = type == backend::kCopyInResponse || type == backend::kCopyBothResponse;
         return copy ? Fail(LoginFailure::kInitQuery, "init_query must not COPY from the client")
                     : Next::kReceive;
@@ -285,7 +288,7 @@ Next PostgresServerLogin::OnReady(std::string& out) {
     return Next::kReceive;
   }
   if (state_ == State::kInitQuery && AskInitial(out)) return Next::kReceive;
-  if (state_ != State::kFacts && state_ != State::kInitQuery && state_ != State::kInitial) {
+  if (state_ < State::kFacts || state_ > State::kRows) {
     return Fail(LoginFailure::kProtocol, "unexpected ReadyForQuery from the server");
   }
   done_once_ = true;
@@ -330,6 +333,14 @@ void PostgresServerLogin::AskFacts(std::string& out) {
   state_ = State::kFacts;
 }
 
+void PostgresServerLogin::AskRows(std::string_view sql, protocol::RowSink& sink, std::string& out) {
+  CHECK(state_ == State::kReady);
+  AppendQuery(out, sql);
+  rows_ = &sink;
+  rows_failed_ = false;
+  state_ = State::kRows;
+}
+
 Next PostgresServerLogin::OnError(std::string_view body) {
   server_error_.clear();
   Writer writer(server_error_);
@@ -344,6 +355,11 @@ Next PostgresServerLogin::OnError(std::string_view body) {
     return Next::kReceive;
   }
   const std::string text(ErrorField(body, 'M'));
+  const std::string_view severity = ErrorField(body, 'V');
+  if (state_ == State::kRows && severity != "FATAL" && severity != "PANIC") {
+    rows_failed_ = true;
+    return Next::kReceive;
+  }
   if (state_ == State::kInitQuery)
     return Fail(LoginFailure::kInitQuery, engine::Cat("init_query failed: ", text));
   return Fail(FailureOf(sqlstate, ErrorField(body, 'R')), text);

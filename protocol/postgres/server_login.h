@@ -1,7 +1,7 @@
 // weir's way into a server: startup, proof, the server's report, its limits, init_query.
 //
 //   startup -> [SCRAM: first -> keys -> final] or md5 or trust -> report -> facts -> [init_query
-//   -> what it has set] -> ready
+//   -> what it has set] -> ready [-> facts or rows -> ready]
 //
 // A method that is not allowed, an AuthenticationOk without the proof that the method demands, and
 // a wrong signature are failed logins. (PostgreSQL protocol 3.0, "Start-up"; RFC 5802.)
@@ -27,6 +27,8 @@ class PostgresServerLogin final : public protocol::ServerLogin {
   const protocol::ScramKeyRequest& key_request() const override { return key_request_; }
   [[nodiscard]] Next OnKeys(const protocol::ScramKeys& keys, std::string& out) override;
   void AskFacts(std::string& out) override;
+  void AskRows(std::string_view sql, protocol::RowSink& sink, std::string& out) override;
+  bool rows_failed() const override { return rows_failed_; }
 
   const protocol::Parameters& parameters() const override { return parameters_; }
   const protocol::Parameters& initial() const override { return initial_; }
@@ -49,6 +51,7 @@ class PostgresServerLogin final : public protocol::ServerLogin {
     kFacts,
     kInitQuery,
     kInitial,
+    kRows,
     kReady,
     kFailed
   };
@@ -69,6 +72,8 @@ class PostgresServerLogin final : public protocol::ServerLogin {
   State state_ = State::kStart;
   bool proven_ = false;  // the server has shown that it knows the password, or need not
   bool done_once_ = false;
+  protocol::RowSink* rows_ = nullptr;  // of the answer to AskRows
+  bool rows_failed_ = false;
   std::string partial_;
   std::optional<protocol::ScramClient> scram_;
   protocol::ScramKeyRequest key_request_;

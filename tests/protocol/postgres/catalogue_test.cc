@@ -167,12 +167,12 @@ TEST(CatalogueTest, DefaultsOfArgumentsAndPartsOfAggregatesCount) {
   database.Add({.name = "product",
                 .language = "internal",
                 .aggregate = true,
-                .source = "float8mul(",
+                .source = "float8mul( int8_avg_accum(",
                 .source_known = true});
   database.Add({.name = "evil",
                 .language = "internal",
                 .aggregate = true,
-                .source = "bad(",
+                .source = "set_config( lower(",
                 .source_known = true});
   const uint32_t by_edge = database.Add(
       {.name = "edge", .language = "internal", .aggregate = true, .source_known = true});
