@@ -38,7 +38,7 @@ PoolOptions PoolOptionsOf(const Config& config) {
 ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot snapshot,
                        std::unique_ptr<protocol::Dialect> speaks)
     : SessionServices(its_shard, pool_, route_cache_, shard_metrics_, *speaks, shared.greetings,
-                      keys_, client_slab_, backend_slab_, cancel_slab_),
+                      shared.catalogues, keys_, client_slab_, backend_slab_, cancel_slab_),
       shared_(shared),
       dialect_(std::move(speaks)),
       route_cache_(shared.pool.routes),
@@ -141,6 +141,10 @@ bool ShardProxy::AskFacts(Backend& backend) {
   return static_cast<BackendSession&>(backend).AskFacts();
 }
 
+bool ShardProxy::AskCatalogue(Backend& backend) {
+  return static_cast<BackendSession&>(backend).ReadCatalogue();
+}
+
 Backend& ShardProxy::Attach(RouteId route, TargetId target,
                             std::unique_ptr<engine::MessageBody> body) {
   BackendSession& backend = backends.Emplace(*this, route, target);
@@ -186,6 +190,9 @@ void ShardProxy::OnMessage(engine::Message&& message) {
     case kReloadMessage:
       Use(std::move(static_cast<ReloadBody&>(*message.body).snapshot));
       return;
+    case kCatalogueMessage:
+      catalogues.OnMessage(*this, static_cast<CatalogueBody&>(*message.body));
+      return;
     case kDescribeMessage:
       Describe();
       return;
@@ -227,6 +234,7 @@ void ShardProxy::StopIfEmpty() {
 void ShardProxy::OnSweep() {
   const Nanos now = shard.now();
   shard.timers().Arm(sweep_, now + kSweepPeriod);
+  catalogues.OnSweep(*this);
   backends.ForEach([now](BackendSession& backend) {
     if (ClientSession* client = backend.client(); client != nullptr) client->CheckUnfinished(now);
   });

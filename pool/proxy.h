@@ -35,6 +35,7 @@ struct ProxyShared {
 
   PoolShared pool;
   Greetings greetings;
+  Catalogues catalogues;
   std::vector<int> listeners;         // a descriptor per endpoint
   std::vector<bool> local_listeners;  // loopback or unix: TRUST may be used
   std::atomic<uint64_t> clients{0};
@@ -86,6 +87,7 @@ class ShardProxy final : public engine::ShardApplication,
   Backend& Attach(RouteId route, TargetId target,
                   std::unique_ptr<engine::MessageBody> body) override;
   bool AskFacts(Backend& backend) override;
+  bool AskCatalogue(Backend& backend) override;
 
   // PoolHost
   uint32_t shard_id() const override { return shard.id(); }

@@ -197,6 +197,8 @@ class Replies {
   // It moves to another shard: what belongs to this one is let go. Dialect::Adopt is the inverse.
   virtual void Leave() = 0;
 
+  // The session's encoding is one in which a character may end with an ASCII byte.
+  virtual bool ascii_trailing_bytes() const = 0;
   // What is known of its database; nullptr: nothing. Until it moves to another shard.
   virtual void UseCatalogue(const CatalogueView* view) = 0;
   // Which sequence values are readable here, by their mark; 0: none.

@@ -42,8 +42,6 @@ void CheckAvailable(const Config& config, const ReportProblem& report) {
   if (pool.opaque_calls != "probe")
     later("connection_pool.opaque_calls", 0, "a value other than \"probe\"");
   if (!pool.custom_settings.empty()) later("connection_pool.custom_settings", 0, "a list");
-  if (pool.catalogue_poll != 60 * engine::kSecond)
-    later("connection_pool.catalogue_poll", 0, "a value other than 60");
   if (pool.pipeline_depth != 16)
     later("connection_pool.pipeline_depth", 0, "a value other than 16");
   if (pool.pipeline_max_wait != engine::kMillisecond)

@@ -42,6 +42,7 @@ class Backend {
   const TargetId target_;
   BackendState state_ = BackendState::kOpening;
   uint32_t lend_to_ = 0;         // its slot goes to that shard, plus one; 0: stays
+  bool asked_ = false;           // it comes back from a question, not from a client
   bool lend_answers_ = false;    // ... as an answer to a request of that shard
   RouteId evicted_for_ = 0;      // it is closed so that this route gets the slot
   engine::ListLink state_link_;  // all backends of a target in this state

@@ -1,5 +1,5 @@
 // Once a second: idle backends beyond what may stay, backends past their life, warm ones that are
-// missing, the server's facts when they are a minute old.
+// missing, the server's facts when they are a minute old, the databases' catalogues.
 #include <algorithm>
 #include <cstdint>
 
@@ -32,6 +32,7 @@ void Pool::OnJanitor() {
     CloseIdle(id, now);
     KeepWarm(id);
     AskFactsIfDue(id, now);
+    AskCatalogues(id);
     if (target.waiting > 0) target.dirty = true;
   }
   AskGenerations(now);
@@ -93,6 +94,15 @@ void Pool::AskFactsIfDue(TargetId id, Nanos now) {
     Move(*idle, BackendState::kAsking);
   } else {
     asked.store(last);
+  }
+}
+
+// Where no backend comes back by itself.
+void Pool::AskCatalogues(TargetId id) {
+  for (const auto& route : route_states_) {
+    if (route == nullptr || route->target != id) continue;
+    Backend* idle = route->idle.Front();
+    if (idle != nullptr && driver_.AskCatalogue(*idle)) Move(*idle, BackendState::kAsking);
   }
 }
 

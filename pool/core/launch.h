@@ -47,6 +47,9 @@ class BackendDriver {
                           std::unique_ptr<engine::MessageBody> body) = 0;
   // -> Pool::OnFacts or OnLost. False: not now, and nothing comes of it.
   virtual bool AskFacts(Backend& backend) = 0;
+  // Asks an idle one what is to be known of its database. -> Pool::OnAnswered or OnLost. False:
+  // nothing is, or not now.
+  virtual bool AskCatalogue(Backend& backend) = 0;
 
  protected:
   ~BackendDriver() = default;

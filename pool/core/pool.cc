@@ -246,6 +246,7 @@ void Pool::Settle(Backend& backend) {
   Target& target = TargetOf(backend);
   RouteState& route = StateOf(backend.route());
   const Nanos now = host_.Now();
+  const bool asked = std::exchange(backend.asked_, false);
   if (draining_ || target.debt > CountOf(target, BackendState::kClosing) ||
       now >= backend.expires_at || Outdated(backend)) {
     CloseBackend(backend);
@@ -260,7 +261,7 @@ void Pool::Settle(Backend& backend) {
     Serve(*waiter, backend);
     return;
   }
-  MakeIdle(backend);
+  MakeIdle(backend, asked ? backend.idle_since : now);
 }
 
 // A waiter of another route or another shard that has waited clearly longer than ours.
@@ -303,8 +304,8 @@ bool Pool::SettleElsewhere(Backend& backend, RouteState& route) {
   return false;
 }
 
-void Pool::MakeIdle(Backend& backend) {
-  backend.idle_since = host_.Now();
+void Pool::MakeIdle(Backend& backend, Nanos since) {
+  backend.idle_since = since;
   Move(backend, BackendState::kIdle);
   Target& target = TargetOf(backend);
   target.dirty = true;
@@ -362,6 +363,14 @@ void Pool::OnFacts(Backend& backend, const ServerFacts& facts) {
   Learn(backend.target(), facts);
   LearnGeneration(backend, facts);
   Move(backend, BackendState::kLinked);
+  Return(backend);
+}
+
+// As idle as it was.
+void Pool::OnAnswered(Backend& backend) {
+  CHECK(backend.state() == BackendState::kAsking);
+  Move(backend, BackendState::kLinked);
+  backend.asked_ = true;
   Return(backend);
 }
 

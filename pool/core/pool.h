@@ -114,6 +114,7 @@ class Pool {
   void OnOpened(Backend& backend, const ServerFacts& facts);
   void OnOpenFailed(Backend& backend, const LaunchFailure& failure);  // OnClosed follows
   void OnFacts(Backend& backend, const ServerFacts& facts);
+  void OnAnswered(Backend& backend);
   void OnClosed(Backend& backend);
   void OnLost(Backend& backend);  // OnClosed follows
   void OnDetached(Backend& backend, std::unique_ptr<engine::MessageBody> body);
@@ -217,7 +218,7 @@ class Pool {
   void Serve(Waiter& waiter, Backend& backend);
   void Settle(Backend& backend);
   bool SettleElsewhere(Backend& backend, RouteState& route);
-  void MakeIdle(Backend& backend);
+  void MakeIdle(Backend& backend, engine::Nanos since);
   void CloseBackend(Backend& backend);
   void FailWaiters(RouteState& route, BorrowFailure failure, engine::Bytes error);
   void Occupy(Backend& backend);
@@ -291,6 +292,7 @@ class Pool {
   void CloseIdle(TargetId id, engine::Nanos now);
   void KeepWarm(TargetId id);
   void AskFactsIfDue(TargetId id, engine::Nanos now);
+  void AskCatalogues(TargetId id);
 
   PoolHost& host_;
   BackendDriver& driver_;

@@ -107,6 +107,10 @@ void BackendSession::OnLoggedIn() {
   const protocol::ServerLogin::Facts& facts = login_->facts();
   const ServerFacts server{facts.max_connections, facts.superuser_reserved_connections,
                            facts.reserved_connections, Generation()};
+  if (phase_ == BackendPhase::kAsking && reader_ != nullptr) {
+    OnRows();
+    return;
+  }
   if (phase_ == BackendPhase::kAsking) {
     Move(BackendPhase::kReady);
     services_.pool.OnFacts(*this, server);
@@ -116,8 +120,30 @@ void BackendSession::OnLoggedIn() {
   replies_ = services_.dialect.NewReplies(login_->parameters(), login_->initial());
   services_.greetings.Store(route(), login_->parameters());
   services_.metrics.Add(Counter::kDatabaseConnectionsSetupSucceeded);
+  KnowCatalogue();
   Move(BackendPhase::kReady);
-  services_.pool.OnOpened(*this, server);
+  if (!ReadCatalogue()) BeReady();
+}
+
+// The pool gets it, for the first time or again.
+void BackendSession::BeReady() {
+  const protocol::ServerLogin::Facts& facts = login_->facts();
+  switch (state()) {
+    case BackendState::kOpening:
+      services_.pool.OnOpened(*this, {facts.max_connections, facts.superuser_reserved_connections,
+                                      facts.reserved_connections, Generation()});
+      return;
+    case BackendState::kAsking:
+      services_.pool.OnAnswered(*this);
+      return;
+    case BackendState::kIdle:
+    case BackendState::kLinked:
+    case BackendState::kLeaving:
+    case BackendState::kClosing:
+      CHECK(state() == BackendState::kLinked);
+      services_.pool.Return(*this);
+      return;
+  }
 }
 
 // What a session of ours begins with now: init_query is a part of it.

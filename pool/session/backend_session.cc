@@ -55,6 +55,7 @@ void BackendSession::Move(BackendPhase to) {
   services_.trace->Record("backend becomes", process_id(), static_cast<uint64_t>(to));
   CHECK(Allowed(phase_, to));
   phase_ = to;
+  if (to == BackendPhase::kTerminating) StopReading();
   CHECK(client_ == nullptr || phase_ == BackendPhase::kReady);
 }
 
@@ -87,7 +88,7 @@ void BackendSession::Part(bool discard) {
 void BackendSession::GiveBack() {
   CHECK(client_ == nullptr && phase_ == BackendPhase::kReady);
   profile = replies_->profile();
-  services_.pool.Return(*this);
+  if (!ReadCatalogue()) services_.pool.Return(*this);
 }
 
 void BackendSession::PartLost() {
@@ -258,6 +259,10 @@ void BackendSession::OnEnd(engine::StreamEnd end) {
 void BackendSession::Lost() {
   if (phase_ == BackendPhase::kTerminating) return;
   CHECK(client_ == nullptr);
+  if (state() == BackendState::kOpening) {
+    FailOpen({LaunchFailure::Kind::kOther, "it was lost while it answered the proxy", {}});
+    return;
+  }
   services_.shard.timers().Cancel(timer_);
   Move(BackendPhase::kTerminating);
   stream_.Close();
@@ -325,6 +330,7 @@ void BackendSession::Attach(MovingBackend& moving) {
   CHECK(phase_ == BackendPhase::kConnecting);
   replies_ = std::move(moving.replies);
   services_.dialect.Adopt(*replies_);
+  KnowCatalogue();
   profile = replies_->profile();
   login_ = std::move(moving.login);
   opened_at = moving.opened_at;

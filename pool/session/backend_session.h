@@ -11,6 +11,10 @@
 //                                 |-> detaching   to another shard, with all that is known of its
 //                                 session
 //
+//   asking    it answers a question of weir's: the server's limits, or its database's catalogue;
+//   for
+//             the pool it is then opening, linked, or asking
+//
 // Whoever ends it, the pool hears once: returned, lost, detached or closed.
 #pragma once
 
@@ -70,7 +74,8 @@ class BackendSession final : public Backend,
   void Attach(MovingBackend& moving);
   void Terminate();
   void DetachStream();
-  bool AskFacts();  // false: not now
+  bool AskFacts();       // false: not now
+  bool ReadCatalogue();  // false: it is not to be read now
 
   // From the client it is joined with.
   void Join(ClientSession& client, protocol::Requests& requests);
@@ -85,6 +90,8 @@ class BackendSession final : public Backend,
 
   // From a cancel that has been answered by a close.
   void OnCancelAnswered();
+  // From the catalogue that it has read.
+  void OnCatalogueKnown();
   // From the derivation of keys for its login.
   void OnServerKeys(const protocol::ScramKeys& keys);
 
@@ -123,7 +130,13 @@ class BackendSession final : public Backend,
   void Move(BackendPhase to);
   void ContinueLogin(protocol::ServerLogin::Next next);
   void OnLoggedIn();
+  void KnowCatalogue();
+  void BeReady();
   void FailOpen(const LaunchFailure& failure);
+  void AskOn();
+  void OnRows();
+  void EndReading();
+  void StopReading();
   void TakeOwn(const engine::Slice& bytes);
   void ContinueProof();
   void FailProof();
@@ -154,6 +167,9 @@ class BackendSession final : public Backend,
   };
   std::unique_ptr<Proving> proving_;
   std::unique_ptr<protocol::ServerLogin> login_;  // keeps the server's report and the cancel key
+  ShardCatalogues::View* catalogue_ = nullptr;    // of its database; nullptr: it takes no questions
+  std::unique_ptr<protocol::CatalogueReader> reader_;  // it asks for that
+  engine::Nanos reads_until_ = 0;                      // it asks on without a pause
   engine::Connector connector_;
   engine::Timer timer_;  // of the login, of cleaning, of terminating
 };

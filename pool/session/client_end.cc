@@ -80,6 +80,7 @@ void ClientSession::AbandonBackend(bool reset) {
     left = discard ? Leftover::kDiscardable : Leftover::kForGood;
   }
   LogUnpinned();
+  if (marks.ddl) services_.catalogues.OnDdl(services_, *this, route, /*waits=*/false);
   backend_ = nullptr;
   backend.Abandon(mid_message, left, reset);
 }
@@ -153,6 +154,12 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
   backend.PartLost();
   need_ = 1;
   if (!stream_.receiving() && stream_.open()) stream_.ResumeReceiving();
+  PumpHeld();
+}
+
+void ClientSession::OnCatalogueKnown() {
+  if (state_ != ClientState::kIdle || !awaiting_ready_) return;
+  awaiting_ready_ = false;
   PumpHeld();
 }
 

@@ -317,9 +317,14 @@ void ClientSession::EndTransaction() {
   // A link that has carried nothing is not a transaction.
   services_.metrics.RecordTransaction(now - transaction_began_);
   transaction_began_ = now;
+  const bool ddl = requests_->marks().ddl;
   CheckPin();
   awaiting_ready_ = cancel_due_ = false;
-  if (!pinned_ && !keeps_link_) Unlink();
+  const bool unlinks = !pinned_ && !keeps_link_;
+  // What it asks next is judged by what it has made.
+  const bool waits = ddl && services_.catalogues.OnDdl(services_, *this, route, unlinks);
+  if (unlinks) Unlink();
+  if (waits && state_ == ClientState::kIdle) awaiting_ready_ = true;
   if (services_.draining) {
     Kill(kShuttingDown);
   } else if (!held_.empty() || end_of_stream_) {

@@ -60,6 +60,7 @@ class ClientSession final : public Waiter,
   // From the backend it is linked with.
   void OnReplies(engine::Slice bytes);
   void OnBackendDrained();                            // the backend can take more
+  void OnCatalogueKnown();                            // what its DDL has made is known
   void OnBackendLost(std::string_view server_error);  // raw message or empty
 
   // From the backend that was to prove its base; perhaps it has gone on since.

@@ -12,6 +12,7 @@
 #include "pool/core/pool.h"
 #include "pool/metrics/metrics.h"
 #include "pool/session/bases.h"
+#include "pool/session/catalogues.h"
 #include "pool/session/greetings.h"
 #include "pool/session/login_delays.h"
 #include "pool/session/users.h"
@@ -30,7 +31,7 @@ inline constexpr uint32_t kCancelMessage = 0x201;       // words: seat, secret
 struct SessionServices {
   SessionServices(engine::Shard& its_shard, Pool& its_pool, RouteCache& its_routes,
                   ShardMetrics& its_metrics, protocol::Dialect& its_dialect,
-                  Greetings& all_greetings, ServerKeys& its_keys,
+                  Greetings& all_greetings, Catalogues& all_catalogues, ServerKeys& its_keys,
                   engine::Slab<ClientSession>& its_clients,
                   engine::Slab<BackendSession>& its_backends,
                   engine::Slab<CancelSender>& its_cancels)
@@ -40,6 +41,7 @@ struct SessionServices {
         metrics(its_metrics),
         dialect(its_dialect),
         greetings(all_greetings),
+        catalogues(all_catalogues),
         server_keys(its_keys),
         clients(its_clients),
         backends(its_backends),
@@ -51,6 +53,7 @@ struct SessionServices {
   ShardMetrics& metrics;
   protocol::Dialect& dialect;
   Greetings& greetings;
+  ShardCatalogues catalogues;
   ServerKeys& server_keys;
   const Config* config = nullptr;  // replaced at reload
   const Users* users = nullptr;    // replaced at reload

@@ -139,6 +139,7 @@ class PostgresReplies final : public protocol::Replies {
   }
   const protocol::Parameters& reported() const override { return reported_; }
   void Leave() override;
+  bool ascii_trailing_bytes() const override { return lex_mode_.ascii_trailing_bytes; }
   void UseCatalogue(const protocol::CatalogueView* view) override { catalogue_ = view; }
   uint64_t sequence_owner() const override { return sequence_owner_; }
 

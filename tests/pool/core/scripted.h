@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pool/core/pool.h"
@@ -29,7 +30,7 @@ struct ScriptedMove final : engine::MessageBody {
 
 // What a driver has been asked for and has not done yet.
 struct Pending {
-  enum class Kind { kOpen, kClose, kDetach, kFacts } kind;
+  enum class Kind { kOpen, kClose, kDetach, kFacts, kCatalogue } kind;
   ScriptedBackend* backend;
 };
 
@@ -80,6 +81,11 @@ class ScriptedShard final : public PoolHost, public BackendDriver {
   }
   void Close(Backend& backend) override { Do(Pending::Kind::kClose, backend); }
   void Detach(Backend& backend) override { Do(Pending::Kind::kDetach, backend); }
+  bool AskCatalogue(Backend& backend) override {
+    if (!std::exchange(catalogue_due, false)) return false;
+    Do(Pending::Kind::kCatalogue, backend);
+    return true;
+  }
   bool AskFacts(Backend& backend) override {
     Do(Pending::Kind::kFacts, backend);
     return true;
@@ -128,6 +134,9 @@ class ScriptedShard final : public PoolHost, public BackendDriver {
       case Pending::Kind::kFacts:
         pool.OnFacts(*done.backend, facts);
         return;
+      case Pending::Kind::kCatalogue:
+        pool.OnAnswered(*done.backend);
+        return;
     }
   }
   void Forget(Backend* backend) {
@@ -139,7 +148,7 @@ class ScriptedShard final : public PoolHost, public BackendDriver {
   }
 
   bool breaks_on_the_way = false;  // what is attached has ended
-
+  bool catalogue_due = false;
   std::deque<engine::Message> inbox;
   std::vector<Pending> pending;
   std::vector<std::unique_ptr<ScriptedBackend>> backends;

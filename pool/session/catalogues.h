@@ -1,0 +1,136 @@
+// What is known of the databases' catalogues: read by any backend of a database when it is time, or
+// after DDL, and then known to all shards.
+//
+// Catalogues is shared: who reads now, what has been read. Only one backend at a time reads that of
+// a database, a question at a time; the reader waits here between the questions, for whichever
+// shard comes next. A catalogue that has been read goes to every shard by message.
+// ShardCatalogues is what one shard knows: its views, and clients that wait for what they have made
+// by DDL to be known. Where nothing is known, only built-in functions are.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/clock.h"
+#include "engine/base/slab.h"
+#include "engine/mailbox.h"
+#include "pool/core/routes.h"
+#include "protocol/dialect.h"
+
+namespace weir::pool {
+
+class BackendSession;
+class ClientSession;
+struct SessionServices;
+
+using CatalogueSnapshot = std::shared_ptr<const protocol::Catalogue>;
+
+// One database's. Lives as long as the program.
+struct DatabaseCatalogue {
+  std::string database;
+  // When it is to be read; kForever while it is, or if only DDL is a reason to.
+  std::atomic<engine::Nanos> due_at{0};
+
+  // Under the table's mutex.
+  std::unique_ptr<protocol::CatalogueReader> reader;  // between its questions
+  bool reading = false;                               // somebody has the reader
+  uint64_t wanted = 1;                                // readings that are to begin, in all
+  uint64_t began = 0;                                 // the last that has, by what was wanted then
+  engine::Nanos given_up_until = 0;
+  bool told = false;  // why it is not known
+  CatalogueSnapshot current;
+};
+
+class Catalogues {
+ public:
+  DatabaseCatalogue& Of(std::string_view database);
+  CatalogueSnapshot Current(DatabaseCatalogue& entry);
+  // nullptr: it is not time, or somebody reads. Else to be parked or finished.
+  std::unique_ptr<protocol::CatalogueReader> Claim(DatabaseCatalogue& entry, engine::Nanos now,
+                                                   protocol::Dialect& dialect);
+  void Park(DatabaseCatalogue& entry, std::unique_ptr<protocol::CatalogueReader> reader,
+            engine::Nanos now);
+  // It is read to its end, or as far as it goes. `next`: why; with kRead, `made`. Returns the
+  // number of the reading. `poll`: 0: never again but for DDL.
+  uint64_t Finish(DatabaseCatalogue& entry, protocol::CatalogueReader::Next next,
+                  std::unique_ptr<protocol::Catalogue> made, engine::Nanos now, engine::Nanos poll);
+  // The database may have changed: it is read again from `when` on. Returns the number of the
+  // reading that will know; 0: none will soon.
+  uint64_t Want(DatabaseCatalogue& entry, engine::Nanos now, engine::Nanos when);
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<DatabaseCatalogue>, std::less<>> entries_;
+  uint64_t numbers_ = 0;
+};
+
+inline constexpr uint32_t kCatalogueMessage = 0x214;
+
+// A reading has ended.
+struct CatalogueBody final : engine::MessageBody {
+  DatabaseCatalogue* entry = nullptr;
+  uint64_t reading = 0;
+  CatalogueSnapshot current;
+};
+
+class ShardCatalogues {
+ public:
+  explicit ShardCatalogues(Catalogues& shared) : shared_(shared) {}
+
+  // Of one database, at a stable place.
+  struct View {
+    explicit View(DatabaseCatalogue& its) : entry(its) {}
+    DatabaseCatalogue& entry;
+    protocol::CatalogueView view;
+    CatalogueSnapshot snapshot;
+    uint64_t reading = 0;  // the last that this shard has heard of
+  };
+  // nullptr: backends of the route take no questions (replication).
+  View* Of(SessionServices& services, RouteId route);
+
+  // A question may be asked by this backend now: the reader, to be given back.
+  std::unique_ptr<protocol::CatalogueReader> Claim(SessionServices& services, View& view);
+  void Park(SessionServices& services, View& view,
+            std::unique_ptr<protocol::CatalogueReader> reader);
+  // The last question is answered (`next` is not kAsk). With kRead the catalogue is made off the
+  // shard; the backend hears of it, if it is given.
+  void End(SessionServices& services, View& view, protocol::CatalogueReader::Next next,
+           std::unique_ptr<protocol::CatalogueReader> reader,
+           engine::Handle<BackendSession> backend);
+
+  // A client's transaction has changed the database. True if the client has to wait until that is
+  // known: it hears of it. `waits`: it can.
+  bool OnDdl(SessionServices& services, ClientSession& client, RouteId route, bool waits);
+  void OnMessage(SessionServices& services, const CatalogueBody& body);
+  // Once a second: nobody waits for long.
+  void OnSweep(SessionServices& services);
+
+ private:
+  friend class MakeCatalogueJob;
+  struct Waiting {
+    engine::Handle<ClientSession> client;
+    View* view = nullptr;
+    uint64_t reading = 0;
+    engine::Nanos since = 0;
+  };
+
+  void Tell(SessionServices& services, View& view, protocol::CatalogueReader::Next next,
+            std::unique_ptr<protocol::Catalogue> made);
+  static void Learn(View& view, const CatalogueBody& body);
+  template <class Condition>
+  void Release(SessionServices& services, Condition&& ready);
+
+  Catalogues& shared_;
+  std::map<std::string, std::unique_ptr<View>, std::less<>> views_;
+  std::vector<View*> by_route_;
+  std::vector<bool> known_routes_;
+  std::vector<Waiting> waiting_;
+};
+
+}  // namespace weir::pool
