@@ -234,7 +234,6 @@ void ShardProxy::StopIfEmpty() {
 void ShardProxy::OnSweep() {
   const Nanos now = shard.now();
   shard.timers().Arm(sweep_, now + kSweepPeriod);
-  catalogues.OnSweep(*this);
   backends.ForEach([now](BackendSession& backend) {
     if (ClientSession* client = backend.client(); client != nullptr) client->CheckUnfinished(now);
   });

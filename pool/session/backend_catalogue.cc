@@ -30,8 +30,7 @@ bool BackendSession::ReadCatalogue() {
   reader_ = services_.catalogues.Claim(services_, *catalogue_);
   if (reader_ == nullptr) return false;
   Move(BackendPhase::kAsking);
-  reads_until_ =
-      services_.shard.now() + (state() == BackendState::kOpening ? kLoginPause : kPause);
+  reads_until_ = services_.shard.now() + (state() == BackendState::kOpening ? kLoginPause : kPause);
   AskOn();
   return true;
 }

@@ -21,9 +21,9 @@ namespace {
 
 // A database that is too large, or whose login may not ask, is tried again after this time.
 constexpr Nanos kAgain = 600 * engine::kSecond;
-// A client waits no longer than this for its DDL to be known.
-constexpr Nanos kDdlWait = engine::kSecond;
-// DDL of clients that do not wait (temporary objects, mostly) is put together.
+// A client waits no longer than this for DDL to be known.
+constexpr Nanos kDdlWait = 250 * engine::kMillisecond;
+// DDL that nobody waits for (temporary objects, mostly) is put together.
 constexpr Nanos kDdlDelay = 200 * engine::kMillisecond;
 
 }  // namespace
@@ -77,6 +77,7 @@ uint64_t Catalogues::Finish(DatabaseCatalogue& entry, Next next,
     again = entry.given_up_until = now + kAgain;
   }
   entry.due_at.store(again, std::memory_order_relaxed);
+  entry.stale.store(known && entry.wanted_stale > entry.began);
   if (known) {
     entry.told = false;
   } else if (!std::exchange(entry.told, true)) {
@@ -93,14 +94,18 @@ uint64_t Catalogues::Finish(DatabaseCatalogue& entry, Next next,
   return entry.began;
 }
 
-uint64_t Catalogues::Want(DatabaseCatalogue& entry, Nanos now, Nanos when) {
+void Catalogues::Want(DatabaseCatalogue& entry, Nanos now, bool stale) {
   std::lock_guard lock(mutex_);
-  if (now < entry.given_up_until) return 0;
+  if (now < entry.given_up_until) return;
   ++entry.wanted;
+  if (stale) {
+    entry.wanted_stale = entry.wanted;
+    entry.stale.store(true);
+  }
+  const Nanos when = stale ? now : now + kDdlDelay;
   // Who reads now, reads again.
   if (!entry.reading && when < entry.due_at.load(std::memory_order_relaxed))
     entry.due_at.store(when, std::memory_order_relaxed);
-  return entry.wanted;
 }
 
 // Thousands of functions take their time.
@@ -203,24 +208,33 @@ void ShardCatalogues::OnMessage(SessionServices& services, const CatalogueBody& 
   if (found == views_.end()) return;
   View& view = *found->second;
   Learn(view, body);
-  Release(services, [&view](const Waiting& each) {
-    return each.view == &view && each.reading <= view.reading;
-  });
+  if (view.entry.stale.load()) return;
+  Release([&view](const Waiting& each) { return each.view == &view; });
 }
 
-bool ShardCatalogues::OnDdl(SessionServices& services, ClientSession& client, RouteId route,
-                            bool waits) {
+void ShardCatalogues::OnDdl(SessionServices& services, RouteId route, bool stale) {
   View* view = Of(services, route);
-  if (view == nullptr) return false;
-  const Nanos now = services.shard.now();
-  const uint64_t reading = shared_.Want(view->entry, now, waits ? now : now + kDdlDelay);
-  if (!waits || reading == 0) return false;
-  waiting_.push_back({services.clients.HandleOf(client), view, reading, now});
+  if (view != nullptr) shared_.Want(view->entry, services.shard.now(), stale);
+}
+
+bool ShardCatalogues::Holds(SessionServices& services, ClientSession& client, RouteId route) {
+  View* view = Of(services, route);
+  if (view == nullptr || !view->entry.stale.load(std::memory_order_acquire)) return false;
+  const Nanos until = services.shard.now() + kDdlWait;
+  if (waiting_.empty()) services.shard.timers().Arm(timer_, until);
+  waiting_.push_back({services.clients.HandleOf(client), view, until});
   return true;
 }
 
+ShardCatalogues::ShardCatalogues(SessionServices& services, Catalogues& shared)
+    : services_(services), shared_(shared) {
+  timer_.Bind(engine::Callback::To<&ShardCatalogues::OnTimer>(*this));
+}
+
+ShardCatalogues::~ShardCatalogues() { services_.shard.timers().Cancel(timer_); }
+
 template <class Condition>
-void ShardCatalogues::Release(SessionServices& services, Condition&& ready) {
+void ShardCatalogues::Release(Condition&& ready) {
   std::vector<Waiting> released;
   std::erase_if(waiting_, [&](const Waiting& each) {
     if (!ready(each)) return false;
@@ -228,14 +242,15 @@ void ShardCatalogues::Release(SessionServices& services, Condition&& ready) {
     return true;
   });
   for (const Waiting& each : released) {
-    ClientSession* client = services.clients.Find(each.client);
+    ClientSession* client = services_.clients.Find(each.client);
     if (client != nullptr) client->OnCatalogueKnown();
   }
 }
 
-void ShardCatalogues::OnSweep(SessionServices& services) {
-  const Nanos now = services.shard.now();
-  Release(services, [now](const Waiting& each) { return now - each.since >= kDdlWait; });
+void ShardCatalogues::OnTimer() {
+  const Nanos now = services_.shard.now();
+  Release([now](const Waiting& each) { return now >= each.until; });
+  if (!waiting_.empty()) services_.shard.timers().Arm(timer_, waiting_.front().until);
 }
 
 }  // namespace weir::pool

@@ -20,6 +20,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/slab.h"
 #include "engine/mailbox.h"
+#include "engine/timer_wheel.h"
 #include "pool/core/routes.h"
 #include "protocol/dialect.h"
 
@@ -36,11 +37,14 @@ struct DatabaseCatalogue {
   std::string database;
   // When it is to be read; kForever while it is, or if only DDL is a reason to.
   std::atomic<engine::Nanos> due_at{0};
+  // DDL has changed it, and what it is now is not known yet.
+  std::atomic<bool> stale{false};
 
   // Under the table's mutex.
   std::unique_ptr<protocol::CatalogueReader> reader;  // between its questions
   bool reading = false;                               // somebody has the reader
   uint64_t wanted = 1;                                // readings that are to begin, in all
+  uint64_t wanted_stale = 0;                          // ... the last of which somebody may wait for
   uint64_t began = 0;                                 // the last that has, by what was wanted then
   engine::Nanos given_up_until = 0;
   bool told = false;  // why it is not known
@@ -60,9 +64,8 @@ class Catalogues {
   // number of the reading. `poll`: 0: never again but for DDL.
   uint64_t Finish(DatabaseCatalogue& entry, protocol::CatalogueReader::Next next,
                   std::unique_ptr<protocol::Catalogue> made, engine::Nanos now, engine::Nanos poll);
-  // The database may have changed: it is read again from `when` on. Returns the number of the
-  // reading that will know; 0: none will soon.
-  uint64_t Want(DatabaseCatalogue& entry, engine::Nanos now, engine::Nanos when);
+  // The database may have changed: it is read again, at once if it is `stale` until then.
+  void Want(DatabaseCatalogue& entry, engine::Nanos now, bool stale);
 
  private:
   std::mutex mutex_;
@@ -81,7 +84,8 @@ struct CatalogueBody final : engine::MessageBody {
 
 class ShardCatalogues {
  public:
-  explicit ShardCatalogues(Catalogues& shared) : shared_(shared) {}
+  ShardCatalogues(SessionServices& services, Catalogues& shared);
+  ~ShardCatalogues();
 
   // Of one database, at a stable place.
   struct View {
@@ -104,33 +108,35 @@ class ShardCatalogues {
            std::unique_ptr<protocol::CatalogueReader> reader,
            engine::Handle<BackendSession> backend);
 
-  // A client's transaction has changed the database. True if the client has to wait until that is
-  // known: it hears of it. `waits`: it can.
-  bool OnDdl(SessionServices& services, ClientSession& client, RouteId route, bool waits);
+  // A transaction has changed the database. `stale`: nobody runs by what is known so far.
+  void OnDdl(SessionServices& services, RouteId route, bool stale);
+  // A client that is about to borrow has to wait until it is known what DDL has made, for a short
+  // time at most: it hears of it.
+  bool Holds(SessionServices& services, ClientSession& client, RouteId route);
   void OnMessage(SessionServices& services, const CatalogueBody& body);
-  // Once a second: nobody waits for long.
-  void OnSweep(SessionServices& services);
 
  private:
   friend class MakeCatalogueJob;
   struct Waiting {
     engine::Handle<ClientSession> client;
     View* view = nullptr;
-    uint64_t reading = 0;
-    engine::Nanos since = 0;
+    engine::Nanos until = 0;
   };
 
   void Tell(SessionServices& services, View& view, protocol::CatalogueReader::Next next,
             std::unique_ptr<protocol::Catalogue> made);
   static void Learn(View& view, const CatalogueBody& body);
   template <class Condition>
-  void Release(SessionServices& services, Condition&& ready);
+  void Release(Condition&& ready);
+  void OnTimer();
 
+  SessionServices& services_;
   Catalogues& shared_;
   std::map<std::string, std::unique_ptr<View>, std::less<>> views_;
   std::vector<View*> by_route_;
   std::vector<bool> known_routes_;
   std::vector<Waiting> waiting_;
+  engine::Timer timer_;  // of who waits longest
 };
 
 }  // namespace weir::pool

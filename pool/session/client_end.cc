@@ -80,7 +80,7 @@ void ClientSession::AbandonBackend(bool reset) {
     left = discard ? Leftover::kDiscardable : Leftover::kForGood;
   }
   LogUnpinned();
-  if (marks.ddl) services_.catalogues.OnDdl(services_, *this, route, /*waits=*/false);
+  if (marks.ddl) services_.catalogues.OnDdl(services_, route, /*stale=*/true);
   backend_ = nullptr;
   backend.Abandon(mid_message, left, reset);
 }
@@ -160,6 +160,7 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
 void ClientSession::OnCatalogueKnown() {
   if (state_ != ClientState::kIdle || !awaiting_ready_) return;
   awaiting_ready_ = false;
+  catalogue_known_ = true;
   PumpHeld();
 }
 

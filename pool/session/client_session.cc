@@ -177,6 +177,11 @@ void ClientSession::OnSettingsRefused() {
 
 void ClientSession::Borrow() {
   CHECK(state_ == ClientState::kIdle && backend_ == nullptr);
+  if (!std::exchange(catalogue_known_, false) &&
+      services_.catalogues.Holds(services_, *this, route)) {
+    awaiting_ready_ = true;
+    return;
+  }
   services_.metrics.Add(Counter::kDatabaseConnectionsBorrowRequests);
   since = services_.shard.now();
   const engine::Nanos timeout = services_.config->connection_pool.connection_borrow_timeout;
@@ -321,10 +326,9 @@ void ClientSession::EndTransaction() {
   CheckPin();
   awaiting_ready_ = cancel_due_ = false;
   const bool unlinks = !pinned_ && !keeps_link_;
-  // What it asks next is judged by what it has made.
-  const bool waits = ddl && services_.catalogues.OnDdl(services_, *this, route, unlinks);
+  // What is asked from now on is judged by what it has made.
+  if (ddl) services_.catalogues.OnDdl(services_, route, /*stale=*/unlinks);
   if (unlinks) Unlink();
-  if (waits && state_ == ClientState::kIdle) awaiting_ready_ = true;
   if (services_.draining) {
     Kill(kShuttingDown);
   } else if (!held_.empty() || end_of_stream_) {

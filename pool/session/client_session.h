@@ -60,7 +60,7 @@ class ClientSession final : public Waiter,
   // From the backend it is linked with.
   void OnReplies(engine::Slice bytes);
   void OnBackendDrained();                            // the backend can take more
-  void OnCatalogueKnown();                            // what its DDL has made is known
+  void OnCatalogueKnown();                            // what DDL has made, or time is up
   void OnBackendLost(std::string_view server_error);  // raw message or empty
 
   // From the backend that was to prove its base; perhaps it has gone on since.
@@ -136,13 +136,14 @@ class ClientSession final : public Waiter,
   uint32_t need_ = 1;
   ClientState state_ = ClientState::kLogin;
   bool pinned_ = false;
-  bool end_of_stream_ = false;   // it has closed its sending side, or said Terminate
-  bool awaiting_ready_ = false;  // held bytes go on when the backend has answered
-  bool cancel_due_ = false;      // of the request that the server has not come to yet
-  bool reset_backend_ = false;   // the transaction has undone init_query
-  bool keeps_link_ = false;      // a sequence value stays readable until its next transaction
-  uint8_t pin_reason_ = 0;       // why it is pinned
-  uint32_t taken_bytes_ = 0;     // wraps: only differences count
+  bool end_of_stream_ = false;    // it has closed its sending side, or said Terminate
+  bool awaiting_ready_ = false;   // held bytes go on when the backend has answered
+  bool cancel_due_ = false;       // of the request that the server has not come to yet
+  bool reset_backend_ = false;    // the transaction has undone init_query
+  bool catalogue_known_ = false;  // as far as it has waited for it
+  bool keeps_link_ = false;       // a sequence value stays readable until its next transaction
+  uint8_t pin_reason_ = 0;        // why it is pinned
+  uint32_t taken_bytes_ = 0;      // wraps: only differences count
   engine::Stream stream_;
   engine::HeldBytes held_;
 

@@ -41,7 +41,7 @@ struct SessionServices {
         metrics(its_metrics),
         dialect(its_dialect),
         greetings(all_greetings),
-        catalogues(all_catalogues),
+        catalogues(*this, all_catalogues),
         server_keys(its_keys),
         clients(its_clients),
         backends(its_backends),

@@ -196,19 +196,23 @@ def test_without_a_poll_only_ddl_through_weir_is_seen(start, database):
 
 
 def test_sequences_that_functions_and_defaults_use_are_seen(start):
-    weir = start("create sequence s", "create table t (id serial, a int, b bigint default currval('s'))",
-                 "create function number() returns bigint language sql as $$ select nextval('s') $$",
-                 "create function last() returns bigint language sql as $$ select currval('s') $$", pool=ONE)
-    with connect(weir) as one, connect(weir) as two:
-        one.execute("select number()")
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-            two.execute("select last()")
-        one.execute("select number()")
-        # The default of a column reads another client's number.
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-            two.execute("insert into t (a) values (1)")
-        number = one.execute("select number()").fetchone()
-        assert one.execute("select last()").fetchone() == number
+    made = ("create sequence s", "create function number() returns bigint language sql as $$ select nextval('s') $$",
+            "create function last() returns bigint language sql as $$ select currval('s') $$",
+            "create table t (a int, b bigint)")
+    weir = start(*made, pool=ONE)
+    for default in (False, True):
+        with connect(weir) as one, connect(weir) as two:
+            if default:
+                one.execute("alter table t alter b set default currval('s')")
+            for _ in range(2):
+                number = one.execute("select number()").fetchone()
+                # It keeps the backend for one more transaction.
+                one.execute("select 1")
+                with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+                    two.execute("insert into t (a) values (1)" if default else "select last()")
+                two.execute("select 1")
+            number = one.execute("select number()").fetchone()
+            assert one.execute("select last()").fetchone() == number
 
 
 def test_fifty_thousand_functions(start, database):
