@@ -262,6 +262,23 @@ TEST_F(PoolTest, LongIdleBackendsAreClosedBeyondTheirShare) {
   EXPECT_EQ(pools.open(), 2u);
 }
 
+TEST_F(PoolTest, AQuestionOfItsCatalogueLeavesABackendAsIdleAsItWas) {
+  ScriptedPools pools(1, {.max_idle_percent = 0, .idle_timeout = 5 * kSecond});
+  Wait(pools[0], "db");
+  pools.Settle(kTen);
+  GiveBack(*waiters_.back());
+  for (int i = 0; i < 4; ++i) {
+    pools[0].catalogue_due = true;
+    pools.now += kSecond;
+    pools.Settle(kTen);
+    EXPECT_FALSE(pools[0].catalogue_due);
+    EXPECT_EQ(pools.open(), 1u);
+  }
+  pools.now += 2 * kSecond;
+  pools.Settle(kTen);
+  EXPECT_EQ(pools.open(), 0u);
+}
+
 // Another route's waiter that may not switch yet does not stand in the way of the next one.
 TEST_F(PoolTest, AnUnknownRouteDoesNotHoldUpOthers) {
   ScriptedPools pools(1);

@@ -358,6 +358,44 @@ TEST_F(ServerLoginTest, FactsWithoutTheSettingsOfRoles) {
             ServerNext::kFailed);
 }
 
+// A question of weir's own later on: its error is no failed login, its rows are whole.
+TEST_F(ServerLoginTest, RowsOfAnAnswer) {
+  struct Rows final : protocol::RowSink {
+    void OnRow(std::string_view row) override { all.emplace_back(row); }
+    std::vector<std::string> all;
+  };
+  const std::string ready("Z\0\0\0\5I", 6);
+  protocol::ServerLogin::Options options;
+  options.allow_trust = true;
+  PostgresServerLogin login(options, entropy_);
+  std::string out;
+  login.Start(out);
+  EXPECT_EQ(login.OnBytes(engine::AsBytes(Authentication(0) + ready + ready), out),
+            ServerNext::kDone);
+  Rows rows;
+  out.clear();
+  login.AskRows("SELECT x", rows, out);
+  EXPECT_NE(out.find("SELECT x"), std::string::npos);
+  const std::string value(200000, 'x');
+  std::string in;
+  Writer writer(in);
+  writer.Begin('D').Raw(value);
+  writer.End();
+  EXPECT_EQ(login.OnBytes(engine::AsBytes(in.substr(0, 70000)), out), ServerNext::kReceive);
+  EXPECT_EQ(login.OnBytes(engine::AsBytes(in.substr(70000)), out), ServerNext::kReceive);
+  ASSERT_EQ(rows.all.size(), 1u);
+  EXPECT_EQ(rows.all[0], value);
+  EXPECT_EQ(login.OnBytes(engine::AsBytes(ready), out), ServerNext::kDone);
+  EXPECT_FALSE(login.rows_failed());
+  login.AskRows("SELECT y", rows, out);
+  EXPECT_EQ(login.OnBytes(engine::AsBytes(EncodeError("ERROR", "42501", "no") + ready), out),
+            ServerNext::kDone);
+  EXPECT_TRUE(login.rows_failed());
+  login.AskRows("SELECT z", rows, out);
+  EXPECT_EQ(login.OnBytes(engine::AsBytes(EncodeError("FATAL", "57P01", "gone")), out),
+            ServerNext::kFailed);
+}
+
 // RFC 7677, section 3.
 TEST(ScramTest, TestVector) {
   class Fixed final : public engine::Entropy {
