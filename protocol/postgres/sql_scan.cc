@@ -53,10 +53,7 @@ bool In(const std::string_view (&words)[N], std::string_view word) {
 }  // namespace
 
 void SqlScanner::Begin(LexMode mode, const Catalogue* catalogue) {
-  *this = SqlScanner();
-  lexer_ = SqlLexer(mode);
-  mode_ = mode;
-  catalogue_ = catalogue;
+  *this = SqlScanner(mode, catalogue);
 }
 
 Verdict SqlScanner::Finish(std::string_view text) {
@@ -248,7 +245,7 @@ void SqlScanner::BeginStatement(std::string_view word) {
   } else if (word != "prepare" && !In(kHarmlessStatements, word)) {
     Pin(PinReason::kUnknownStatement);
   }
-  quiet_ = In(kQuietStatements, word);
+  quiet_ = kind_ == Kind::kSet || (kind_ == Kind::kOther && In(kQuietStatements, word));
   if (word == "reset") verdict_.flags |= Verdict::kResets | Verdict::kSets;
   if (word == "close") End(PinReason::kHoldCursor);
   if (word == "unlisten") End(PinReason::kListen);
@@ -533,8 +530,7 @@ void SqlScanner::OnClose() {
 }
 
 Verdict Scan(std::string_view text, LexMode mode, const Catalogue* catalogue) {
-  SqlScanner scanner;
-  scanner.Begin(mode, catalogue);
+  SqlScanner scanner(mode, catalogue);
   scanner.Feed(engine::AsBytes(text));
   return scanner.Finish(text);
 }

@@ -44,6 +44,10 @@ struct Verdict {
 
 class SqlScanner {
  public:
+  SqlScanner() = default;
+  // Begins at once.
+  SqlScanner(LexMode mode, const Catalogue* catalogue)
+      : lexer_(mode), mode_(mode), catalogue_(catalogue) {}
   // `catalogue`: nullptr if it is not known.
   void Begin(LexMode mode, const Catalogue* catalogue = nullptr);
   void Feed(engine::Bytes bytes) { lexer_.Feed(bytes, *this); }
