@@ -84,7 +84,7 @@ void BackendSession::ContinueLogin(Next next) {
       OnLoggedIn();
       return;
     case Next::kFailed:
-      if (phase_ == BackendPhase::kAsking) {
+      if (phase_ == BackendPhase::kAsking && state() != BackendState::kOpening) {
         LogBackendLost(services_, *this, login_->failure_text());
         Lost();
         return;

@@ -260,7 +260,9 @@ void BackendSession::Lost() {
   if (phase_ == BackendPhase::kTerminating) return;
   CHECK(client_ == nullptr);
   if (state() == BackendState::kOpening) {
-    FailOpen({LaunchFailure::Kind::kOther, "it was lost while it answered the proxy", {}});
+    FailOpen({LaunchFailure::Kind::kUnreachable,
+              "the server closed the connection behind the login",
+              {}});
     return;
   }
   services_.shard.timers().Cancel(timer_);
