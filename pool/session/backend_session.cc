@@ -1,6 +1,8 @@
 // A backend in use: joining, parting, cleaning, moving, closing. Its login is in backend_login.cc.
 #include "pool/session/backend_session.h"
 
+#include <utility>
+
 #include "engine/base/check.h"
 #include "engine/base/fault.h"
 #include "engine/base/text.h"
@@ -88,6 +90,7 @@ void BackendSession::Part(bool discard) {
 void BackendSession::GiveBack() {
   CHECK(client_ == nullptr && phase_ == BackendPhase::kReady);
   profile = replies_->profile();
+  if (std::exchange(ddl_, false)) services_.catalogues.OnDdl(services_, route(), /*stale=*/true);
   if (!ReadCatalogue()) services_.pool.Return(*this);
 }
 
@@ -291,6 +294,7 @@ void BackendSession::OnClosed() {
   CHECK(phase_ == BackendPhase::kTerminating && client_ == nullptr);
   SessionServices& services = services_;
   services.shard.timers().Cancel(timer_);
+  if (ddl_) services.catalogues.OnDdl(services, route(), /*stale=*/false);
   services.pool.OnClosed(*this);
   services.backends.Erase(*this);
   services.OnConnectionClosed();

@@ -87,6 +87,8 @@ class BackendSession final : public Backend,
   void SendCancel();
   // `base_key`: the base as one text.
   void Prove(ClientSession& client, const protocol::Parameters& base, std::string base_key);
+  // What it still runs for a client that has gone may change the database.
+  void NoteDdl() { ddl_ = true; }
 
   // From a cancel that has been answered by a close.
   void OnCancelAnswered();
@@ -156,6 +158,7 @@ class BackendSession final : public Backend,
   bool discard_due_ = false;  // of what a client has left
   bool discarding_ = false;   // ... under way
   bool facts_due_ = false;    // the pool waits for the answer to AskFacts
+  bool ddl_ = false;          // NoteDdl
   uint16_t cancels_ = 0;      // sent and not yet answered
   engine::Nanos last_reply_ = 0;
   engine::Stream stream_;

@@ -80,7 +80,7 @@ void ClientSession::AbandonBackend(bool reset) {
     left = discard ? Leftover::kDiscardable : Leftover::kForGood;
   }
   LogUnpinned();
-  if (marks.ddl) services_.catalogues.OnDdl(services_, route, /*stale=*/true);
+  if (marks.ddl) backend.NoteDdl();
   backend_ = nullptr;
   backend.Abandon(mid_message, left, reset);
 }
@@ -135,6 +135,8 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
           ? services_.dialect.EncodeError(fatal, kConnectionLost.sqlstate, kConnectionLost.text)
           : services_.dialect.ReencodeError(server_error, fatal);
   LogUnpinned();
+  // Whether it was committed is not known.
+  if (requests_->marks().ddl) services_.catalogues.OnDdl(services_, route, /*stale=*/false);
   if (fatal) {
     if (replies.at_boundary()) stream_.Queue(engine::AsBytes(error));
     backend_ = nullptr;

@@ -102,9 +102,13 @@ CallEffect EffectOfBuiltIn(std::string_view name) {
     case FunctionFamily::kUnknown:
       effect.effect = In(kUnaskable, name) ? Effect::kUnaskable : Effect::kOpaque;
       break;
-    case FunctionFamily::kAdvisoryLock:
+    case FunctionFamily::kLocks:
+    case FunctionFamily::kUnlocks:
     case FunctionFamily::kSetConfig:
       effect.effect = Effect::kOpaque;
+      break;
+    case FunctionFamily::kSeed:
+      effect.effect = Effect::kUnaskable;
       break;
     case FunctionFamily::kReadsSequence:
       effect.reads_sequence = true;

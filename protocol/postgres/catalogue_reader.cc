@@ -20,28 +20,32 @@ namespace {
 
 // For this question only. Own words for the path: a user's may put an operator of theirs first.
 constexpr std::string_view kFront =
-    "SET LOCAL search_path TO pg_catalog, pg_temp; SET LOCAL statement_timeout TO 10000; ";
+    "SET LOCAL search_path TO pg_catalog, pg_temp; SET LOCAL statement_timeout TO 10000; "
+    "SET LOCAL jit TO off; ";
 
-// Every row that counts, in its version.
+// Every row that counts, in its version, and the relation that it belongs to: temporary ones are a
+// session's own, which keeps its backend.
 constexpr std::string_view kFingerprint =
     "SELECT pg_catalog.concat_ws('/', pg_catalog.count(*), "
     "pg_catalog.sum(pg_catalog.hashtext(pg_catalog.concat_ws('/', kind, id, version)))) FROM ("
-    "SELECT 'p', oid, xmin FROM pg_catalog.pg_proc WHERE oid >= " USERS
-    " UNION ALL SELECT 'a', aggfnoid::oid, xmin FROM pg_catalog.pg_aggregate WHERE aggfnoid::oid "
-    ">= " USERS " UNION ALL SELECT 'o', oid, xmin FROM pg_catalog.pg_operator WHERE oid >= " USERS
-    " UNION ALL SELECT 'c', oid, xmin FROM pg_catalog.pg_cast WHERE oid >= " USERS
-    " UNION ALL SELECT 't', oid, xmin FROM pg_catalog.pg_trigger WHERE NOT tgisinternal"
-    " UNION ALL SELECT 'e', oid, xmin FROM pg_catalog.pg_event_trigger"
-    " UNION ALL SELECT 'r', oid, xmin FROM pg_catalog.pg_rewrite WHERE oid >= " USERS
-    " UNION ALL SELECT 'd', oid, xmin FROM pg_catalog.pg_attrdef"
-    " UNION ALL SELECT 'l', oid, xmin FROM pg_catalog.pg_policy"
-    " UNION ALL SELECT 'k', oid, xmin FROM pg_catalog.pg_constraint WHERE contype = 'c' AND oid "
-    ">= " USERS
-    " UNION ALL SELECT 'i', indexrelid, xmin FROM pg_catalog.pg_index WHERE indexrelid >= " USERS
-    " AND (indexprs IS NOT NULL OR indpred IS NOT NULL)"
-    " UNION ALL SELECT 'y', oid, xmin FROM pg_catalog.pg_type WHERE oid >= " USERS
-    " AND typtype IN ('b', 'd', 'r')"
-    " UNION ALL SELECT 'x', oid, xmin FROM pg_catalog.pg_extension) AS rows (kind, id, version)";
+    "SELECT 'p', oid, xmin, 0::oid FROM pg_catalog.pg_proc"
+    " UNION ALL SELECT 'a', aggfnoid::oid, xmin, 0 FROM pg_catalog.pg_aggregate"
+    " UNION ALL SELECT 'o', oid, xmin, 0 FROM pg_catalog.pg_operator"
+    " UNION ALL SELECT 'c', oid, xmin, 0 FROM pg_catalog.pg_cast"
+    " UNION ALL SELECT 't', oid, xmin, tgrelid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal"
+    " UNION ALL SELECT 'e', oid, xmin, 0 FROM pg_catalog.pg_event_trigger"
+    " UNION ALL SELECT 'r', oid, xmin, ev_class FROM pg_catalog.pg_rewrite"
+    " UNION ALL SELECT 'd', oid, xmin, adrelid FROM pg_catalog.pg_attrdef"
+    " UNION ALL SELECT 'l', oid, xmin, polrelid FROM pg_catalog.pg_policy"
+    " UNION ALL SELECT 'k', oid, xmin, conrelid FROM pg_catalog.pg_constraint WHERE contype = 'c'"
+    " UNION ALL SELECT 'i', indexrelid, xmin, indrelid FROM pg_catalog.pg_index WHERE indexprs IS "
+    "NOT NULL OR indpred IS NOT NULL"
+    " UNION ALL SELECT 'y', oid, xmin, 0 FROM pg_catalog.pg_type WHERE typtype IN ('d', 'r') OR "
+    "typtype = 'b' AND typcategory <> 'A'"
+    " UNION ALL SELECT 'x', oid, xmin, 0 FROM pg_catalog.pg_extension"
+    ") AS rows (kind, id, version, relation) WHERE id >= " USERS
+    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = relation AND "
+    "c.relpersistence = 't')";
 
 constexpr std::string_view kBuiltIns =
     "SELECT DISTINCT proname FROM pg_catalog.pg_proc WHERE oid < " USERS;
