@@ -20,6 +20,19 @@ namespace {
 
 constexpr Nanos kSweepPeriod = engine::kSecond;
 
+protocol::ExchangeOptions::OpaqueCalls OpaqueCallsOf(std::string_view option) {
+  using OpaqueCalls = protocol::ExchangeOptions::OpaqueCalls;
+  if (option == "trust") return OpaqueCalls::kTrust;
+  return option == "pin" ? OpaqueCalls::kPin : OpaqueCalls::kProbe;
+}
+
+std::vector<std::string> InLowerCase(std::vector<std::string> names) {
+  for (std::string& name : names) {
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+  }
+  return names;
+}
+
 }  // namespace
 
 PoolOptions PoolOptionsOf(const Config& config) {
@@ -59,7 +72,9 @@ void ShardProxy::Use(Snapshot snapshot) {
   const ConnectionPoolOptions& options = config->connection_pool;
   dialect.Configure({.scan_limit = static_cast<uint32_t>(options.statement_scan_limit),
                      .prepared_max = static_cast<uint32_t>(options.max_prepared_statements),
-                     .exclude_variable_sets = !options.session_pinning_filters.empty()});
+                     .exclude_variable_sets = !options.session_pinning_filters.empty(),
+                     .opaque_calls = OpaqueCallsOf(options.opaque_calls),
+                     .custom_settings = InLowerCase(options.custom_settings)});
   shard.streams().write_timeout = config->proxy.client_write_timeout;
   pool_.Reconfigure(PoolOptionsOf(*config));
 }

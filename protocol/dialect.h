@@ -122,6 +122,8 @@ class Requests {
   [[nodiscard]] virtual bool AskSession(Replies& backend, ExchangeSink& sink) = 0;
   // The backend is kept for this reason as long as the client lives.
   virtual void Pin(uint8_t reason) = 0;
+  // Something may be in the session that no other client may find.
+  virtual bool leaves_state() const = 0;
   // All that keeps the backend is gone after Dialect::DiscardStatement.
   virtual bool discardable() const = 0;
   // Changes of its session that the client knows to be made are lost with the backend: they are not
@@ -380,6 +382,11 @@ struct ExchangeOptions {
   uint32_t prepared_max = 500;    // statements on one backend
   // Settings that cannot be tracked do not keep the backend: they are lost with the transaction.
   bool exclude_variable_sets = false;
+  // Behind code that may have changed what a session can be asked about: it is asked, it is
+  // believed to have changed nothing, or it keeps the backend.
+  enum class OpaqueCalls : uint8_t { kProbe, kTrust, kPin };
+  OpaqueCalls opaque_calls = OpaqueCalls::kProbe;
+  std::vector<std::string> custom_settings;  // names that such code may set, in lower case
 };
 
 // One protocol, for one shard.

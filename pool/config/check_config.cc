@@ -18,6 +18,8 @@ namespace {
 using engine::Cat;
 
 constexpr uint16_t kDefaultPort = 5432;
+constexpr size_t kSettingNameMax = 200;
+constexpr size_t kCustomSettingsMax = 100;
 constexpr uintmax_t kSecretBytesMax = uintmax_t{64} * 1024;
 
 void CheckAvailable(const Config& config, const ReportProblem& report) {
@@ -39,9 +41,18 @@ void CheckAvailable(const Config& config, const ReportProblem& report) {
              Cat("session_pinning_filters: unknown filter \"", each,
                  "\": only \"EXCLUDE_VARIABLE_SETS\" is known"));
   }
-  if (pool.opaque_calls != "probe")
-    later("connection_pool.opaque_calls", 0, "a value other than \"probe\"");
-  if (!pool.custom_settings.empty()) later("connection_pool.custom_settings", 0, "a list");
+  if (pool.opaque_calls != "probe" && pool.opaque_calls != "trust" && pool.opaque_calls != "pin")
+    report("connection_pool.opaque_calls", 0,
+           "opaque_calls: must be \"probe\", \"trust\" or \"pin\"");
+  for (const std::string& each : pool.custom_settings) {
+    if (each.find('.') == std::string::npos || each.size() > kSettingNameMax)
+      report("connection_pool.custom_settings", 0,
+             Cat("custom_settings: \"", each,
+                 "\" is no name of a setting of your own, such as \"app.tenant\""));
+  }
+  if (pool.custom_settings.size() > kCustomSettingsMax)
+    report("connection_pool.custom_settings", 0,
+           Cat("custom_settings: more than ", kCustomSettingsMax, " names"));
   if (pool.pipeline_depth != 16)
     later("connection_pool.pipeline_depth", 0, "a value other than 16");
   if (pool.pipeline_max_wait != engine::kMillisecond)

@@ -74,7 +74,7 @@ void ClientSession::AbandonBackend(bool reset) {
   const bool resets =
       reset_backend_ || (marks.resets && !services_.config->connection_pool.init_query.empty());
   Leftover left = Leftover::kNothing;
-  if ((marks.pin_reason != 0 || resets) && !WEIR_FAULT("state_of_a_gone_client")) {
+  if ((requests_->leaves_state() || resets) && !WEIR_FAULT("state_of_a_gone_client")) {
     const bool discard =
         requests_->discardable() && services_.config->connection_pool.init_query.empty();
     left = discard ? Leftover::kDiscardable : Leftover::kForGood;

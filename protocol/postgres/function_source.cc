@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "engine/base/bytes.h"
+#include "protocol/postgres/sql_settings.h"
 
 namespace weir::postgres {
 namespace {
@@ -108,6 +109,8 @@ class SourceReader {
 
   void Keep() {
     for (char& c : name_) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    // How texts that are already on their way are read would not be known.
+    if (ShapesLexing(name_)) facts_.effect.AtLeast(Effect::kUnaskable);
     // Longer ones are cut by the lexer.
     if (name_.find('.') != std::string::npos && name_.size() < SqlLexer::kTextMax)
       facts_.settings.push_back(name_);

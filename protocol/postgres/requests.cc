@@ -1,6 +1,7 @@
 #include "protocol/postgres/requests.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -237,8 +238,7 @@ PostgresRequests::Step PostgresRequests::TakeEntered(Cursor& cursor) {
     case frontend::kExecute:
       return TakeExecute(cursor);
     case frontend::kFunctionCall:
-      Suspect(cursor, PinReason::kFunctionCall, "FunctionCall");
-      return Forward(cursor, {.kind = OwedKind::kFunctionCall});
+      return TakeFunctionCall(cursor);
     case frontend::kSync:
       if (backend.copy_in()) return Drop(cursor);
       return Forward(cursor, {.kind = OwedKind::kSync});
@@ -250,6 +250,22 @@ PostgresRequests::Step PostgresRequests::TakeEntered(Cursor& cursor) {
     default:
       UNREACHABLE();
   }
+}
+
+// Which function, is its oid ("FunctionCall"). Descriptors of large objects end with their
+// transaction: that is what libraries call in this way.
+PostgresRequests::Step PostgresRequests::TakeFunctionCall(Cursor& cursor) {
+  constexpr uint32_t kOidEnd = kHeader + 4;
+  if (cursor.whole >= kOidEnd && cursor.left() < kOidEnd) return Need(cursor, kOidEnd);
+  static constexpr uint32_t kLargeObjects[] = {715, 764, 767, 952,  953,  954,  955, 956,
+                                               957, 958, 964, 1004, 3170, 3171, 3172};
+  const uint8_t* oid = cursor.data() + kHeader;
+  const bool harmless = cursor.whole >= kOidEnd &&
+                        std::find(std::begin(kLargeObjects), std::end(kLargeObjects),
+                                  uint32_t{oid[0]} << 24 | uint32_t{oid[1]} << 16 |
+                                      uint32_t{oid[2]} << 8 | oid[3]) != std::end(kLargeObjects);
+  if (!harmless) Suspect(cursor, PinReason::kFunctionCall, "FunctionCall");
+  return Forward(cursor, {.kind = OwedKind::kFunctionCall});
 }
 
 PostgresRequests::Step PostgresRequests::TakeCopy(Cursor& cursor) {

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,10 +45,12 @@ struct RequestsContext {
   ProfileTable profiles;
   protocol::ExchangeOptions options;
   std::vector<KnownVerdict> verdicts;  // by statement
-  uint64_t unnamed_tags = 0;           // last one given
-  uint64_t sequence_marks = 0;         // last one given
-  std::string scratch;                 // messages under construction
-  std::string key_scratch;             // ... and the key of a statement
+  // Settings of the users' own that texts have named: no question lists them.
+  std::set<std::string> custom_settings;
+  uint64_t unnamed_tags = 0;    // last one given
+  uint64_t sequence_marks = 0;  // last one given
+  std::string scratch;          // messages under construction
+  std::string key_scratch;      // ... and the key of a statement
 };
 
 class PostgresRequests final : public protocol::Requests, public OwedListener {
@@ -69,6 +72,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   uint64_t profile() const override { return profile_.id(); }
   bool entering() const override { return entry_ == Entry::kWaiting || entry_ == Entry::kEntered; }
   [[nodiscard]] bool AskSession(protocol::Replies& backend, protocol::ExchangeSink& sink) override;
+  bool leaves_state() const override { return (suspects_ | stands_) != 0; }
   bool discardable() const override;
   void Pin(uint8_t reason) override;
   bool session_at_risk() const override {
@@ -125,11 +129,12 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   // sent.
   enum class Entry : uint8_t { kDone, kDue, kWaiting, kEntered };
   enum class Alone : uint8_t { kYes, kNo, kUnknown };
-  enum class Asking : uint8_t { kNo, kValues, kDefaults, kAtDefault };
+  enum class Asking : uint8_t { kNo, kNames, kValues, kDefaults, kAtDefault };
   // What the texts since the last answer may have changed, and what the server says of it.
   struct Touched {
     std::vector<std::string> names;  // sorted and unique once it asks
     bool all = false;
+    bool opaque = false;  // code may have set others
     bool lexing = false;
     bool literals = false;
     bool committed = false;  // some of it is, and the client knows
@@ -165,6 +170,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   Step TakeExecute(Cursor& cursor);
   Step TakeDescribeOrClose(Cursor& cursor);
   Step TakeCopy(Cursor& cursor);
+  Step TakeFunctionCall(Cursor& cursor);
   Step TakeLongText(Cursor& cursor);
   Step TakeLongParse(Cursor& cursor);
   void BeginLongScan(Cursor& cursor);
@@ -213,6 +219,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool RestoreBase(Cursor& cursor);
   void SendBase(Cursor& cursor, bool sync);
   bool RestoreBaseWhenIdle(Cursor& cursor);
+  void MarkOpaque(Cursor& cursor, std::string_view text);
+  void AskNames(Cursor& cursor);
+  void KeepNames(const PostgresReplies& backend);
   void AskValues(Cursor& cursor);
   bool AskDefaults(Cursor& cursor);
   void AskWhetherAtDefault(Cursor& cursor);
@@ -228,6 +237,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void KeepPins(PostgresReplies& backend);
   void TellPin();
   void Suspect(Cursor& cursor, PinReason reason, std::string_view text);
+  void Remember(Cursor& cursor, std::string_view text);
   void MarkPins(Cursor& cursor, const Verdict& verdict, std::string_view text);
   void MarkText(Cursor& cursor, const Verdict& verdict, std::string_view text);
   bool MustWaitForDiscard(Cursor& cursor, uint16_t flags) const;

@@ -29,6 +29,11 @@ void PostgresRequests::Suspect(Cursor& cursor, PinReason reason, std::string_vie
   suspects_ |= Only(reason);
   if (marks_.pin_reason != 0) return;
   marks_.pin_reason = static_cast<uint8_t>(reason);
+  Remember(cursor, text);
+}
+
+// It may be why the backend will be kept.
+void PostgresRequests::Remember(Cursor& cursor, std::string_view text) {
   using Told = protocol::SessionMarks::Statement;
   marks_.statement = std::make_unique<Told>(Told{Digest(text, cursor.backend->lex_mode()),
                                                  std::string(text.substr(0, kStatementLogged))});
@@ -42,11 +47,30 @@ void PostgresRequests::MarkPins(Cursor& cursor, const Verdict& verdict, std::str
     if (settings != 0) Suspect(cursor, FirstOf(settings), text);
     pins |= settings;
   }
+  if ((verdict.flags & Verdict::kOpaque) != 0) MarkOpaque(cursor, text);
   // With pg_temp in search_path what is created without a word of it is temporary, too.
   if ((verdict.flags & Verdict::kDdl) != 0) pins |= Only(PinReason::kTemporaryObject);
   // What others have parsed here may mean something else from now on.
   if (Has(verdict.pins, PinReason::kTemporaryObject)) cursor.backend->ForgetPrepared();
   suspects_ |= pins | (verdict.ends & stands_);
+}
+
+// Code runs that may leave behind whatever can be asked about.
+void PostgresRequests::MarkOpaque(Cursor& cursor, std::string_view text) {
+  using OpaqueCalls = protocol::ExchangeOptions::OpaqueCalls;
+  switch (context_.options.opaque_calls) {
+    case OpaqueCalls::kTrust:
+      return;
+    case OpaqueCalls::kPin:
+      Suspect(cursor, PinReason::kFunction, text);
+      return;
+    case OpaqueCalls::kProbe:
+      break;
+  }
+  suspects_ |= kAskable;
+  if (touched_ == nullptr) touched_ = std::make_unique<Touched>();
+  touched_->opaque = true;
+  if (marks_.pin_reason == 0 && marks_.statement == nullptr) Remember(cursor, text);
 }
 
 void PostgresRequests::Pin(uint8_t reason) {
@@ -111,8 +135,8 @@ void PostgresRequests::KeepPins(PostgresReplies& backend) {
 // For which of the reasons the backend is kept: the one whose statement is known, if it stands.
 void PostgresRequests::TellPin() {
   if (Has(stands_, static_cast<PinReason>(marks_.pin_reason))) return;
+  if (marks_.pin_reason != 0) marks_.statement.reset();
   marks_.pin_reason = static_cast<uint8_t>(FirstOf(stands_));
-  marks_.statement.reset();
 }
 
 }  // namespace weir::postgres

@@ -356,7 +356,7 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
       !unnamed_.parse_tail.empty())
     JudgeUnnamed(cursor);
   const bool shared = statement != nullptr && statement != &kNotShared;
-  const Verdict verdict = shared ? VerdictOn(cursor, *statement)
+  const Verdict verdict = shared         ? VerdictOn(cursor, *statement)
                           : name.empty() ? unnamed_.verdict
                                          : Verdict();
   if (MustWaitForDiscard(cursor, verdict.flags)) return Await(cursor);

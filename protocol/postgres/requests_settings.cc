@@ -277,6 +277,10 @@ PinSet PostgresRequests::MarkSettings(Cursor& cursor, const Verdict& verdict,
   touched_->literals = touched_->literals || found.shapes_literals;
   std::vector<std::string>& names = touched_->names;
   names.insert(names.end(), found.names.begin(), found.names.end());
+  for (const std::string& each : found.names) {
+    if (each.find('.') != std::string::npos && context_.custom_settings.size() < kSettingsMax)
+      context_.custom_settings.insert(each);
+  }
   if (names.size() > kSettingsMax) {
     std::sort(names.begin(), names.end());
     names.erase(std::unique(names.begin(), names.end()), names.end());
@@ -367,7 +371,20 @@ void PostgresRequests::StepSettings(Cursor& cursor) {
         return;
       }
       if (touched_->discarded && !touched_->failed) settings_unknown_ = false;
-      if (!RestoreBaseWhenIdle(cursor)) AskValues(cursor);
+      if (RestoreBaseWhenIdle(cursor)) break;
+      if (touched_->opaque) {
+        AskNames(cursor);
+      } else {
+        AskValues(cursor);
+      }
+      break;
+    case Asking::kNames:
+      if (backend.own_statement_failed() || backend.answer().size() != 1) {
+        LoseSettings();
+        return;
+      }
+      KeepNames(backend);
+      AskValues(cursor);
       break;
     case Asking::kValues:
       if (backend.own_statement_failed() || backend.answer().size() != touched_->names.size()) {
@@ -388,6 +405,32 @@ void PostgresRequests::StepSettings(Cursor& cursor) {
       KeepAnswers(backend);
       break;
   }
+}
+
+// Which settings has code made that is not seen? Those of the users' own are in no catalogue.
+void PostgresRequests::AskNames(Cursor& cursor) {
+  touched_->asking = Asking::kNames;
+  SendOwn(cursor,
+          "SELECT pg_catalog.array_to_string(pg_catalog.array_agg(pg_catalog.lower(name)), ',') "
+          "FROM pg_catalog.pg_settings WHERE source = 'session'",
+          OwnPurpose::kQuestion);
+}
+
+void PostgresRequests::KeepNames(const PostgresReplies& backend) {
+  std::vector<std::string>& names = touched_->names;
+  const std::string told = backend.answer()[0].value_or("");
+  for (std::string_view rest = told; !rest.empty();) {
+    const size_t end = std::min(rest.find(','), rest.size());
+    names.emplace_back(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  names.insert(names.end(), {"role", "session_authorization"});
+  const auto add = [&names](const auto& all) { names.insert(names.end(), all.begin(), all.end()); };
+  add(context_.options.custom_settings);
+  add(context_.custom_settings);
+  if (backend.catalogue() != nullptr) add(backend.catalogue()->custom_settings());
+  // What it had before may be gone.
+  touched_->all = true;
 }
 
 void PostgresRequests::AskValues(Cursor& cursor) {

@@ -347,16 +347,16 @@ Next PostgresServerLogin::OnError(std::string_view body) {
   writer.Begin(backend::kErrorResponse).Raw(body);
   writer.End();
   const std::string_view sqlstate = ErrorField(body, 'C');
-  const std::string_view severity = ErrorField(body, 'S');
-  if (state_ == State::kFacts && may_read_settings_ && severity == "ERROR") {
+  const std::string_view severity = ErrorField(body, 'V');
+  const bool goes_on = severity != "FATAL" && severity != "PANIC";
+  if (state_ == State::kFacts && may_read_settings_ && goes_on) {
     may_read_settings_ = false;
     facts_refused_ = true;
     server_error_.clear();
     return Next::kReceive;
   }
   const std::string text(ErrorField(body, 'M'));
-  const std::string_view severity = ErrorField(body, 'V');
-  if (state_ == State::kRows && severity != "FATAL" && severity != "PANIC") {
+  if (state_ == State::kRows && goes_on) {
     rows_failed_ = true;
     return Next::kReceive;
   }

@@ -93,7 +93,9 @@ bool SqlScanner::OnCallOfUser(std::string_view name, bool built_in) {
 }
 
 void SqlScanner::Take(const CallEffect& effect, PinReason reason) {
-  if (effect.effect == Effect::kUnaskable) Pin(reason);
+  // What SQL prepares runs later, and then only its name is seen.
+  const bool later = prepares_ != 0 && effect.effect != Effect::kHarmless;
+  if (effect.effect == Effect::kUnaskable || later) Pin(reason);
   if (effect.effect == Effect::kOpaque) verdict_.flags |= Verdict::kOpaque;
   if (effect.writes_sequence) verdict_.flags |= Verdict::kWritesSequence;
   if (effect.reads_sequence) verdict_.flags |= Verdict::kReadsSequence;

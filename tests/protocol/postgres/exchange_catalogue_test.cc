@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "protocol/postgres/pins.h"
 #include "tests/protocol/postgres/exchange_pair.h"
 
 namespace weir::postgres {
@@ -22,12 +23,13 @@ std::unique_ptr<Catalogue> With(std::string_view source, uint64_t number) {
 class CatalogueExchangeTest : public ExchangeTest {
  protected:
   CatalogueExchangeTest() { backend_.UseCatalogue(&view_); }
-  // Whether it pins the client; the request is answered and forgotten.
+  // Whether it may leave something behind; the request is answered and forgotten.
   bool Pins(const std::string& request, const std::string& answer) {
     pair_.Client(request);
-    const bool pins = pair_.requests.marks().pin_reason != 0;
-    pair_.requests.ClearMarks();
+    const bool pins = pair_.requests.leaves_state();
     EXPECT_EQ(pair_.Server(answer + Ready('I')), ReplyStatus::kOk);
+    pair_.requests.OnBackendLost(false);
+    pair_.requests.ClearMarks();
     return pins;
   }
 
@@ -70,6 +72,43 @@ TEST_P(CatalogueExchangeTest, DdlIsMarked) {
   EXPECT_TRUE(pair_.requests.marks().ddl);
   pair_.requests.ClearMarks();
   EXPECT_FALSE(pair_.requests.marks().ddl);
+}
+
+// Behind opaque code the session is asked: for its settings, then for what else may be there.
+TEST_P(CatalogueExchangeTest, BehindOpaqueCodeTheSessionIsAsked) {
+  view_.now = opaque_.get();
+  pair_.Join(backend_);
+  pair_.Client(Query("SELECT f()"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  const auto asks = [this](const std::string& sql, const std::string& reply) {
+    pair_.wire.TakeServer();
+    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+    EXPECT_NE(pair_.wire.TakeServer().find(sql), std::string::npos) << sql;
+    pair_.Server(reply);
+  };
+  asks("source = 'session'", OwnReply(Values({"work_mem"})));
+  asks("current_setting($1,true),pg_catalog.current_setting($2,true),pg_catalog.current_setting($3",
+       OwnReply(Values({"none", "app", "9MB"})));
+  asks("set_config($1,NULL,true)", OwnReply(Values({"none", "app", "4MB"})));
+  asks(PinQuestion(kAskable), OwnReply(Values({"f", "f", "f", "f", "t"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(static_cast<PinReason>(pair_.requests.marks().pin_reason), PinReason::kListen);
+  ASSERT_NE(pair_.requests.marks().statement, nullptr);
+  EXPECT_EQ(pair_.requests.marks().statement->text, "SELECT f()");
+  EXPECT_NE(pair_.requests.profile(), 0u);
+}
+
+TEST_P(CatalogueExchangeTest, OpaqueCodeIsTrustedOrPins) {
+  view_.now = opaque_.get();
+  pair_.Join(backend_);
+  context_.options.opaque_calls = protocol::ExchangeOptions::OpaqueCalls::kTrust;
+  EXPECT_FALSE(Pins(Query("SELECT f()"), Complete("SELECT 1")));
+  context_.options.opaque_calls = protocol::ExchangeOptions::OpaqueCalls::kPin;
+  pair_.Client(Query("SELECT f()"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(static_cast<PinReason>(pair_.requests.marks().pin_reason), PinReason::kFunction);
+  EXPECT_FALSE(pair_.requests.discardable());
 }
 
 }  // namespace
