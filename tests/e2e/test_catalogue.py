@@ -8,9 +8,10 @@ import pytest
 
 from servers import PASSWORD, wait_until
 
-POOL = "max_connections_percent = 10\nconnection_borrow_timeout = 20"
+# What is opaque pins, so that it shows; else the session is asked (test_opaque.py).
+POOL = "max_connections_percent = 10\nconnection_borrow_timeout = 20\nopaque_calls = 'pin'"
 # One backend, so that whatever is left in a session would be seen by the next client.
-ONE = "max_connections_percent = 3\nconnection_borrow_timeout = 20"
+ONE = "max_connections_percent = 3\nconnection_borrow_timeout = 20\nopaque_calls = 'pin'"
 
 
 @pytest.fixture

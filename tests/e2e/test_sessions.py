@@ -17,7 +17,7 @@ ONE = "max_connections_percent = 3\nconnection_borrow_timeout = 20"
 def test_a_pin_is_told_and_nothing_of_it_leaks(start_weir, postgres):
     weir = start_weir(pool="max_connections_percent = 6\nconnection_borrow_timeout = 20")
     with weir.connect() as setter, weir.connect() as other:
-        setter.execute("do $$ begin perform set_config('work_mem', '9MB', false); end $$")
+        setter.execute("do $$ begin perform setseed(0.5); set work_mem = '9MB'; end $$")
         line = weir.wait_for_log("was pinned to the database connection")
         assert "[proxyEndpoint=default] [clientConnection=" in line and "[WARN]" in line
         assert 'Digest: "do $1"' in line
@@ -44,7 +44,7 @@ def test_what_a_vanished_client_has_set_never_leaks(start_weir, postgres):
 
 @pytest.mark.parametrize("statement", [
     "create temp table t (a int)", "prepare p as select 1", "listen x", "select pg_advisory_lock(1)",
-    "select set_config('work' || '_mem', '9MB', false)", "do $$ begin perform set_config('work_mem', '9MB', false); end $$",
+    "select set_config('work' || '_mem', '9MB', false)",
     "declare c cursor with hold for select 1", "load 'plpgsql'", "set seed = 0.5",
 ])
 def test_what_pins(weir, statement):
