@@ -226,11 +226,12 @@ bool PostgresReplies::BeginMessage(uint8_t type, uint32_t body) {
   const bool asynchronous =
       type == backend::kNoticeResponse || notification || type == backend::kParameterStatus;
   const bool too_long = body > kHeldMax && type != backend::kErrorResponse;
-  if (ReadWhole(type) && (body == 0 || too_long)) return false;
   // An answer that is too long to be held is none.
   const bool answer = type == backend::kDataRow && body <= kHeldMax && !owed_.empty() &&
                       owed_.Front().purpose == OwnPurpose::kQuestion;
-  if (ReadWhole(type) || answer) {
+  const bool whole = ReadWhole(type) || answer;
+  if (whole && (body == 0 || too_long)) return false;
+  if (whole) {
     disposal_ = Disposal::kHold;
   } else if (WEIR_FAULT("reply_not_swallowed") && listener_ != nullptr) {
     disposal_ = Disposal::kForward;

@@ -99,7 +99,7 @@ class Exchange {
       case kServer:
         return Server(bytes);
       case kJoin:
-        if (joined_ || status_ != TakeStatus::kNeedsBackend) return true;
+        if (joined_ || status_ != TakeStatus::kNeedsBackend || !replies_->settled()) return true;
         replies_->Join(*requests_);
         joined_ = true;
         return Pump();
@@ -245,9 +245,9 @@ class Exchange {
         return false;
       }
       CheckInvariants();
-      if (asking_) Ask();
     }
     wire_.Begin({});
+    if (asking_) Ask();
     return Pump();
   }
 

@@ -74,6 +74,15 @@ TEST_P(SettingsTest, WhatWillPinIsAtRiskOnceTheClientKnowsOfIt) {
   EXPECT_FALSE(pair_.requests.session_at_risk());
 }
 
+TEST_P(SettingsTest, AnAnswerWithoutABodyIsMalformedHoweverItComes) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SET work_mem = '9MB'"));
+  pair_.Server(Complete("SET") + Ready('I'));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(pair_.Server(Message('1', "") + Message('2', "") + Message('D', "") + Complete("X")),
+            ReplyStatus::kMalformed);
+}
+
 TEST_P(SettingsTest, WhatEqualsTheDefaultIsNoSetting) {
   pair_.Join(backend_);
   Set(pair_, "work_mem", "4MB", "4MB");
