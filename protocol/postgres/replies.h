@@ -221,6 +221,8 @@ class PostgresReplies final : public protocol::Replies {
   bool OnWholeError(std::string_view message, std::string& rewritten);
   bool OnReport(std::string_view body, std::string& rewritten);
   void OnAnswer(std::string_view body);
+  std::string Reported(std::string_view name) const;
+  void Report(std::string_view name, std::string_view value);
   void RewriteNames(std::string_view message, std::string& rewritten) const;
   // What a whole message means for owed_; false: the server must not send it now.
   bool Complete();
@@ -266,8 +268,8 @@ class PostgresReplies final : public protocol::Replies {
   ProfileRef profile_;
   bool profile_known_ = true;
   Settings initial_;
-  protocol::Parameters reported_;
-  Settings carried_;  // of the profile, between shards
+  protocol::Parameters reported_;  // as the session's client has been told
+  Settings carried_;               // of the profile, between shards
   std::vector<std::optional<std::string>> answer_;
   bool own_name_left_ = false;            // a statement of weir's own has failed before its Close
   std::optional<std::string> own_error_;  // of weir's last statement that failed, as a message

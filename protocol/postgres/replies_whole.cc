@@ -53,17 +53,22 @@ bool PostgresReplies::OnReport(std::string_view body, std::string& rewritten) {
     return false;
   }
   const std::string_view name = body.substr(0, end);
-  set_parameter(name, body.substr(end + 1, body.size() - end - 2));
+  const std::string_view value = body.substr(end + 1, body.size() - end - 2);
+  const std::string before = Reported(name);
+  set_parameter(name, value);
   if (listener_ == nullptr) return false;
   if (owed_.empty()) return true;
   // What weir itself changes, to another client's settings and back, is not for the client.
   if (owed_.Front().owner != OwedTo::kClient) {
-    return owed_.Front().purpose == OwnPurpose::kRebase && !WEIR_FAULT("base_report_swallowed");
+    return owed_.Front().purpose == OwnPurpose::kRebase && before != value &&
+           !WEIR_FAULT("base_report_swallowed");
   }
-  // The server resets to its own values; the client's base follows.
+  // The server resets to its own values; the client's base follows, and is what it is told.
   const std::string* base = owed_.Front().resets ? listener_->BaseValue(name) : nullptr;
-  if (base != nullptr) AppendParameterStatus(rewritten, name, *base);
-  return true;
+  if (base == nullptr) return true;
+  Report(name, *base);
+  AppendParameterStatus(rewritten, name, *base);
+  return before != *base;
 }
 
 bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewritten) {
@@ -143,7 +148,14 @@ void PostgresReplies::RewriteNames(std::string_view message, std::string& rewrit
   PutLength(rewritten, body_left_);
 }
 
-void PostgresReplies::set_parameter(std::string_view name, std::string_view value) {
+std::string PostgresReplies::Reported(std::string_view name) const {
+  for (const auto& [known, value] : reported_) {
+    if (known == name) return value;
+  }
+  return {};
+}
+
+void PostgresReplies::Report(std::string_view name, std::string_view value) {
   const auto known = std::find_if(reported_.begin(), reported_.end(),
                                   [&](const auto& each) { return each.first == name; });
   if (known == reported_.end()) {
@@ -151,6 +163,10 @@ void PostgresReplies::set_parameter(std::string_view name, std::string_view valu
   } else {
     known->second.assign(value);
   }
+}
+
+void PostgresReplies::set_parameter(std::string_view name, std::string_view value) {
+  Report(name, value);
   if (name == "standard_conforming_strings") {
     lex_mode_.standard_conforming_strings = value != "off";
   } else if (name == "client_encoding") {

@@ -307,6 +307,7 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
   // A Query destroys the session's unnamed statement.
   const bool change = LeaveUnnamed(cursor);
   cursor.backend->set_unnamed_tag(0);
+  if (RefuseEarlyReset(cursor, verdict, text, change)) return Step::kTaken;
   if (!deallocated.empty() && RewriteDeallocate(cursor, deallocated, change)) return Step::kTaken;
   // A DEALLOCATE of a name that is not the protocol's is of one that SQL prepared, or an error.
   MarkText(cursor, verdict, text);

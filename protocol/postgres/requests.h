@@ -213,6 +213,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   Alone StandsAlone(const Cursor& cursor) const;
   PinSet MarkSettings(Cursor& cursor, const Verdict& verdict, std::string_view text);
   bool LexingUncertain(Cursor& cursor);
+  bool RefuseEarlyReset(Cursor& cursor, const Verdict& verdict, std::string_view text,
+                        bool unnamed_change);
   void MarkResets(const SettingNames& found);
   bool RebaseQuery();
   void RebaseExecuted();

@@ -6,12 +6,15 @@
 // together. Where it is certain that the message has reset them they are just set. Elsewhere the
 // server is asked which of them are not the session's own now.
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
 #include <string>
 #include <utility>
 
 #include "engine/base/check.h"
 #include "engine/base/fault.h"
 #include "engine/base/text.h"
+#include "protocol/postgres/format.h"
 #include "protocol/postgres/own_messages.h"
 #include "protocol/postgres/request_cursor.h"
 #include "protocol/postgres/requests.h"
@@ -46,6 +49,32 @@ std::string SetBase(const Calls& calls, bool certain, bool local) {
   return sql;
 }
 
+// It changes how results look, or how they are come by, not what a statement does.
+bool OnlyShows(std::string_view name) {
+  static constexpr std::string_view kNames[] = {
+      "application_name", "bytea_output",       "client_encoding", "client_min_messages",
+      "datestyle",        "extra_float_digits", "intervalstyle",   "lc_messages",
+      "timezone",         "xmlbinary"};
+  for (const std::string_view front : {"enable_", "geqo", "jit", "log_", "track_"}) {
+    if (name.starts_with(front)) return true;
+  }
+  for (const std::string_view back : {"_cost", "_mem", "_buffers"}) {
+    if (name.ends_with(back)) return true;
+  }
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
+// A Query that fails with this message, which holds no quote.
+std::string RaiseError(std::string_view message) {
+  const std::string sql =
+      engine::Cat("DO $weir$BEGIN RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = '", message,
+                  "'; END$weir$");
+  std::string out(1, static_cast<char>(frontend::kQuery));
+  const auto length = static_cast<uint32_t>(sql.size() + 5);
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(length >> shift));
+  return out.append(sql).append(1, '\0');
+}
+
 }  // namespace
 
 void PostgresRequests::BeginWith(const protocol::Parameters& base) {
@@ -62,6 +91,33 @@ const std::string* PostgresRequests::BaseValue(std::string_view name) const {
 }
 
 // A text that is about to run, or is bound to, resets settings.
+// A text that resets what its client began with, and goes on: until its end the server's own values
+// would hold. Where that could be more than another form of the result (another schema, another
+// tenant), the server is asked for an error instead, so that a transaction block fails with it.
+bool PostgresRequests::RefuseEarlyReset(Cursor& cursor, const Verdict& verdict,
+                                        std::string_view text, bool unnamed_change) {
+  if ((verdict.flags & Verdict::kSets) == 0 || verdict.statements < 2 || base_.settings().empty())
+    return false;
+  const SettingNames found = SettingsOf(text, cursor.backend->lex_mode());
+  if (!found.resets_first) return false;
+  const Setting* risky = nullptr;
+  for (const Setting& each : base_.settings()) {
+    const bool reset = found.all || std::any_of(found.resets.begin(), found.resets.end(),
+                                                [&](const SettingNames::Reset& other) {
+                                                  return other.name == each.name;
+                                                });
+    if (reset && !OnlyShows(each.name)) risky = &each;
+  }
+  if (risky == nullptr) return false;
+  cursor.Skip(cursor.whole);
+  cursor.Insert(RaiseError(
+      engine::Cat("this connection began with a setting of its own (", risky->name,
+                  "), which weir can give back to it only when a query is over: send what resets "
+                  "it, and what comes behind that, as separate queries")));
+  cursor.backend->Push({.kind = OwedKind::kQuery, .unnamed_change = unnamed_change});
+  return true;
+}
+
 void PostgresRequests::MarkResets(const SettingNames& found) {
   if (base_.settings().empty() || WEIR_FAULT("base_not_restored")) return;
   std::vector<Rebase::Name> names;

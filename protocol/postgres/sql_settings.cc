@@ -7,6 +7,14 @@
 namespace weir::postgres {
 namespace {
 
+// Statements that do nothing by the settings in force.
+bool MindsNoSetting(std::string_view keyword) {
+  static constexpr std::string_view kWords[] = {"begin",   "close", "commit",  "deallocate",
+                                                "discard", "end",   "reset",   "rollback",
+                                                "set",     "start", "unlisten"};
+  return std::find(std::begin(kWords), std::end(kWords), keyword) != std::end(kWords);
+}
+
 std::string Folded(std::string_view name) {
   std::string folded(name);
   for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
@@ -51,6 +59,7 @@ class Reader {
     // SET NAMES alone, too.
     if (state_ == State::kValue) OnDefault();
     if (state_ != State::kBegin) ++statements_;
+    has_reset_ = found_.all || !found_.resets.empty();
     state_ = State::kBegin;
     added_.clear();
     local_ = reset_ = last_dot_ = false;
@@ -101,6 +110,7 @@ class Reader {
     switch (state_) {
       case State::kBegin:
         state_ = State::kOther;
+        if (has_reset_ && !MindsNoSetting(keyword)) found_.resets_first = true;
         if (keyword == "set" || keyword == "reset") state_ = State::kVerb;
         if (keyword == "discard") state_ = State::kDiscard;
         reset_ = keyword == "reset";
@@ -288,6 +298,7 @@ class Reader {
   SettingNames& found_;
   State state_ = State::kBegin;
   bool reset_ = false;
+  bool has_reset_ = false;  // an earlier statement
   bool local_ = false;
   bool last_dot_ = false;
   int depth_ = 0;

@@ -24,10 +24,11 @@ struct SettingNames {
     bool local = false;  // for the transaction only
   };
   std::vector<Reset> resets;
-  bool only_resets = false;  // one statement, which certainly does that and nothing else
-  bool all = false;          // RESET ALL, DISCARD ALL
-  bool roles = false;        // DISCARD ALL: also the role and the session's user
-  bool unknown = false;      // a name that the text alone does not tell
+  bool resets_first = false;  // others stand behind one that does so, and may run by what it resets
+  bool only_resets = false;   // one statement, which certainly does that and nothing else
+  bool all = false;           // RESET ALL, DISCARD ALL
+  bool roles = false;         // DISCARD ALL: also the role and the session's user
+  bool unknown = false;       // a name that the text alone does not tell
   // Settings that decide how texts are lexed, or literals read, change for a transaction or longer.
   bool shapes_lexing = false;
   bool shapes_literals = false;

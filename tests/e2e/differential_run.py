@@ -312,6 +312,34 @@ def has_another_temporary_schema(text, direct, through):
     return without[0] == without[1]
 
 
+def tells_another_source(text, direct, through):
+    """In what pg_settings tells of a setting that the client began with."""
+    if "pg_settings" not in text:
+        return False
+    same = [[[kind, *[["session" if value == "client" else value for value in row] for row in body]] if kind == "D" else [kind, *body]
+             for kind, *body in answer] for answer in (direct, through)]
+    return same[0] == same[1]
+
+
+def resets_to_the_servers_own(text, direct, through):
+    """Within one text, what it resets is what the server begins with until the text has ended; so is what set_config(name, NULL)
+    answers. Then the client's own base holds, and it may be told what it knows."""
+    lower = text.lower()
+    if not re.search(r"\breset\b|\bdefault\b|discard all|set_config\(.*null", lower):
+        return False
+    reports = [[each for each in answer if each[0] != "S"] for answer in (direct, through)]
+    if reports[0] == reports[1]:
+        return True
+    rows = [[each for each in answer if each[0] not in "SD"] for answer in (direct, through)]
+    return rows[0] == rows[1] and bool(re.search(r"set_config\(.*null|(reset|default)\b.*;", lower, re.DOTALL))
+
+
+def tells_a_report_late(text, direct, through):
+    """In front of the answer to what came next."""
+    late = next((at for at, each in enumerate(through) if each[0] != "S"), 0)
+    return late > 0 and through[late:] == direct
+
+
 # Every difference that is let pass, and why. What is not here must be the same, byte for byte, but for process ids, oids of
 # what users made, and places in the server's source.
 TOLERATED = [
@@ -323,6 +351,12 @@ TOLERATED = [
               tells_the_failed_transaction),
     Tolerated("A backend keeps its schema of temporary objects when it has become empty: current_schemas(true) and errors tell of it.",
               has_another_temporary_schema),
+    Tolerated("pg_settings tells 'session' as the source of what the client began with: weir has set it, the server's login had not.",
+              tells_another_source),
+    Tolerated("Within one text a reset goes to what the server begins with; the client's own base holds from the text's end on.",
+              resets_to_the_servers_own),
+    Tolerated("... of which it is told when the text has been answered, which may be in front of the next answer.",
+              tells_a_report_late),
 ]
 
 

@@ -349,3 +349,21 @@ def test_a_client_that_comes_later_is_greeted_with_what_a_role_is_given(start_we
     finally:
         with postgres.connect() as direct:
             direct.execute("alter role app reset all")
+
+
+def test_a_text_that_goes_on_behind_a_reset_is_refused(start_weir):
+    """What stands behind it would run in the server's own search_path: it might write to another table."""
+    weir = start_weir(pool="max_connections_percent = 3\nconnection_borrow_timeout = 20")
+    with weir.connect(options="-c search_path=pg_catalog", autocommit=False) as one:
+        for text in ("reset all; select 1", "set search_path to default; insert into t values (1)", "reset search_path; begin; table t"):
+            with pytest.raises(psycopg.errors.FeatureNotSupported, match="search_path.*send what resets it"):
+                one.execute(text, prepare=False)
+            with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+                one.execute("select 1")
+            one.rollback()
+        one.execute("select 1; reset all", prepare=False)
+        one.execute("reset all; reset search_path; set work_mem = '9MB'; commit", prepare=False)
+        assert one.execute("show search_path").fetchone() == ("pg_catalog",)
+    with weir.connect(application_name="mine") as one:
+        assert one.execute("reset all; select 1", prepare=False) is not None
+        assert one.execute("show application_name").fetchone() == ("mine",)

@@ -146,7 +146,16 @@ TEST_P(BaseTest, TheClientIsToldOfItsOwnBase) {
   EXPECT_EQ(pair_.wire.TakeClient(), Complete("RESET") + Report("mine") + Ready('I'));
   ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
   pair_.Server(Restored(Report("mine")));
-  EXPECT_EQ(pair_.wire.TakeClient(), Report("mine"));
+  EXPECT_EQ(pair_.wire.TakeClient(), "");
+}
+
+TEST_P(BaseTest, TheClientIsNotToldOfWhatItKnows) {
+  pair_.Client(Query("SELECT 1"));
+  pair_.Server(Complete("SELECT 1") + Report("mine") + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(), Complete("SELECT 1") + Report("mine") + Ready('I'));
+  pair_.Client(Query("RESET ALL"));
+  pair_.Server(Complete("RESET") + Report("") + Ready('I'));
+  EXPECT_EQ(pair_.wire.TakeClient(), Complete("RESET") + Ready('I'));
 }
 
 TEST_P(BaseTest, WhatIsNotInTheBaseIsTheServersToReset) {
