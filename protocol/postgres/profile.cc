@@ -93,4 +93,15 @@ std::vector<SettingChange> Difference(const Settings& from, const Settings& to) 
   return changes;
 }
 
+const std::string* ValueOf(const Settings& settings, std::string_view name) {
+  for (const Setting& each : settings) {
+    if (each.name == name) return &each.value;
+  }
+  return nullptr;
+}
+
+bool CannotReplay(std::string_view setting) {
+  return setting == "seed" || setting == "temp_buffers";
+}
+
 }  // namespace weir::postgres

@@ -29,6 +29,15 @@ using Settings = std::vector<Setting>;  // sorted by name, each once
 
 Settings Sorted(Settings settings);
 
+const std::string* ValueOf(const Settings& settings, std::string_view name);  // nullptr: not there
+
+// A client that makes more than this keeps its backend.
+inline constexpr size_t kSettingsMax = 64;
+inline constexpr size_t kSettingsBytesMax = size_t{64} * 1024;
+inline constexpr size_t kNamesMax = 1024;  // of settings in the texts between two answers
+// What cannot be set again elsewhere.
+bool CannotReplay(std::string_view setting);
+
 class ProfileTable;
 
 class Profile {

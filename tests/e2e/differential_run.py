@@ -340,6 +340,11 @@ def tells_a_report_late(text, direct, through):
     return late > 0 and through[late:] == direct
 
 
+def refuses_to_go_on_behind_a_reset(answer):
+    return any(kind == "E" and "C0A000" in body[0] and any("began with a setting of its own" in each for each in body[0])
+               for kind, *body in answer if body)
+
+
 # Every difference that is let pass, and why. What is not here must be the same, byte for byte, but for process ids, oids of
 # what users made, and places in the server's source.
 TOLERATED = [
@@ -381,6 +386,10 @@ class Comparison:
                 continue
             text = json.dumps(script.steps[number][2])
             reason = next((each.reason for each in TOLERATED if each.applies(text, theirs, ours)), None)
+            if reason is None and refuses_to_go_on_behind_a_reset(ours):
+                # Nothing of it has run: from here on the two are in different states.
+                self.let_pass.append("A text that goes on behind a reset of what its client began with is refused.")
+                return
             if reason is None:
                 self.step, self.direct, self.through = number, theirs, ours
                 return
