@@ -364,7 +364,7 @@ bool PostgresReplies::OnError() {
   if (!fatal_error_.empty()) return true;
   if (owed_.empty()) return false;
   copy_in_ = false;
-  if (client_at_head() && listener_ != nullptr) listener_->OnRequestFailed();
+  if (client_at_head() && listener_ != nullptr) listener_->OnRequestFailed(syntax_error_);
   if (owed_.Front().kind == OwedKind::kQuery || owed_.Front().kind == OwedKind::kFunctionCall) {
     owed_.Front().failed = true;
     return true;

@@ -99,7 +99,8 @@ class OwedListener {
   // The value of a setting of the client's base, nullptr if it is none.
   virtual const std::string* BaseValue(std::string_view name) const = 0;
   virtual void OnTransactionEnded() = 0;  // the client knows it to be over
-  virtual void OnRequestFailed() = 0;     // ... and that its request has failed
+  // ... and that its request has failed. `syntax`: the server could not read it.
+  virtual void OnRequestFailed(bool syntax) = 0;
 };
 
 class PostgresReplies final : public protocol::Replies {
@@ -278,6 +279,7 @@ class PostgresReplies final : public protocol::Replies {
   std::string held_;  // a message that is read, header included
   std::string fatal_error_;
   std::string fatal_sqlstate_;
+  bool syntax_error_ = false;  // the error in hand
 };
 
 }  // namespace weir::postgres

@@ -84,6 +84,7 @@ bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewrit
     fatal_sqlstate_ = std::string(ErrorField(body, 'C'));
     return false;
   }
+  syntax_error_ = ErrorField(body, 'C') == "42601";
   if (!owed_.empty() && owed_.Front().owner == OwedTo::kWeir) own_name_left_ = true;
   // A fault of weir's own statements concerns nobody else, unless a client's request falls with it.
   bool for_client = false;

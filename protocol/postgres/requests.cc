@@ -264,6 +264,7 @@ PostgresRequests::Step PostgresRequests::TakeFunctionCall(Cursor& cursor) {
                         std::find(std::begin(kLargeObjects), std::end(kLargeObjects),
                                   uint32_t{oid[0]} << 24 | uint32_t{oid[1]} << 16 |
                                       uint32_t{oid[2]} << 8 | oid[3]) != std::end(kLargeObjects);
+  CountText();
   if (!harmless) Suspect(cursor, PinReason::kFunctionCall, "FunctionCall");
   return Forward(cursor, {.kind = OwedKind::kFunctionCall});
 }
@@ -304,6 +305,7 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
     deallocated = DeallocatedName(text, cursor.backend->lex_mode());
     if (Uncertain(cursor, deallocated, nullptr)) return Await(cursor);
   }
+  CountText();
   // A Query destroys the session's unnamed statement.
   const bool change = LeaveUnnamed(cursor);
   cursor.backend->set_unnamed_tag(0);
@@ -371,6 +373,7 @@ void PostgresRequests::DiscardSequences(Cursor& cursor) {
 void PostgresRequests::ClearMarks() {
   if (marks_.pin_reason == 0) marks_.statement.reset();
   pin_committed_ = exempt_ = false;
+  texts_ = 0;
   marks_.reads_sequence = marks_.writes_sequence = marks_.resets = marks_.ddl = false;
 }
 

@@ -100,9 +100,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     if (touched_ != nullptr) touched_->committed = true;
     pin_committed_ = marks_.pin_reason != 0;
   }
-  void OnRequestFailed() override {
-    if (touched_ != nullptr) touched_->failed = true;
-  }
+  void OnRequestFailed(bool syntax) override;
 
   // It has got a backend.
   void OnJoined() { entry_ = Entry::kDue; }
@@ -240,6 +238,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void TellPin();
   void Suspect(Cursor& cursor, PinReason reason, std::string_view text);
   void Remember(Cursor& cursor, std::string_view text);
+  void CountText() { texts_ = texts_ == 0 ? 1 : 2; }
   void MarkPins(Cursor& cursor, const Verdict& verdict, std::string_view text);
   void MarkText(Cursor& cursor, const Verdict& verdict, std::string_view text);
   bool MustWaitForDiscard(Cursor& cursor, uint16_t flags) const;
@@ -257,6 +256,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   uint64_t sequence_mark_ = 0;
   uint32_t body_left_ = 0;  // of a message that is forwarded or dropped as it comes
   bool dropping_ = false;
+  uint8_t texts_ = 0;           // since the session was asked last; more than two are two
   bool bound_drops_ = false;    // what the portal bound last will do when executed
   bool earlier_drops_ = false;  // ... and one bound earlier, which may still be there
   // Bits, so that they fit beside: every idle client has them.

@@ -73,6 +73,15 @@ void PostgresRequests::MarkOpaque(Cursor& cursor, std::string_view text) {
   if (marks_.pin_reason == 0 && marks_.statement == nullptr) Remember(cursor, text);
 }
 
+// A statement of a kind that nobody knows has not run if the server could not read it: mostly, it
+// is a slip of the keyboard.
+void PostgresRequests::OnRequestFailed(bool syntax) {
+  if (touched_ != nullptr) touched_->failed = true;
+  if (!syntax || texts_ != 1 || suspects_ != Only(PinReason::kUnknownStatement)) return;
+  suspects_ = 0;
+  marks_.pin_reason = static_cast<uint8_t>(FirstOf(stands_));
+}
+
 void PostgresRequests::Pin(uint8_t reason) {
   stands_ |= Only(static_cast<PinReason>(reason));
   marks_.pin_reason = static_cast<uint8_t>(FirstOf(stands_));

@@ -82,6 +82,7 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
   if (cursor.whole > context_.options.scan_limit) return TakeLongText(cursor);
   if (!cursor.complete()) return Need(cursor, cursor.whole);
   if (LexingUncertain(cursor)) return Await(cursor);
+  CountText();
   const std::string_view body = cursor.body();
   const size_t name_end = body.find('\0');
   const size_t text_end =
@@ -360,6 +361,7 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
                           : name.empty() ? unnamed_.verdict
                                          : Verdict();
   if (MustWaitForDiscard(cursor, verdict.flags)) return Await(cursor);
+  if (texts_ == 0) CountText();
   bound_deallocate_.reset();
   const bool fresh =
       cursor.backend->settled() && cursor.backend->transaction_status() == TransactionStatus::kIdle;

@@ -120,6 +120,30 @@ TEST_P(ExchangePinsTest, WhatNoQuestionEndsIsNotAskedBeside) {
   EXPECT_EQ(pair_.wire.TakeServer(), "");
 }
 
+TEST_P(ExchangePinsTest, WhatTheServerCannotReadHasNotRun) {
+  const std::string error = Error("ERROR", "42601", "syntax error") + Ready('I');
+  for (const std::string& request :
+       {Query("SELEC 1"), Parse("", "SELEC 1") + Bind("") + Execute() + Sync()}) {
+    pair_.Client(request);
+    EXPECT_EQ(reason(), kUnknownStatement);
+    pair_.Server(error);
+    EXPECT_FALSE(Ask());
+    EXPECT_EQ(reason(), kNone);
+    pair_.requests.ClearMarks();
+  }
+  // Not of what runs a text that cannot be read, nor behind one that could.
+  pair_.Client(Query("SELECT setseed(1), f()"));
+  pair_.Server(error);
+  EXPECT_NE(reason(), kNone);
+  pair_.requests.OnBackendLost(false);
+  pair_.requests.ClearMarks();
+  Run("INVENT STATEMENT");
+  pair_.Client(Query("SELEC 1"));
+  pair_.Server(error);
+  EXPECT_FALSE(Ask());
+  EXPECT_EQ(reason(), kUnknownStatement);
+}
+
 TEST_P(ExchangePinsTest, AnyDefinitionMayBeTemporary) {
   // pg_temp may be the first in search_path.
   Run("CREATE TABLE t (a int)");
