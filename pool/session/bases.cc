@@ -10,7 +10,7 @@ namespace {
 size_t BytesOf(const protocol::Parameters& parameters) {
   size_t bytes = 0;
   for (const auto& [name, value] : parameters)
-    bytes += sizeof name * 2 + name.size() + value.size();
+    bytes += 2 * sizeof(std::string) + name.size() + value.size();
   return bytes;
 }
 

@@ -148,18 +148,19 @@ def test_a_batch_with_a_reset_in_the_middle(one):
     wire.close()
 
 
-def test_a_bad_option_is_refused_at_connect_with_the_servers_words(one, postgres):
+def test_a_bad_option_is_refused_at_connect_with_the_servers_words(start_weir, postgres):
+    weir = start_weir(pool="max_connections_percent = 25\nconnection_borrow_timeout = 20")
     for options in ({"options": "-c no_such_setting=1"}, {"options": "-c work_mem=lots"}, {"options": "-c work_mem"},
                     {"options": "-c shared_buffers=1MB"}, {"options": "-x"}, {"options": "-c search_path=a -c checkpoint_timeout=30s"},
                     {"client_encoding": "nonsense"}, {"options": "-c exit_on_error=on -c work_mem=lots"},
                     {"options": "-c log_connections=perhaps"}, {"options": "-c exit_on_error=on -c DateStyle=nonsense"}):
         errors = []
-        for server in (postgres, one):
+        for server in (postgres, weir):
             with pytest.raises(psycopg.OperationalError) as refused:
                 server.connect(**options)
             errors.append(str(refused.value).split("FATAL: ")[1])
         assert errors[0] == errors[1], options
-    with one.connect() as good:
+    with weir.connect() as good:
         assert show(good, "work_mem") == "4MB"
 
 

@@ -607,7 +607,8 @@ PgSession::Outcome PgSession::Run(const std::string& sql, const std::string& par
   }
   if (Has(sql, "max_connections")) {
     if (described) out.push_back(RowDescription());
-    out.push_back(DataRow({Number(database_->max_connections), "0", "0"}));
+    out.push_back(DataRow(
+        {Number(database_->max_connections), "0", "0", Number(database_->generation), "10"}));
     return Complete("SELECT 1", out);
   }
   if (Has(sql, "syntax")) {
@@ -623,6 +624,11 @@ PgSession::Outcome PgSession::Run(const std::string& sql, const std::string& par
     for (const auto& [name, text] : statements_) own_names |= !name.starts_with("__weir_");
     out.push_back(DataRow(lasting_.Answer(sql, own_names)));
     return Complete("SELECT 1", out);
+  }
+  // An error that weir asks for.
+  if (sql.starts_with("DO $weir$")) {
+    Fail("0A000", "refused", out);
+    return Failed();
   }
   if (const auto reply = lasting_.Run(sql)) return RunLasting(*reply, described, out);
   if (sql.starts_with("execute ")) {

@@ -44,6 +44,7 @@ struct PgDatabase {
   int64_t sequence = 0;
   std::map<std::string, int> rows;  // committed inserts, by tag
   int max_connections = 100;
+  int64_t generation = 1;  // of what new sessions begin with
 };
 
 class PgSession {

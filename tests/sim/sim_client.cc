@@ -283,7 +283,7 @@ void SimClient::Ask() {
   }
   if (options_.cancels && !requests_.empty() && requests_.front().sleeps && Roll() < 0.6)
     SendCancel();
-  if (options_.rude && !requests_.empty() && requests_.back().pins && Roll() < 0.4) VanishSoon();
+  if (options_.rude && !requests_.empty() && requests_.back().pins && Roll() < 0.8) VanishSoon();
   if (options_.rude && Roll() < 0.01) {
     asked_ = life_requests_;
     in_block_ = false;
@@ -467,6 +467,21 @@ bool SimClient::OnError(const PgMessage& message) {
   if (code == "57014" && cancels_sent_ > 0 && head.sleeps &&
       text.starts_with("canceling statement: "))
     return OnServerCancelled(message);
+  if (code == "0A000" && head.seen < head.expected.size()) {
+    // A text that goes on behind a reset of what the client began with: nothing of it has run.
+    const std::string& asked = head.messages[0].body;
+    const bool resets =
+        asked.find("reset ") != std::string::npos || asked.find(" to default") != std::string::npos;
+    if (head.messages.size() != 1 || !resets || asked.find("; ") == std::string::npos) return false;
+    model_ = head.before;
+    std::vector<PgMessage> failed;
+    model_.Take({'Q', std::string("select '', 1 / 0") + '\0'}, false, failed);
+    head.expected = {failed.back()};
+    head.seen = 0;
+    pinned_ = model_.status() == 'I' ? model_.lasts() : head.pinned;
+    Redo(1);
+    return true;
+  }
   if (code == "55000" && head.seen < head.expected.size()) {
     // Where the sequence was used by others since, an honest error.
     bool own = false;

@@ -146,8 +146,7 @@ SimClient::Request SimClient::NextNamed() {
   if (names_.empty() || roll < 0.3) {
     // Few different texts, so that clients share them.
     const std::string name = "s" + Number(number_) + "_" + Number(tags_);
-    const std::string sql =
-        roll < 0.03 ? "syntax 'x'" : "select 'n" + Number(Some(12)) + "-' || $1";
+    const std::string sql = roll < 0.03 ? "syntax 'x'" : "select 'n" + Number(Some(6)) + "-' || $1";
     request.messages = {Parse(name, sql), Bind(name, tag, true), Execute(), kSync};
     if (roll < 0.1) request.messages = {Parse(name, sql), Describe('S', name), kSync};
     request.names = {name};

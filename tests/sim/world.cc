@@ -113,6 +113,7 @@ World::World(uint64_t seed, bool verbose)
   MakeShards();
   MakeClients();
   if (faulty_) PlanFaults();
+  if (shape_.Chance(0.3)) PlanAlters();
 }
 
 World::~World() {
@@ -250,6 +251,14 @@ void World::MakeClients() {
     clients_.emplace_back(*net_, entropy_, *this, seed_ * 1000 + static_cast<uint64_t>(number),
                           number, options);
     clients_.back().Start();
+  }
+}
+
+// What sessions begin with is changed, as by ALTER ROLE ... SET; nothing that a client would see.
+void World::PlanAlters() {
+  for (int64_t i = shape_.Among(1, 4); i > 0; --i) {
+    net_->At(net_->now() + shape_.Among(1, 2000) * kMillisecond,
+             [this] { ++server_->database().generation; });
   }
 }
 

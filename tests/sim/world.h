@@ -125,6 +125,7 @@ class World final : public Host,
   void MakeShards();
   void MakeClients();
   void PlanFaults();
+  void PlanAlters();
   void Step();
   void RunShard(uint32_t shard);
   bool Runnable(const Seat& seat) const;
