@@ -240,7 +240,7 @@ void World::MakeClients() {
     options.large = shape_.Chance(0.5) ? 20000 : 5000;
     if (routes) {
       options.database = Cat("d", shape_.Among(0, 1));
-      if (shape_.Chance(0.1)) options.start = Cat("s", shape_.Among(0, 1));
+      if (shape_.Chance(0.2)) options.start = Cat("s", shape_.Among(0, 1));
       if (shape_.Chance(0.05)) options.database = "none";
     }
     if (bases) {
