@@ -132,12 +132,17 @@ void SqlScanner::TakeBlocks(std::string_view text) {
   }
 }
 
-// Views, triggers and the like.
+// Views, triggers and the like. An operator in C that nobody knows would otherwise pin all clients
+// of its database: what is reached in this way is asked for, and believed to do nothing else.
 void SqlScanner::TakeUnseen() {
-  Take(catalogue_->Unseen(Scope::kAll), PinReason::kFunction);
-  if (writes_) Take(catalogue_->Unseen(Scope::kWrites), PinReason::kFunction);
-  if ((verdict_.flags & Verdict::kDdl) != 0)
-    Take(catalogue_->Unseen(Scope::kDdl), PinReason::kFunction);
+  const auto take = [this](Scope scope) {
+    CallEffect effect = catalogue_->Unseen(scope);
+    effect.effect = std::min(effect.effect, Effect::kOpaque);
+    Take(effect, PinReason::kFunction);
+  };
+  take(Scope::kAll);
+  if (writes_) take(Scope::kWrites);
+  if ((verdict_.flags & Verdict::kDdl) != 0) take(Scope::kDdl);
 }
 
 }  // namespace weir::postgres

@@ -307,15 +307,15 @@ TEST(CatalogueTest, ATriggerThatIsNotHarmlessConcernsAllThatWrites) {
                  *catalogue);
 }
 
-TEST(CatalogueTest, AViewThatIsNotHarmlessConcernsEverything) {
+TEST(CatalogueTest, AViewThatIsNotHarmlessIsAskedForEverywhere) {
   Database database;
   const uint32_t function = database.PlPgSql("f", "BEGIN PERFORM setseed(1); END");
   database.builder().AddUse(Scope::kAll, function);
   database.builder().AddUseOfBuiltIn(Scope::kWrites, "currval");
   const auto catalogue = database.Build();
   ExpectVerdicts(
-      {{"SELECT 1", kFunction},
-       {"INSERT INTO t VALUES (1)", kFunction, kWritesSequence | Verdict::kReadsSequence},
+      {{"SELECT 1", kNone, kAsk},
+       {"INSERT INTO t VALUES (1)", kNone, kAsk | kWritesSequence | Verdict::kReadsSequence},
        {"BEGIN", kNone},
        {"SHOW work_mem", kNone}},
       *catalogue);
