@@ -132,7 +132,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   struct Touched {
     std::vector<std::string> names;  // sorted and unique once it asks
     bool all = false;
-    bool opaque = false;  // code may have set others
+    bool opaque = false;               // code may have set others
+    std::vector<std::string> guessed;  // names that it may have set; sorted
     bool lexing = false;
     bool literals = false;
     bool committed = false;  // some of it is, and the client knows

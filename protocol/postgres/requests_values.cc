@@ -131,10 +131,19 @@ void PostgresRequests::KeepNames(const PostgresReplies& backend) {
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   names.insert(names.end(), {"role", "session_authorization"});
-  const auto add = [&names](const auto& all) { names.insert(names.end(), all.begin(), all.end()); };
-  add(context_.options.custom_settings);
-  add(context_.custom_settings);
-  if (backend.catalogue() != nullptr) add(backend.catalogue()->custom_settings());
+  std::vector<std::string>& guessed = touched_->guessed;
+  const auto guess = [&guessed](const auto& all) {
+    guessed.insert(guessed.end(), all.begin(), all.end());
+  };
+  guess(context_.options.custom_settings);
+  guess(context_.custom_settings);
+  if (backend.catalogue() != nullptr) guess(backend.catalogue()->custom_settings());
+  // What a text of its own has named is known to be its own.
+  std::erase_if(guessed, [&names](const std::string& each) {
+    return std::find(names.begin(), names.end(), each) != names.end();
+  });
+  std::sort(guessed.begin(), guessed.end());
+  names.insert(names.end(), guessed.begin(), guessed.end());
   // What it had before may be gone.
   touched_->all = true;
 }
@@ -216,6 +225,10 @@ void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
     const std::string& name = touched_->names[i];
     const std::optional<std::string>& value = touched_->values[i];
     if (!value.has_value()) continue;
+    // Another client has made it here.
+    if (value->empty() && profile_.Find(name) == nullptr &&
+        std::binary_search(touched_->guessed.begin(), touched_->guessed.end(), name))
+      continue;
     // What init_query has set is back after a RESET, since this backend is not used again.
     const std::string* initial = ValueOf(backend.initial(), name);
     const bool in_base = base_.Find(name) != nullptr;

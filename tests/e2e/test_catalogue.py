@@ -175,8 +175,12 @@ def test_ddl_through_weir_is_known_at_once_on_all_shards(start):
     with connect(weir) as one, connect(weir) as two:
         one.execute("create function audit() returns trigger language plpgsql as $$ begin set app.who = 'x'; return new; end $$")
         one.execute("create trigger audit before update on t for each row execute function audit()")
-        two.execute("update t set a = 1")
-        weir.wait_for_log("was pinned")
+
+        def update():
+            two.execute("update t set a = 1")
+            return weir.find("was pinned")
+        # At once, but that nobody waits for more than 250 ms.
+        wait_until(update, what="the trigger to be known")
 
 
 def test_ddl_past_weir_is_known_after_the_poll(start, database):

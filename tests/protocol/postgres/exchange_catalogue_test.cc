@@ -98,6 +98,28 @@ TEST_P(CatalogueExchangeTest, BehindOpaqueCodeTheSessionIsAsked) {
   EXPECT_NE(pair_.requests.profile(), 0u);
 }
 
+// '' is what a name of the user's own reads where another client has made it.
+TEST_P(CatalogueExchangeTest, WhatAnotherClientHasMadeIsNotItsOwn) {
+  context_.options.custom_settings = {"app.x"};
+  view_.now = opaque_.get();
+  pair_.Join(backend_);
+  for (const std::string value : {"", "mine"}) {
+    pair_.Client(Query("SELECT f()"));
+    pair_.Server(Complete("SELECT 1") + Ready('I'));
+    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+    pair_.Server(OwnReply(Values({""})));
+    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+    pair_.Server(OwnReply(Values({value, "none", "app"})));
+    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+    pair_.Server(OwnReply(Values({"none", "app"})));
+    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+    pair_.Server(OwnReply(Values({"f", "f", "f", "f", "f"})));
+    EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+    EXPECT_EQ(pair_.requests.profile() != 0, value == "mine");
+    pair_.requests.ClearMarks();
+  }
+}
+
 TEST_P(CatalogueExchangeTest, OpaqueCodeIsTrustedOrPins) {
   view_.now = opaque_.get();
   pair_.Join(backend_);
