@@ -270,6 +270,18 @@ class BaseProof {
   virtual std::string_view error() const = 0;  // a whole message
 };
 
+// What the connection is on which a login goes on, from where the login stands. Empty as long as
+// nothing is encrypted.
+struct TransportFacts {
+  bool encrypted = false;
+  // tls-server-end-point (RFC 5929): the hash of the certificate that the server's side has shown
+  // on this connection; empty: none.
+  std::string endpoint_binding;
+  // Who the peer's certificate, which has been verified, says that it is: its common name, then its
+  // alternative names; empty: it has shown none.
+  std::vector<std::string> peer_names;
+};
+
 // What weir knows of a user when a client logs in.
 struct ScramVerifier;
 struct ClientUser {
@@ -297,7 +309,8 @@ class ClientLogin {
   virtual ~ClientLogin() = default;
   // Takes bytes from the front of `in`; what it leaves belongs to what follows the login.
   [[nodiscard]] virtual Next OnBytes(Bytes in, size_t& consumed, std::string& out) = 0;
-  [[nodiscard]] virtual Next Resume(const ClientUser& user, std::string& out) = 0;
+  [[nodiscard]] virtual Next Resume(const ClientUser& user, const TransportFacts& transport,
+                                    std::string& out) = 0;
   virtual const ClientIdentity& identity() const = 0;
   virtual CancelKey cancel_key() const = 0;
   // It failed because the proof was wrong (or the user does not exist): somebody may be guessing.

@@ -149,7 +149,7 @@ void ClientSession::ResumeLogin() {
   const protocol::ClientUser user =
       services_.users->Find(arrival_->login->identity().user, arrival_->local, mock);
   std::string out;
-  const Next next = arrival_->login->Resume(user, out);
+  const Next next = arrival_->login->Resume(user, {}, out);
   if (!out.empty()) stream_.Queue(engine::AsBytes(out));
   FinishLogin(next);
   if (state_ == ClientState::kLogin && !held_.empty()) {

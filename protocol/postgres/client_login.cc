@@ -165,7 +165,8 @@ Next PostgresClientLogin::OnStartup(uint32_t version, std::string_view body, std
   return Next::kNeedUser;
 }
 
-Next PostgresClientLogin::Resume(const protocol::ClientUser& user, std::string& out) {
+Next PostgresClientLogin::Resume(const protocol::ClientUser& user,
+                                 const protocol::TransportFacts& /*transport*/, std::string& out) {
   CHECK(state_ == State::kNeedUser);
   known_user_ = user.known;
   if (user.trust) {

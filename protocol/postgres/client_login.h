@@ -24,7 +24,8 @@ class PostgresClientLogin final : public protocol::ClientLogin {
   explicit PostgresClientLogin(engine::Entropy& entropy) : entropy_(entropy) {}
 
   [[nodiscard]] Next OnBytes(engine::Bytes in, size_t& consumed, std::string& out) override;
-  [[nodiscard]] Next Resume(const protocol::ClientUser& user, std::string& out) override;
+  [[nodiscard]] Next Resume(const protocol::ClientUser& user,
+                            const protocol::TransportFacts& transport, std::string& out) override;
   const protocol::ClientIdentity& identity() const override { return identity_; }
   protocol::CancelKey cancel_key() const override { return cancel_key_; }
   bool wrong_proof() const override { return wrong_proof_; }

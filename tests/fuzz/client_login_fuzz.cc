@@ -89,7 +89,7 @@ Outcome LogIn(std::string_view bytes, uint8_t options, Pieces* pieces) {
     CheckIdentity(login.identity());
     outcome.next = login.Resume(
         {.trust = (options & kTrust) != 0, .known = (options & kKnown) != 0, .verifier = &verifier},
-        outcome.out);
+        {}, outcome.out);
   }
   // Nobody knows the password.
   if (outcome.next == Next::kDone) CHECK((options & kTrust) != 0 && named);

@@ -149,7 +149,8 @@ class Pair {
       bytes.remove_prefix(consumed);
       if (outer_next_ == ClientNext::kNeedUser) {
         named_ = outer_.identity().user;
-        outer_next_ = outer_.Resume({.known = known_, .verifier = &ThePasswords().verifier}, out);
+        outer_next_ =
+            outer_.Resume({.known = known_, .verifier = &ThePasswords().verifier}, {}, out);
       }
       ToInner(out);
     }

@@ -94,7 +94,8 @@ TEST_F(LoginTest, ScramBothSidesInEverySplit) {
     EXPECT_EQ(server.identity().user, "app");
     EXPECT_EQ(server.identity().database, "db");
     ASSERT_EQ(server.identity().parameters.size(), 1u);
-    ASSERT_EQ(server.Resume({.known = true, .verifier = &verifier}, out_), ClientNext::kReceive);
+    ASSERT_EQ(server.Resume({.known = true, .verifier = &verifier}, {}, out_),
+              ClientNext::kReceive);
     ClientNext done = ClientNext::kReceive;
     for (int round = 0; round < 4 && done == ClientNext::kReceive; ++round) {
       to_server.clear();
@@ -149,7 +150,8 @@ TEST_F(LoginTest, AnUnknownUserGetsAsFarAsAWrongPassword) {
     PostgresClientLogin server(entropy_);
     protocol::ScramClient client(entropy_);
     ASSERT_EQ(Feed(server, Startup(3 << 16, {{"user", "nobody"}})), ClientNext::kNeedUser);
-    ASSERT_EQ(server.Resume({.known = known, .verifier = &verifier}, out_), ClientNext::kReceive);
+    ASSERT_EQ(server.Resume({.known = known, .verifier = &verifier}, {}, out_),
+              ClientNext::kReceive);
     const std::string first = client.First();
     std::string message;
     Writer writer(message);
@@ -218,7 +220,7 @@ TEST_F(LoginTest, ASecondStartupMessageInScramIsRefused) {
   const protocol::ScramVerifier verifier = protocol::MockVerifier("app", "key");
   PostgresClientLogin login(entropy_);
   ASSERT_EQ(Feed(login, Startup(3 << 16, {{"user", "app"}})), ClientNext::kNeedUser);
-  ASSERT_EQ(login.Resume({.known = true, .verifier = &verifier}, out_), ClientNext::kReceive);
+  ASSERT_EQ(login.Resume({.known = true, .verifier = &verifier}, {}, out_), ClientNext::kReceive);
   EXPECT_EQ(Feed(login, Startup(3 << 16, {{"user", "postgres"}})), ClientNext::kFailed);
   EXPECT_EQ(login.identity().user, "app");
 }
