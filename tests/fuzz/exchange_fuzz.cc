@@ -213,7 +213,8 @@ class Exchange {
           CHECK(!joined_);
           return true;
         case TakeStatus::kAwaitReady:
-          CHECK(joined_ && replies_->requests_owed() + replies_->owed() > 0);
+          // ... for something that comes: an answer, or the rest of a message nobody asked for.
+          CHECK(joined_ && (replies_->owed() > 0 || (replies_->settled() && !replies_->quiet())));
           return true;
         case TakeStatus::kRefused: {
           const std::string error(replies_->own_error());
