@@ -300,7 +300,10 @@ struct CancelKey {
 class ClientLogin {
  public:
   enum class Next : uint8_t {
-    kReceive,   // more bytes
+    kReceive,  // more bytes
+    // When `out` has left, the connection is encrypted, and OnBytes goes on with what comes in it.
+    // Bytes that are left are the client's: it has begun without asking (direct TLS).
+    kStartTls,
     kNeedUser,  // identity() is known: call Resume
     kDone,      // logged in; the greeting is the owner's to send
     kFailed,    // the error is in `out`; close when it is sent
@@ -340,11 +343,25 @@ enum class LoginFailure : uint8_t {
   kOther
 };
 
+// Whether a connection to a server is encrypted.
+enum class TlsUse : uint8_t {
+  kNever,
+  kIfOffered,  // in the clear with a server that has none
+  kAlways,
+};
+
 // A backend from its first byte to ready: login, the server's limits, init_query.
 class ServerLogin {
  public:
-  enum class Next : uint8_t { kReceive, kNeedKeys, kDone, kFailed };
+  enum class Next : uint8_t {
+    kReceive,
+    kStartTls,  // the server is ready for TLS: OnEncrypted when the connection is encrypted
+    kNeedKeys,
+    kDone,
+    kFailed
+  };
   struct Options {
+    TlsUse tls = TlsUse::kNever;
     std::string user;
     std::string database;
     Parameters parameters;
@@ -364,6 +381,7 @@ class ServerLogin {
   virtual ~ServerLogin() = default;
   virtual void Start(std::string& out) = 0;
   [[nodiscard]] virtual Next OnBytes(Bytes in, std::string& out) = 0;
+  virtual void OnEncrypted(const TransportFacts& transport, std::string& out) = 0;
   virtual const ScramKeyRequest& key_request() const = 0;
   [[nodiscard]] virtual Next OnKeys(const ScramKeys& keys, std::string& out) = 0;
   // Asks for the facts again, on a backend that is ready and idle.
@@ -381,6 +399,21 @@ class ServerLogin {
   virtual std::string_view failure_text() const = 0;
   virtual std::string_view server_error()
       const = 0;  // whole message; empty if the failure is not the server's
+};
+
+// A request to cancel, on a connection of its own. The server answers it by closing.
+class ServerCancel {
+ public:
+  enum class Next : uint8_t {
+    kReceive,
+    kStartTls,  // the server is ready for TLS: OnEncrypted when the connection is encrypted
+    kSent,      // the request is in `out`
+    kFailed,    // the server will not have it
+  };
+  virtual ~ServerCancel() = default;
+  [[nodiscard]] virtual Next Start(std::string& out) = 0;
+  [[nodiscard]] virtual Next OnBytes(Bytes in, std::string& out) = 0;
+  [[nodiscard]] virtual Next OnEncrypted(std::string& out) = 0;
 };
 
 struct PinWords {
@@ -406,7 +439,8 @@ struct ExchangeOptions {
 class Dialect {
  public:
   virtual ~Dialect() = default;
-  virtual std::unique_ptr<ClientLogin> NewClientLogin() = 0;
+  // `offers_tls`: the client may ask for an encrypted connection.
+  virtual std::unique_ptr<ClientLogin> NewClientLogin(bool offers_tls) = 0;
   virtual std::unique_ptr<ServerLogin> NewServerLogin(ServerLogin::Options options) = 0;
   virtual std::unique_ptr<Requests> NewRequests() = 0;
   // `initial`: settings that init_query has made.
@@ -427,7 +461,8 @@ class Dialect {
   // A server's fatal message as one that leaves the connection usable, or as it is.
   virtual std::string ReencodeError(std::string_view message, bool fatal) = 0;
   virtual std::string_view ErrorText(std::string_view message) = 0;
-  virtual std::string EncodeCancel(uint32_t process_id, Bytes secret) = 0;
+  virtual std::unique_ptr<ServerCancel> NewServerCancel(uint32_t process_id, Bytes secret,
+                                                        TlsUse tls) = 0;
   virtual std::string_view Terminate() = 0;
   virtual std::string_view RollbackStatement() = 0;
   virtual std::string_view

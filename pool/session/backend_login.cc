@@ -76,6 +76,8 @@ void BackendSession::ContinueLogin(Next next) {
   switch (next) {
     case Next::kReceive:
       return;
+    case Next::kStartTls:
+      UNREACHABLE();
     case Next::kNeedKeys:
       services_.server_keys.Ask(services_, *this, services_.routes.Get(route()).key.user,
                                 login_->key_request());

@@ -382,8 +382,9 @@ engine::Handle<BackendSession> BackendSession::self() const {
   return services_.backends.HandleOf(*this);
 }
 
-std::string BackendSession::CancelMessage() const {
-  return services_.dialect.EncodeCancel(login_->process_id(), login_->secret());
+std::unique_ptr<protocol::ServerCancel> BackendSession::NewCancel() const {
+  return services_.dialect.NewServerCancel(login_->process_id(), login_->secret(),
+                                           protocol::TlsUse::kNever);
 }
 
 void BackendSession::NoteSequenceRead() {

@@ -101,7 +101,7 @@ class BackendSession final : public Backend,
   protocol::Replies& replies() { return *replies_; }
   ClientSession* client() { return client_; }
   engine::Handle<BackendSession> self() const;
-  std::string CancelMessage() const;
+  std::unique_ptr<protocol::ServerCancel> NewCancel() const;  // of what it runs
   void set_pinned(bool value) { pinned = value; }
   uint32_t process_id() const { return login_ == nullptr ? 0 : login_->process_id(); }
   engine::Nanos last_reply() const { return last_reply_; }

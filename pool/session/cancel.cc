@@ -1,12 +1,16 @@
 #include "pool/session/cancel.h"
 
 #include <cstdint>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/client_session.h"
 
 namespace weir::pool {
+
+using Next = protocol::ServerCancel::Next;
+
 namespace {
 
 constexpr uint32_t kSeatBits = 20;
@@ -41,14 +45,13 @@ void CancelClient(SessionServices& services, uint32_t seat, uint32_t secret) {
 }
 
 void StartCancel(SessionServices& services, BackendSession& backend) {
-  CancelSender& sender =
-      services.cancels.Emplace(services, backend.self(), backend.CancelMessage());
+  CancelSender& sender = services.cancels.Emplace(services, backend.self(), backend.NewCancel());
   sender.Start(services.config->targets[backend.target()]);
 }
 
 CancelSender::CancelSender(SessionServices& services, engine::Handle<BackendSession> backend,
-                           std::string message)
-    : services_(services), backend_(backend), message_(std::move(message)) {
+                           std::unique_ptr<protocol::ServerCancel> request)
+    : services_(services), backend_(backend), request_(std::move(request)) {
   timer_.Bind(engine::Callback::To<&CancelSender::OnTimer>(*this));
 }
 
@@ -61,8 +64,30 @@ void CancelSender::Start(const TargetOptions& target) {
 
 void CancelSender::OnConnected(int fd) {
   stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kBackends, *this);
-  stream_.Queue(engine::AsBytes(message_));
   services_.shard.timers().Arm(timer_, services_.shard.now() + kCancelTimeout);
+  std::string out;
+  const Next next = request_->Start(out);
+  Continue(next, out);
+}
+
+void CancelSender::OnBytes(engine::Slice bytes) {
+  std::string out;
+  const Next next = request_->OnBytes(bytes.bytes(), out);
+  Continue(next, out);
+}
+
+void CancelSender::Continue(Next next, const std::string& out) {
+  if (!out.empty()) stream_.Queue(engine::AsBytes(out));
+  switch (next) {
+    case Next::kReceive:
+    case Next::kSent:
+      return;
+    case Next::kStartTls:
+      UNREACHABLE();
+    case Next::kFailed:
+      stream_.Close();
+      return;
+  }
 }
 
 void CancelSender::OnTimer() {

@@ -8,12 +8,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "engine/connector.h"
 #include "engine/stream.h"
 #include "engine/timer_wheel.h"
 #include "pool/session/services.h"
+#include "protocol/dialect.h"
 
 namespace weir::pool {
 
@@ -33,11 +35,11 @@ void StartCancel(SessionServices& services, BackendSession& backend);
 class CancelSender final : public engine::StreamEvents, public engine::Connector::Events {
  public:
   CancelSender(SessionServices& services, engine::Handle<BackendSession> backend,
-               std::string message);
+               std::unique_ptr<protocol::ServerCancel> request);
   ~CancelSender() override;
   void Start(const TargetOptions& target);
 
-  void OnBytes(engine::Slice) override {}
+  void OnBytes(engine::Slice bytes) override;
   void OnEnd(engine::StreamEnd end) override;
   void OnDrained() override {}
   void OnClosed() override;
@@ -47,12 +49,13 @@ class CancelSender final : public engine::StreamEvents, public engine::Connector
   void OnCancelled() override;
 
  private:
+  void Continue(protocol::ServerCancel::Next next, const std::string& out);
   void OnTimer();
   void Finish();
 
   SessionServices& services_;
   engine::Handle<BackendSession> backend_;
-  std::string message_;
+  std::unique_ptr<protocol::ServerCancel> request_;
   engine::Connector connector_;
   engine::Stream stream_;
   engine::Timer timer_;

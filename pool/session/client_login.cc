@@ -29,7 +29,7 @@ void ClientSession::Accept(int fd, bool local, std::string refusal) {
   arrival_->refusal = std::move(refusal);
   arrival_->local = local;
   accepted_at_ = last_active_ = services_.shard.now();
-  arrival_->login = services_.dialect.NewClientLogin();
+  arrival_->login = services_.dialect.NewClientLogin(/*offers_tls=*/false);
   services_.metrics.Add(Counter::kClientConnectionsReceived);
   services_.shard.timers().Arm(timer_, accepted_at_ + services_.config->proxy.client_login_timeout);
   stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kClients, *this);
@@ -82,6 +82,8 @@ void ClientSession::FinishLogin(Next next) {
   switch (next) {
     case Next::kReceive:
       return;
+    case Next::kStartTls:
+      UNREACHABLE();
     case Next::kNeedUser:
       OnIdentity();
       return;

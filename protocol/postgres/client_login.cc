@@ -57,6 +57,11 @@ Next PostgresClientLogin::OnBytes(engine::Bytes in, size_t& consumed, std::strin
   consumed = 0;
   if (state_ == State::kNeedUser || state_ == State::kEnded) return Next::kReceive;
   const bool first = state_ == State::kFirstPacket;
+  if (first && offers_tls_ && !asked_ssl_ && !asked_gss_ && partial_.empty() && !in.empty() &&
+      in[0] == kTlsHandshake) {
+    asked_ssl_ = asked_gss_ = true;
+    return Next::kStartTls;
+  }
   const size_t header = first ? 4 : 5;
   const auto append = [&](size_t wanted) {
     const size_t part = std::min(wanted - partial_.size(), in.size() - consumed);
@@ -85,7 +90,8 @@ Next PostgresClientLogin::OnBytes(engine::Bytes in, size_t& consumed, std::strin
   const Next next = OnFirstPacket(body, out);
   // The answer to SSLRequest tells the client how to go on: bytes that came before it were not
   // meant for us alone.
-  if (next == Next::kReceive && consumed < in.size()) {
+  if ((next == Next::kReceive || next == Next::kStartTls) && consumed < in.size()) {
+    if (next == Next::kStartTls) out.pop_back();
     return Fail("08P01", "received unencrypted data after an encryption request", out);
   }
   return next;
@@ -100,6 +106,11 @@ Next PostgresClientLogin::OnFirstPacket(std::string_view packet, std::string& ou
       bool& asked = code == kSslRequestCode ? asked_ssl_ : asked_gss_;
       if (asked || !cursor.empty()) return Fail("08P01", "unexpected encryption request", out);
       asked = true;
+      if (code == kSslRequestCode && offers_tls_) {
+        asked_gss_ = true;
+        out.push_back('S');
+        return Next::kStartTls;
+      }
       out.push_back('N');
       return Next::kReceive;
     }

@@ -1,8 +1,10 @@
 // A client's way in: SSLRequest and its like, the startup message, SCRAM.
 //
-//   first packet -> (SSLRequest, GSSENCRequest: 'N', again) -> need user -> [SCRAM first -> SCRAM
-//   final] -> done
+//   first packet -> (SSLRequest: 'S' and TLS, or 'N'; GSSENCRequest: 'N'; again) -> need user ->
+//   [SCRAM first -> SCRAM final] -> done
 //                -> cancel
+//
+// Where TLS is offered a client may also begin with it, without asking.
 //
 // Anything else at any point is a FATAL protocol error: a second StartupMessage, a password message
 // too early or too many, messages beyond their limits. (PostgreSQL protocol 3.0, "Start-up", "SASL
@@ -21,7 +23,8 @@ namespace weir::postgres {
 
 class PostgresClientLogin final : public protocol::ClientLogin {
  public:
-  explicit PostgresClientLogin(engine::Entropy& entropy) : entropy_(entropy) {}
+  explicit PostgresClientLogin(engine::Entropy& entropy, bool offers_tls = false)
+      : entropy_(entropy), offers_tls_(offers_tls) {}
 
   [[nodiscard]] Next OnBytes(engine::Bytes in, size_t& consumed, std::string& out) override;
   [[nodiscard]] Next Resume(const protocol::ClientUser& user,
@@ -43,8 +46,9 @@ class PostgresClientLogin final : public protocol::ClientLogin {
   Next FailProof(std::string& out);
 
   engine::Entropy& entropy_;
+  const bool offers_tls_;
   State state_ = State::kFirstPacket;
-  bool asked_ssl_ = false;
+  bool asked_ssl_ = false;  // or has TLS: it may not ask again
   bool asked_gss_ = false;
   bool known_user_ = false;
   bool wrong_proof_ = false;

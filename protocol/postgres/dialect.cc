@@ -12,6 +12,7 @@
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/pins.h"
+#include "protocol/postgres/server_cancel.h"
 #include "protocol/postgres/server_login.h"
 #include "protocol/wire/writer.h"
 
@@ -24,8 +25,8 @@ PostgresDialect::PostgresDialect(StatementTable& table, engine::Entropy& entropy
   context_.unnamed_tags = context_.sequence_marks = uint64_t{shard} << 48;
 }
 
-std::unique_ptr<protocol::ClientLogin> PostgresDialect::NewClientLogin() {
-  return std::make_unique<PostgresClientLogin>(entropy_);
+std::unique_ptr<protocol::ClientLogin> PostgresDialect::NewClientLogin(bool offers_tls) {
+  return std::make_unique<PostgresClientLogin>(entropy_, offers_tls);
 }
 
 std::unique_ptr<protocol::ServerLogin> PostgresDialect::NewServerLogin(
@@ -94,12 +95,10 @@ std::string_view PostgresDialect::ErrorText(std::string_view message) {
   return message.size() <= 5 ? std::string_view() : ErrorField(message.substr(5), 'M');
 }
 
-std::string PostgresDialect::EncodeCancel(uint32_t process_id, engine::Bytes secret) {
-  std::string out;
-  Writer writer(out);
-  writer.Begin(0).U32(kCancelRequestCode).U32(process_id).Raw(engine::AsText(secret));
-  writer.End();
-  return out;
+std::unique_ptr<protocol::ServerCancel> PostgresDialect::NewServerCancel(uint32_t process_id,
+                                                                         engine::Bytes secret,
+                                                                         protocol::TlsUse tls) {
+  return std::make_unique<PostgresServerCancel>(process_id, secret, tls);
 }
 
 std::string_view PostgresDialect::Terminate() { return std::string_view("X\0\0\0\4", 5); }

@@ -17,7 +17,7 @@ class PostgresDialect final : public protocol::Dialect {
   // `table` is shared by all shards. `shard` keeps the tags of unnamed statements apart.
   PostgresDialect(StatementTable& table, engine::Entropy& entropy, uint32_t shard);
 
-  std::unique_ptr<protocol::ClientLogin> NewClientLogin() override;
+  std::unique_ptr<protocol::ClientLogin> NewClientLogin(bool offers_tls) override;
   std::unique_ptr<protocol::ServerLogin> NewServerLogin(
       protocol::ServerLogin::Options options) override;
   std::unique_ptr<protocol::Requests> NewRequests() override;
@@ -35,7 +35,8 @@ class PostgresDialect final : public protocol::Dialect {
   std::string EncodeError(bool fatal, std::string_view sqlstate, std::string_view message) override;
   std::string ReencodeError(std::string_view message, bool fatal) override;
   std::string_view ErrorText(std::string_view message) override;
-  std::string EncodeCancel(uint32_t process_id, engine::Bytes secret) override;
+  std::unique_ptr<protocol::ServerCancel> NewServerCancel(uint32_t process_id, engine::Bytes secret,
+                                                          protocol::TlsUse tls) override;
   std::string_view Terminate() override;
   std::string_view DiscardStatement() override { return "DISCARD ALL"; }
   std::string_view RollbackStatement() override { return "ROLLBACK"; }

@@ -16,6 +16,9 @@ inline constexpr uint32_t kProtocolMajor = 3;
 inline constexpr uint32_t kCancelRequestCode = 80877102;
 inline constexpr uint32_t kSslRequestCode = 80877103;
 inline constexpr uint32_t kGssEncRequestCode = 80877104;
+// The first byte of TLS (a handshake record); no packet in the clear that is short enough begins
+// so.
+inline constexpr uint8_t kTlsHandshake = 0x16;
 
 namespace frontend {
 inline constexpr uint8_t kBind = 'B';

@@ -1,6 +1,7 @@
 // weir's way into a server: startup, proof, the server's report, its limits, init_query.
 //
-//   startup -> [SCRAM: first -> keys -> final] or md5 or trust -> report -> facts -> [init_query
+//   [SSLRequest -> TLS or not ->] startup -> [SCRAM: first -> keys -> final] or md5 or trust ->
+//   report -> facts -> [init_query
 //   -> what it has set] -> ready [-> facts or rows -> ready]
 //
 // A method that is not allowed, an AuthenticationOk without the proof that the method demands, and
@@ -24,6 +25,7 @@ class PostgresServerLogin final : public protocol::ServerLogin {
 
   void Start(std::string& out) override;
   [[nodiscard]] Next OnBytes(engine::Bytes in, std::string& out) override;
+  void OnEncrypted(const protocol::TransportFacts& transport, std::string& out) override;
   const protocol::ScramKeyRequest& key_request() const override { return key_request_; }
   [[nodiscard]] Next OnKeys(const protocol::ScramKeys& keys, std::string& out) override;
   void AskFacts(std::string& out) override;
@@ -42,6 +44,8 @@ class PostgresServerLogin final : public protocol::ServerLogin {
  private:
   enum class State : uint8_t {
     kStart,
+    kTlsAsked,
+    kTlsStarting,
     kAuthentication,
     kSaslContinue,
     kKeys,
@@ -56,6 +60,8 @@ class PostgresServerLogin final : public protocol::ServerLogin {
     kFailed
   };
 
+  void SendStartup(std::string& out);
+  Next OnTlsAnswer(engine::Bytes in, std::string& out);
   Next OnMessage(uint8_t type, std::string_view body, std::string& out);
   Next OnAuthentication(std::string_view body, std::string& out);
   Next OnSasl(std::string_view mechanisms, std::string& out);

@@ -17,6 +17,7 @@ using Next = protocol::ClientLogin::Next;
 constexpr uint8_t kTrust = 1;
 constexpr uint8_t kKnown = 2;
 constexpr uint8_t kEager = 4;  // bytes come behind an encryption request without waiting
+constexpr uint8_t kTls = 8;    // is offered; what comes then is what TLS would yield
 
 struct Outcome {
   Next next = Next::kReceive;
@@ -57,8 +58,9 @@ void CheckIdentity(const protocol::ClientIdentity& identity) {
 }
 
 void CheckOut(const Outcome& outcome) {
-  const size_t refused = std::min(outcome.out.find_first_not_of('N'), outcome.out.size());
+  size_t refused = std::min(outcome.out.find_first_not_of('N'), outcome.out.size());
   CHECK(refused <= 2);
+  if (refused < outcome.out.size() && outcome.out[refused] == 'S') ++refused;
   const std::vector<Message> messages = AllMessages(std::string_view(outcome.out).substr(refused));
   for (const Message& message : messages) {
     CHECK(message.type == 'R' || message.type == 'v' || message.type == 'E');
@@ -71,18 +73,29 @@ void CheckOut(const Outcome& outcome) {
 
 Outcome LogIn(std::string_view bytes, uint8_t options, Pieces* pieces) {
   ZeroEntropy entropy;
-  postgres::PostgresClientLogin login(entropy);
+  postgres::PostgresClientLogin login(entropy, (options & kTls) != 0);
   const protocol::ScramVerifier verifier = protocol::MockVerifier("app", "key");
   Outcome outcome;
   size_t& at = outcome.taken;
   bool named = false;
+  bool encrypted = false;
   while (at < bytes.size() && outcome.next == Next::kReceive) {
     size_t length = ((options & kEager) != 0 ? bytes.size() : Bound(bytes, at)) - at;
     if (pieces != nullptr) length = pieces->Next(length);
     size_t consumed = 0;
     outcome.next = login.OnBytes(engine::AsBytes(bytes.substr(at, length)), consumed, outcome.out);
-    CHECK(consumed > 0 && consumed <= length);
+    CHECK(consumed <= length);
     at += consumed;
+    if (outcome.next == Next::kStartTls) {
+      // Once, with nothing behind the request, or instead of one.
+      CHECK((options & kTls) != 0 && !encrypted && !named);
+      CHECK(consumed == 0 ? bytes.substr(at, 1) == "\x16" : consumed == length);
+      CHECK((consumed > 0) == outcome.out.ends_with('S'));
+      encrypted = true;
+      outcome.next = Next::kReceive;
+      continue;
+    }
+    CHECK(consumed > 0);
     if (outcome.next != Next::kNeedUser) continue;
     CHECK(!named);  // a client names itself once
     named = true;

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "engine/base/text.h"
 #include "protocol/postgres/client_login.h"
 #include "protocol/postgres/encode.h"
+#include "protocol/postgres/server_cancel.h"
 #include "protocol/postgres/server_login.h"
 #include "protocol/wire/writer.h"
 
@@ -189,6 +191,49 @@ TEST_F(LoginTest, ClearTextBehindAnSslRequestIsRefused) {
   EXPECT_EQ(ErrorCode(), "08P01");
 }
 
+TEST_F(LoginTest, TlsBeginsWhenItIsAskedForOrAtOnce) {
+  for (const size_t piece : {1, 8}) {
+    PostgresClientLogin login(entropy_, true);
+    EXPECT_EQ(Feed(login, Request(80877104), piece), ClientNext::kReceive);
+    EXPECT_EQ(Feed(login, Request(80877103), piece), ClientNext::kStartTls);
+    EXPECT_EQ(out_, "NS");
+    EXPECT_EQ(Feed(login, Startup(3 << 16, {{"user", "app"}}), piece), ClientNext::kNeedUser);
+    out_.clear();
+  }
+  PostgresClientLogin direct(entropy_, true);
+  size_t consumed = 1;
+  EXPECT_EQ(direct.OnBytes(engine::AsBytes("\x16\x03\x01"), consumed, out_), ClientNext::kStartTls);
+  EXPECT_EQ(consumed, 0u);
+  EXPECT_EQ(out_, "");
+  EXPECT_EQ(Feed(direct, Startup(3 << 16, {{"user", "app"}})), ClientNext::kNeedUser);
+  // Not where it is not offered, nor behind another request.
+  PostgresClientLogin plain(entropy_);
+  EXPECT_EQ(Feed(plain, "\x16\x03\x01\x02"), ClientNext::kFailed);
+  out_.clear();
+  PostgresClientLogin late(entropy_, true);
+  EXPECT_EQ(Feed(late, Request(80877104)), ClientNext::kReceive);
+  EXPECT_EQ(Feed(late, "\x16\x03\x01\x02"), ClientNext::kFailed);
+}
+
+TEST_F(LoginTest, InsideOfTlsNobodyAsksForEncryption) {
+  for (const uint32_t code : {80877103u, 80877104u}) {
+    PostgresClientLogin login(entropy_, true);
+    ASSERT_EQ(Feed(login, Request(80877103)), ClientNext::kStartTls);
+    out_.clear();
+    EXPECT_EQ(Feed(login, Request(code)), ClientNext::kFailed);
+    EXPECT_EQ(ErrorCode(), "08P01");
+    out_.clear();
+  }
+}
+
+// It came before anybody could encrypt it: from whomever.
+TEST_F(LoginTest, ClearTextBehindARequestForTlsIsRefused) {
+  PostgresClientLogin login(entropy_, true);
+  EXPECT_EQ(Feed(login, Request(80877103) + Startup(3 << 16, {{"user", "app"}})),
+            ClientNext::kFailed);
+  EXPECT_EQ(ErrorCode(), "08P01");  // and no 'S' before it
+}
+
 TEST_F(LoginTest, NewerVersionsAreNegotiatedDown) {
   PostgresClientLogin login(entropy_);
   EXPECT_EQ(Feed(login, Startup(3 << 16 | 2, {{"user", "app"}, {"_pq_.x", "1"}})),
@@ -284,6 +329,72 @@ TEST_F(ServerLoginTest, OkInTheMiddleOfScramIsAFailedLogin) {
   EXPECT_EQ(Answer(sasl + Authentication(0), true), ServerNext::kFailed);
   EXPECT_EQ(Answer(sasl + Authentication(12, "v=AAAA")), ServerNext::kFailed);
   EXPECT_EQ(Answer(sasl + Authentication(11, "r=other,s=AAAA,i=4096")), ServerNext::kFailed);
+}
+
+TEST_F(ServerLoginTest, TheAnswerToTheRequestForTls) {
+  using protocol::TlsUse;
+  const auto answer = [this](TlsUse use, std::string_view bytes, std::string& out) {
+    PostgresServerLogin login({.tls = use,
+                               .user = "app",
+                               .database = "db",
+                               .parameters = {},
+                               .password = "secret",
+                               .init_query = ""},
+                              entropy_);
+    login.Start(out);
+    EXPECT_EQ(out, Request(80877103));
+    out.clear();
+    const ServerNext next = login.OnBytes(engine::AsBytes(bytes), out);
+    if (next == ServerNext::kStartTls) {
+      EXPECT_EQ(out, "");
+      login.OnEncrypted({}, out);
+    }
+    text_ = login.failure_text();
+    return next;
+  };
+  for (const TlsUse use : {TlsUse::kIfOffered, TlsUse::kAlways}) {
+    std::string out;
+    EXPECT_EQ(answer(use, "S", out), ServerNext::kStartTls);
+    EXPECT_NE(out.find(std::string("user\0app\0", 9)), std::string::npos);
+    for (const std::string_view bytes : {"SS", "SR", "NN", "X", "E...", "R"}) {
+      out.clear();
+      EXPECT_EQ(answer(use, bytes, out), ServerNext::kFailed) << bytes;
+      EXPECT_EQ(out, "");
+    }
+  }
+  std::string out;
+  EXPECT_EQ(answer(TlsUse::kIfOffered, "N", out), ServerNext::kReceive);
+  EXPECT_NE(out.find(std::string("user\0app\0", 9)), std::string::npos);
+  out.clear();
+  EXPECT_EQ(answer(TlsUse::kAlways, "N", out), ServerNext::kFailed);
+  EXPECT_EQ(out, "");
+  EXPECT_NE(text_.find("tls_mode"), std::string::npos);
+}
+
+TEST_F(ServerLoginTest, ACancelGoesTheWayOfItsBackend) {
+  using protocol::TlsUse;
+  using CancelNext = protocol::ServerCancel::Next;
+  const engine::Bytes secret = engine::AsBytes("key!");
+  const std::string request("\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07key!", 16);
+  std::string out;
+  PostgresServerCancel clear(7, secret, TlsUse::kNever);
+  EXPECT_EQ(clear.Start(out), CancelNext::kSent);
+  EXPECT_EQ(out, request);
+  for (const auto& [use, answer, next] : {std::tuple{TlsUse::kAlways, "S", CancelNext::kStartTls},
+                                          std::tuple{TlsUse::kAlways, "N", CancelNext::kFailed},
+                                          std::tuple{TlsUse::kAlways, "SS", CancelNext::kFailed},
+                                          std::tuple{TlsUse::kIfOffered, "N", CancelNext::kSent}}) {
+    PostgresServerCancel cancel(7, secret, use);
+    out.clear();
+    EXPECT_EQ(cancel.Start(out), CancelNext::kReceive);
+    EXPECT_EQ(out, Request(80877103));
+    out.clear();
+    EXPECT_EQ(cancel.OnBytes(engine::AsBytes(answer), out), next);
+    EXPECT_EQ(out, next == CancelNext::kSent ? request : "");
+    if (next != CancelNext::kStartTls) continue;
+    EXPECT_EQ(cancel.OnEncrypted(out), CancelNext::kSent);
+    EXPECT_EQ(out, request);
+  }
 }
 
 // Behind the end of a login the server may say something of its own accord: nothing of it is lost,
