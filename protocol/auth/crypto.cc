@@ -76,4 +76,6 @@ void Wipe(std::string& secret) {
   secret.clear();
 }
 
+void Wipe(Digest256& secret) { OPENSSL_cleanse(secret.data(), secret.size()); }
+
 }  // namespace weir::protocol

@@ -18,6 +18,7 @@ std::string Base64(std::string_view data);
 std::optional<std::string> FromBase64(std::string_view text);  // nullopt: not base64
 bool EqualInConstantTime(std::string_view a, std::string_view b);
 void Wipe(std::string& secret);
+void Wipe(Digest256& secret);
 
 inline std::string_view AsText(const Digest256& digest) {
   return {reinterpret_cast<const char*>(digest.data()), digest.size()};
