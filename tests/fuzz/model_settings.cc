@@ -65,8 +65,8 @@ constexpr Form kForms[] = {
     {"SET exit_on_error = ", "", Op::kSet, "exit_on_error"},
     {"RESET ALL", "", Op::kResetAll, ""},
     // What one way of lexing takes for a call, the other takes for a string.
-    {"SELECT '\\', set_config('app.t', '", "', false) --'", Op::kSet, kOwn, Lexing::kPlain},
-    {"SELECT '\\'', set_config('app.t', '", "', false) --'", Op::kSet, kOwn, Lexing::kEscapes},
+    {"SELECT '\\', set_config('app.t', '", "', false) --'\n", Op::kSet, kOwn, Lexing::kPlain},
+    {"SELECT '\\'', set_config('app.t', '", "', false) --'\n", Op::kSet, kOwn, Lexing::kEscapes},
 };
 
 const Name& Find(std::string_view name) {
