@@ -3,14 +3,10 @@
 #include <iterator>
 
 #include "protocol/postgres/harmless_functions.h"
+#include "protocol/postgres/words.h"
 
 namespace weir::postgres {
 namespace {
-
-template <size_t N>
-bool In(const std::string_view (&words)[N], std::string_view word) {
-  return std::binary_search(std::begin(words), std::end(words), word);
-}
 
 // What they leave in the session cannot be asked for.
 constexpr std::string_view kUnaskable[] = {"pg_backup_start",

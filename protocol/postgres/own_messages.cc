@@ -46,10 +46,11 @@ std::string SelectCalls(std::string_view front, std::string_view back, size_t co
   return sql;
 }
 
-std::string SetConfigs(const Calls& calls) {
+std::string SetConfigs(const Calls& calls, bool local) {
   std::string sql = "SELECT ";
   for (size_t i = 1; i < calls.size(); i += 2) {
-    engine::Append(sql, i > 1 ? "," : "", "pg_catalog.set_config($", i, ",$", i + 1, ",false)");
+    engine::Append(sql, i > 1 ? "," : "", "pg_catalog.set_config($", i, ",$", i + 1,
+                   local ? ",true)" : ",false)");
   }
   return sql;
 }

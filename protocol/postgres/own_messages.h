@@ -18,8 +18,8 @@ using Calls = std::vector<std::optional<std::string_view>>;
 
 // SELECT of `count` calls: `front`, the number of a parameter, `back`.
 std::string SelectCalls(std::string_view front, std::string_view back, size_t count);
-// SELECT of set_config for each name and value of `calls`.
-std::string SetConfigs(const Calls& calls);
+// SELECT of set_config for each name and value of `calls`; `local`: for the transaction only.
+std::string SetConfigs(const Calls& calls, bool local = false);
 
 // Parse, Bind, Execute, Close of a reserved name and portal, and a Sync if asked for. The server
 // answers '1' '2' 'C' '3' and 'Z'; rows come before the 'C'. `close_first`: one that failed may

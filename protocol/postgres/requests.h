@@ -116,9 +116,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   struct Unnamed {
     uint64_t tag = 0;  // 0: none
     Verdict verdict;
-    LexMode lex_mode;                          // by which it was found
+    LexMode lex_mode;                          // by which the verdict was found
+    uint64_t catalogue = 0;                    // ... and by the catalogue of this number; 0: none
     std::unique_ptr<std::string> deallocates;  // its text was a DEALLOCATE of this name
-    uint64_t catalogue = 0;                    // ... and this one's number
     std::string parse_tail;
   };
   enum class Step : uint8_t { kTaken, kStop };

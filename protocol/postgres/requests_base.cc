@@ -40,13 +40,7 @@ std::string SetWhatIsReset(const Calls& calls, bool local) {
 }
 
 std::string SetBase(const Calls& calls, bool certain, bool local) {
-  if (!certain) return SetWhatIsReset(calls, local);
-  std::string sql = "SELECT ";
-  for (size_t i = 1; i < calls.size(); i += 2) {
-    engine::Append(sql, i > 1 ? "," : "", "pg_catalog.set_config($", i, ",$", i + 1,
-                   local ? ",true)" : ",false)");
-  }
-  return sql;
+  return certain ? SetConfigs(calls, local) : SetWhatIsReset(calls, local);
 }
 
 // It changes how results look, or how they are come by, not what a statement does.
@@ -90,7 +84,6 @@ const std::string* PostgresRequests::BaseValue(std::string_view name) const {
   return base_.Find(folded);
 }
 
-// A text that is about to run, or is bound to, resets settings.
 // A text that resets what its client began with, and goes on: until its end the server's own values
 // would hold. Where that could be more than another form of the result (another schema, another
 // tenant), the server is asked for an error instead, so that a transaction block fails with it.
@@ -118,6 +111,7 @@ bool PostgresRequests::RefuseEarlyReset(Cursor& cursor, const Verdict& verdict,
   return true;
 }
 
+// A text that is about to run, or is bound to, resets settings.
 void PostgresRequests::MarkResets(const SettingNames& found) {
   if (base_.settings().empty() || WEIR_FAULT("base_not_restored")) return;
   std::vector<Rebase::Name> names;

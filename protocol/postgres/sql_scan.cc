@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "protocol/postgres/harmless_functions.h"
+#include "protocol/postgres/words.h"
 
 namespace weir::postgres {
 namespace {
@@ -26,11 +27,6 @@ constexpr std::string_view kQuietStatements[] = {
     "end",       "listen", "load",  "release", "reset",      "rollback",
     "savepoint", "set",    "show",  "start",   "unlisten"};
 static_assert(std::is_sorted(std::begin(kQuietStatements), std::end(kQuietStatements)));
-
-template <size_t N>
-bool In(const std::string_view (&words)[N], std::string_view word) {
-  return std::binary_search(std::begin(words), std::end(words), word);
-}
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 
 #include "protocol/postgres/harmless_functions.h"
 #include "protocol/postgres/sql_scan.h"
+#include "protocol/postgres/words.h"
 
 namespace weir::postgres {
 namespace {
@@ -26,11 +27,6 @@ constexpr std::string_view kNotCalled[] = {
     "using",     "values",     "varchar",  "variadic",   "when",    "where",      "window",
     "with"};
 static_assert(std::is_sorted(std::begin(kNotCalled), std::end(kNotCalled)));
-
-template <size_t N>
-bool In(const std::string_view (&words)[N], std::string_view word) {
-  return std::binary_search(std::begin(words), std::end(words), word);
-}
 
 }  // namespace
 
