@@ -23,8 +23,9 @@ std::string SetConfigs(const Calls& calls, bool local = false);
 
 // Parse, Bind, Execute, Close of a reserved name and portal, and a Sync if asked for. The server
 // answers '1' '2' 'C' '3' and 'Z'; rows come before the 'C'. `close_first`: one that failed may
-// have left the name behind; its Close goes ahead, answered with another '3'. `close_portal`: it may
-// come again in the same transaction, which keeps portals; another '3' behind the 'C'.
+// have left the name behind; its Close goes ahead, answered with another '3'. `close_portal`: it
+// runs in a transaction of the client's, which keeps portals: there another one of weir's own may
+// follow, and pg_cursors shows them; another '3' behind the 'C'.
 struct OwnStatementOptions {
   bool sync = true;
   bool close_first = false;

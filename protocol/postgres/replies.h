@@ -146,8 +146,8 @@ class PostgresReplies final : public protocol::Replies {
 
   // For the client's half.
   void Push(Owed owed);
-  // What OwnStatementMessages will be answered with (kRebase: with its portal closed, too). Returns
-  // whether its name has to be closed first.
+  // What OwnStatementMessages will be answered with (kRebase and a DISCARD SEQUENCES: with its
+  // portal closed, too). Returns whether its name has to be closed first.
   bool PushOwnStatement(bool sync, OwnPurpose purpose = OwnPurpose::kNone,
                         bool discards_sequences = false);
   // The same of AppendOwnExecution.

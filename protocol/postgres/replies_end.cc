@@ -70,11 +70,12 @@ bool PostgresReplies::PushOwnStatement(bool sync, OwnPurpose purpose, bool disca
           .purpose = purpose});
   };
   const bool close_first = std::exchange(own_name_left_, false);
+  const bool close_portal = purpose == OwnPurpose::kRebase || discards_sequences;
   if (close_first) push(OwedKind::kClose);
   push(OwedKind::kParse);
   push(OwedKind::kBind);
   push(OwedKind::kExecute);
-  if (purpose == OwnPurpose::kRebase) push(OwedKind::kClose);
+  if (close_portal) push(OwedKind::kClose);
   push(OwedKind::kClose);
   if (sync) push(OwedKind::kSync);
   return close_first;

@@ -365,8 +365,8 @@ void PostgresRequests::DiscardSequences(Cursor& cursor) {
   const bool sync = !backend.open_batch();
   const bool close_first =
       backend.PushOwnStatement(sync, OwnPurpose::kNone, /*discards_sequences=*/true);
-  cursor.Insert(
-      OwnStatementMessages("DISCARD SEQUENCES", {.sync = sync, .close_first = close_first}));
+  cursor.Insert(OwnStatementMessages(
+      "DISCARD SEQUENCES", {.sync = sync, .close_first = close_first, .close_portal = true}));
   backend.set_sequence_owner(0);
 }
 
