@@ -211,6 +211,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   ProfileRef WithoutWhatItSets(Cursor& cursor) const;
   Alone StandsAlone(const Cursor& cursor) const;
   PinSet MarkSettings(Cursor& cursor, const Verdict& verdict, std::string_view text);
+  bool DropRefused(std::string_view error);
   bool LexingUncertain(Cursor& cursor);
   bool RefuseEarlyReset(Cursor& cursor, const Verdict& verdict, std::string_view text,
                         bool unnamed_change);

@@ -14,6 +14,7 @@
 #include "engine/base/check.h"
 #include "engine/base/fault.h"
 #include "engine/base/text.h"
+#include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/own_messages.h"
 #include "protocol/postgres/request_cursor.h"
@@ -33,11 +34,12 @@ bool In(std::string_view name, std::initializer_list<std::string_view> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Their replay is waited for.
+// Their replay is waited for. (plpgsql is loaded when it is used: the same name may be one that
+// anybody may make on one backend, and none at all on another.)
 bool TakesRoundTrip(std::string_view name) {
   return In(name, {"role", "session_authorization", "default_tablespace", "temp_tablespaces",
                    "default_table_access_method", "default_text_search_config"}) ||
-         ShapesLexing(name);
+         ShapesLexing(name) || name.starts_with("plpgsql.");
 }
 
 bool IsRole(std::string_view name) { return In(name, {"role", "session_authorization"}); }
@@ -96,9 +98,13 @@ PostgresRequests::Step PostgresRequests::Enter(Cursor& cursor) {
     }
     entry_ = Entry::kDone;
     backend.ForgetProfile();
+    const bool less = DropRefused(backend.own_error());
     careful_profile_ = profile_.id();
-    cursor.result.status = TakeStatus::kRefused;
-    return Step::kStop;
+    if (!less) {
+      cursor.result.status = TakeStatus::kRefused;
+      return Step::kStop;
+    }
+    entry_ = Entry::kDue;
   }
   exempt_ = false;
   if (backend.InProfile(profile_)) {
@@ -122,6 +128,29 @@ PostgresRequests::Step PostgresRequests::Enter(Cursor& cursor) {
   backend.set_profile(target);
   entry_ = waits ? Entry::kWaiting : Entry::kEntered;
   return entry_ == Entry::kWaiting ? Await(cursor) : Step::kTaken;
+}
+
+// A setting of the user's own that this backend refuses, because code that is loaded there knows
+// all names that begin so: as in a session that loads it then, what was set before is gone. True if
+// it was one.
+bool PostgresRequests::DropRefused(std::string_view error) {
+  const std::string_view body = error.substr(std::min<size_t>(kHeader, error.size()));
+  const std::string_view code = ErrorField(body, 'C');
+  if (code != "42602" && code != "22023") return false;
+  const std::string_view text = ErrorField(body, 'M');
+  std::string refused;
+  for (const Setting& each : profile_.settings()) {
+    if (each.name.find('.') != std::string::npos && each.name.size() > refused.size() &&
+        text.find(each.name) != std::string_view::npos)
+      refused = each.name;
+  }
+  if (refused.empty()) return false;
+  for (ProfileRef* each : {&profile_, &base_}) {
+    Settings left = each->settings();
+    std::erase_if(left, [&](const Setting& setting) { return setting.name == refused; });
+    *each = context_.profiles.Intern(std::move(left));
+  }
+  return true;
 }
 
 // The client's profile but for the settings that its next message is about to change.

@@ -239,6 +239,37 @@ TEST_P(SettingsTest, ARoleIsWaitedFor) {
   EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT 1"));
 }
 
+// Where plpgsql is not loaded, anybody may make a setting of any name that begins so.
+TEST_P(SettingsTest, ASettingThatIsNoneOnAnotherBackendIsDropped) {
+  pair_.Join(backend_);
+  Set(pair_, "work_mem", "9MB", "4MB");
+  for (const char* name : {"plpgsql.foo", "plpgsql.foo_bar"}) {
+    pair_.Client(Query("SET " + std::string(name) + " = '7MB'"));
+    pair_.Server(Complete("SET") + Ready('I'));
+    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+    pair_.Server(OwnReply(Values({"7MB"})));
+    EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  }
+  pair_.Part();
+  PostgresReplies another;
+  pair_.Join(another);
+  pair_.wire = {};
+  EXPECT_EQ(pair_.Client(Query("SELECT 1")).status, TakeStatus::kAwaitReady);
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), "foo_bar"));
+  pair_.Server(Message('1', "") + Message('2', "") +
+               Error("ERROR", "42602", "invalid name \"plpgsql.foo_bar\"") + Ready('I'));
+  EXPECT_EQ(pair_.Pump().status, TakeStatus::kAwaitReady);
+  const std::string sent = pair_.wire.TakeServer();
+  EXPECT_TRUE(Has(sent, "9MB") && Has(sent, "plpgsql.foo"));
+  EXPECT_FALSE(Has(sent, "foo_bar"));
+  pair_.Server(Message('3', "") + Own() + Ready('I') + Own() + Ready('I') +
+               OwnReply(Values({"9MB", "7MB"})));
+  pair_.Pump();
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT 1"));
+  EXPECT_EQ(another.profile(), pair_.requests.profile());
+  EXPECT_EQ(another.settings().size(), 2u);
+}
+
 TEST_P(SettingsTest, WhatAGoneClientHasSetIsResetForTheNext) {
   pair_.Join(backend_);
   pair_.Client(Query("SET work_mem = '9MB'"));
