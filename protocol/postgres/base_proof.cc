@@ -132,7 +132,7 @@ Next PostgresBaseProof::OnNotSet(PostgresReplies& replies, ExchangeSink& sink) {
 
 Next PostgresBaseProof::OnContexts(PostgresReplies& replies) {
   step_ = Step::kDone;
-  const std::vector<std::optional<std::string>>& answer = replies.answer();
+  const std::vector<std::optional<std::string>>& answer = replies.first_answer().values;
   for (size_t i = 0; i < answer.size() && i < base_.size(); ++i) {
     if (answer[i] == "t") only_at_start_.push_back(base_[i]);
   }
@@ -140,7 +140,7 @@ Next PostgresBaseProof::OnContexts(PostgresReplies& replies) {
 }
 
 Next PostgresBaseProof::OnValues(PostgresReplies& replies) {
-  const std::vector<std::optional<std::string>>& answer = replies.answer();
+  const std::vector<std::optional<std::string>>& answer = replies.first_answer().values;
   if (replies.own_statement_failed() || answer.size() != base_.size()) return Refuse(replies);
   step_ = Step::kDone;
   Settings settings;

@@ -16,6 +16,9 @@ using OwnParameters = std::span<const std::optional<std::string_view>>;
 // Names and values, in turn, or names alone.
 using Calls = std::vector<std::optional<std::string_view>>;
 
+// Makes every error the end of the session: it stands around a replay.
+inline constexpr std::string_view kFence = "exit_on_error";
+
 // SELECT of `count` calls: `front`, the number of a parameter, `back`.
 std::string SelectCalls(std::string_view front, std::string_view back, size_t count);
 // SELECT of set_config for each name and value of `calls`; `local`: for the transaction only.

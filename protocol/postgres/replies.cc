@@ -429,6 +429,7 @@ void PostgresReplies::CountEnd(const Owed& owed) {
   --requests_owed_;
   if (owed.owner == OwedTo::kWeir) --own_requests_owed_;
   CHECK(own_requests_owed_ <= requests_owed_);
+  if (owed.purpose == OwnPurpose::kQuestion) ++answered_;
 }
 
 void PostgresReplies::PopFront() {
@@ -489,11 +490,6 @@ bool PostgresReplies::awaits_server() const {
   size_t left = owed_.size();
   while (left > 0 && IsFake(owed_[left - 1].kind)) --left;
   return left > 0;
-}
-
-void PostgresReplies::ForgetPrepared() {
-  prepared_.Clear();
-  close_first_ = true;
 }
 
 }  // namespace weir::postgres

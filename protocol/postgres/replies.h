@@ -107,6 +107,7 @@ class PostgresReplies final : public protocol::Replies {
  public:
   static constexpr size_t kOwedMax = 16384;
   static constexpr uint32_t kHeldMax = 64 * 1024;
+  static constexpr size_t kAnswerValuesMax = 16384;  // more are no answer
 
   // protocol::Replies
   void Join(protocol::Requests& requests) override;
@@ -153,8 +154,18 @@ class PostgresReplies final : public protocol::Replies {
   // The same of AppendOwnExecution.
   void PushOwnExecution(OwnPurpose purpose);
   void ForgetAnswers();  // a statement of weir's own is about to be sent whose answer counts
-  // The values in the row that answered the last question; no value: NULL.
-  const std::vector<std::optional<std::string>>& answer() const { return answer_; }
+  // One that has been sent, and may fail, may leave its name to the next.
+  void DoubtOwnName() { own_name_left_ = true; }
+  // What a question was answered with: the values of its rows, one row behind the other; no value:
+  // NULL.
+  struct Answer {
+    std::vector<std::optional<std::string>> values;
+    bool failed = false;
+  };
+  // Of the questions sent since then, in their order. There is one; all that were sent together
+  // have been answered.
+  const Answer& first_answer() const;
+  const Answer& last_answer() const;
 
   // The settings that the session is in, if known.
   bool InProfile(const ProfileRef& profile) const { return profile_known_ && profile_ == profile; }
@@ -271,7 +282,8 @@ class PostgresReplies final : public protocol::Replies {
   Settings initial_;
   protocol::Parameters reported_;  // as the session's client has been told
   Settings carried_;               // of the profile, between shards
-  std::vector<std::optional<std::string>> answer_;
+  std::vector<Answer> answers_;
+  size_t answered_ = 0;                   // of them
   bool own_name_left_ = false;            // a statement of weir's own has failed before its Close
   std::optional<std::string> own_error_;  // of weir's last statement that failed, as a message
 

@@ -78,6 +78,7 @@ bool PostgresReplies::PushOwnStatement(bool sync, OwnPurpose purpose, bool disca
   if (close_portal) push(OwedKind::kClose);
   push(OwedKind::kClose);
   if (sync) push(OwedKind::kSync);
+  if (purpose == OwnPurpose::kQuestion) answers_.emplace_back();
   return close_first;
 }
 
@@ -95,9 +96,25 @@ void PostgresReplies::PushOwnExecution(OwnPurpose purpose) {
     Push({.kind = kind, .owner = OwedTo::kWeir, .purpose = purpose});
 }
 
+void PostgresReplies::ForgetPrepared() {
+  prepared_.Clear();
+  close_first_ = true;
+}
+
 void PostgresReplies::ForgetAnswers() {
   own_error_.reset();
-  answer_.clear();
+  answers_.clear();
+  answered_ = 0;
+}
+
+const PostgresReplies::Answer& PostgresReplies::first_answer() const {
+  CHECK(!answers_.empty() && answered_ == answers_.size());
+  return answers_.front();
+}
+
+const PostgresReplies::Answer& PostgresReplies::last_answer() const {
+  CHECK(!answers_.empty() && answered_ == answers_.size());
+  return answers_.back();
 }
 
 void PostgresReplies::Leave() {

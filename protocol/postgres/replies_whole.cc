@@ -96,6 +96,7 @@ bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewrit
     if (owed_.empty() || owed_.Front().owner != OwedTo::kWeir) return false;
     // Of several in a row the first tells why; those behind it may fail for its name.
     if (!own_error_.has_value()) own_error_ = std::string(message);
+    if (owed_.Front().purpose == OwnPurpose::kQuestion) answers_[answered_].failed = true;
     // The fence has not held: what the client has sent behind it runs in another session than its
     // own. It must not have the answer.
     if (owed_.Front().purpose == OwnPurpose::kFencedReplay) {
@@ -110,14 +111,17 @@ bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewrit
 
 // A DataRow that answers a question: number of columns, then length and value of each.
 void PostgresReplies::OnAnswer(std::string_view body) {
+  CHECK(answered_ < answers_.size());
+  Answer& answer = answers_[answered_];
   protocol::Cursor cursor(body);
-  answer_.clear();
   for (uint16_t columns = cursor.U16(); columns > 0 && cursor.ok(); --columns) {
     const uint32_t length = cursor.U32();
+    if (answer.values.size() == kAnswerValuesMax) answer.failed = true;
+    if (answer.failed) return;
     if (length == UINT32_MAX) {
-      answer_.emplace_back();
+      answer.values.emplace_back();
     } else {
-      answer_.emplace_back(cursor.Bytes(length));
+      answer.values.emplace_back(cursor.Bytes(length));
     }
   }
   if (!cursor.ok()) malformed_ = true;

@@ -127,7 +127,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   // sent.
   enum class Entry : uint8_t { kDone, kDue, kWaiting, kEntered };
   enum class Alone : uint8_t { kYes, kNo, kUnknown };
-  enum class Asking : uint8_t { kNo, kNames, kValues, kDefaults, kAtDefault };
+  enum class Asking : uint8_t { kNo, kSession, kValues, kDefaults, kAtDefault };
   // What the texts since the last answer may have changed, and what the server says of it.
   struct Touched {
     std::vector<std::string> names;  // sorted and unique once it asks
@@ -142,6 +142,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     Asking asking = Asking::kNo;
     std::vector<std::optional<std::string>> values;
     std::vector<std::string> changed;  // those whose defaults are asked
+    std::vector<bool> at_default;      // behind opaque code, in the order of names; ...
+    std::vector<bool> privileged;      // not everybody may set it
   };
   // Settings of the base that texts have reset, or may have: the backend's session is then at its
   // own values. They are set to the client's again before its next message.
@@ -222,13 +224,12 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void SendBase(Cursor& cursor, bool sync);
   bool RestoreBaseWhenIdle(Cursor& cursor);
   void MarkOpaque(Cursor& cursor, std::string_view text);
-  void AskNames(Cursor& cursor);
-  void KeepNames(const PostgresReplies& backend);
+  void AskAll(Cursor& cursor);
+  bool KeepSession(const PostgresReplies& backend);
   void AskValues(Cursor& cursor);
   bool AskDefaults(Cursor& cursor);
   void AskWhetherAtDefault(Cursor& cursor);
-  bool AtDefault(const PostgresReplies& backend, std::string_view name,
-                 const std::string& value) const;
+  bool AtDefault(const PostgresReplies& backend, size_t place) const;
   void KeepAnswers(PostgresReplies& backend);
   bool AskSettings(Cursor& cursor);
   void StepSettings(Cursor& cursor);
@@ -236,6 +237,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool CanReplay() const;
   void ForgetUntracked(PostgresReplies& backend);
   bool AskPins(Cursor& cursor);
+  void AskPinsToo(Cursor& cursor);
   void KeepPins(PostgresReplies& backend);
   void TellPin();
   void Suspect(Cursor& cursor, PinReason reason, std::string_view text);

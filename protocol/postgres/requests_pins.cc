@@ -92,23 +92,32 @@ bool PostgresRequests::discardable() const {
 }
 
 bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::ExchangeSink& sink) {
+  PostgresReplies& backend = static_cast<PostgresReplies&>(replies);
+  CHECK(backend.settled());
+  Cursor cursor{{}, &backend, false, sink, {}};
   if (touched_ == nullptr && suspects_ == 0) {
     rebase_.reset();
     return false;
   }
-  PostgresReplies& backend = static_cast<PostgresReplies&>(replies);
-  CHECK(backend.settled());
-  Cursor cursor{{}, &backend, false, sink, {}};
-  return AskSettings(cursor) || AskPins(cursor);
+  // Asked beside settings: those may ask on.
+  if (asks_pins_) KeepPins(backend);
+  if (!AskSettings(cursor)) return AskPins(cursor);
+  AskPinsToo(cursor);
+  return true;
+}
+
+// Beside the first question of settings, if its answer cannot matter.
+void PostgresRequests::AskPinsToo(Cursor& cursor) {
+  constexpr PinSet kSettings = Only(PinReason::kSettings);
+  const bool first = touched_->asking == Asking::kSession || touched_->asking == Asking::kValues;
+  const bool kept = (stands_ & ~kAskable) != 0 || (suspects_ & ~(kAskable | kSettings)) != 0;
+  if (!first || kept || (suspects_ & kAskable) == 0) return;
+  asks_pins_ = true;
+  cursor.backend->DoubtOwnName();
+  SendOwn(cursor, PinQuestion(suspects_ & kAskable), OwnPurpose::kQuestion);
 }
 
 bool PostgresRequests::AskPins(Cursor& cursor) {
-  PostgresReplies& backend = *cursor.backend;
-  if (asks_pins_) {
-    asks_pins_ = false;
-    KeepPins(backend);
-    return false;
-  }
   stands_ |= suspects_ & ~kAskable;
   suspects_ &= kAskable;
   // Whatever the answer, it is kept.
@@ -123,12 +132,13 @@ bool PostgresRequests::AskPins(Cursor& cursor) {
 }
 
 void PostgresRequests::KeepPins(PostgresReplies& backend) {
-  const std::vector<std::optional<std::string>>& answer = backend.answer();
-  const bool known = !backend.own_statement_failed() &&
-                     answer.size() == static_cast<size_t>(std::popcount(suspects_));
-  if (Has(suspects_, PinReason::kTemporaryObject)) backend.ForgetPrepared();
+  const auto& [answer, failed] = backend.last_answer();
+  const PinSet asked = suspects_ & kAskable;
+  const bool known = !failed && answer.size() == static_cast<size_t>(std::popcount(asked));
+  asks_pins_ = false;
+  if (Has(asked, PinReason::kTemporaryObject)) backend.ForgetPrepared();
   size_t at = 0;
-  for (PinSet left = suspects_; left != 0; left &= left - 1, ++at) {
+  for (PinSet left = asked; left != 0; left &= left - 1, ++at) {
     const PinSet reason = Only(FirstOf(left));
     const bool gone = known && answer[at] == "f";
     if (gone || WEIR_FAULT("answer_about_pins_ignored")) {
@@ -137,8 +147,7 @@ void PostgresRequests::KeepPins(PostgresReplies& backend) {
       stands_ |= reason;
     }
   }
-  suspects_ = 0;
-  TellPin();
+  suspects_ &= ~asked;
 }
 
 // For which of the reasons the backend is kept: the one whose statement is known, if it stands.

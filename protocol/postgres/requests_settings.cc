@@ -28,8 +28,6 @@ using protocol::TakeStatus;
 
 namespace {
 
-constexpr std::string_view kFence = "exit_on_error";
-
 bool In(std::string_view name, std::initializer_list<std::string_view> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -64,7 +62,7 @@ void PostgresRequests::SendOwn(Cursor& cursor, std::string_view sql, OwnPurpose 
   static constexpr std::string_view kNoTypes("\0\0\0", 3);
   PostgresReplies& backend = *cursor.backend;
   const Statement* statement = nullptr;
-  backend.ForgetAnswers();
+  if (backend.settled()) backend.ForgetAnswers();
   if (purpose == OwnPurpose::kFencedReplay && parameters.size() <= 32) {
     const std::string tail = engine::Cat(sql, kNoTypes);
     statement = context_.statements.Find(tail, {});

@@ -3,6 +3,8 @@
 // Between transactions their values are read, and those that differ from what RESET would give make
 // the profile. Behind code that no text shows, the server is first asked which have been set.
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,11 +13,45 @@
 
 #include "engine/base/check.h"
 #include "engine/base/fault.h"
+#include "engine/base/text.h"
 #include "protocol/postgres/own_messages.h"
 #include "protocol/postgres/request_cursor.h"
 #include "protocol/postgres/requests.h"
 
 namespace weir::postgres {
+
+namespace {
+
+// Name, value, and where the value is from: NULL if it is what RESET would give, or the name is in
+// no catalogue; "super..." if not everybody may set it.
+constexpr size_t kSessionColumns = 3;
+
+bool IsRole(std::string_view name) { return name == "role" || name == "session_authorization"; }
+
+// What the session has set, and the settings named $1, $2, ... The role comes last: what it would
+// be after a RESET is told by one that ends with the question.
+std::string SessionQuestion(size_t names) {
+  std::string sql =
+      "WITH s AS MATERIALIZED (SELECT pg_catalog.lower(name) AS n, context "
+      "FROM pg_catalog.pg_settings WHERE source = 'session') "
+      "SELECT n, pg_catalog.current_setting(n,true), context FROM s";
+  for (size_t i = 1; i <= names; ++i) {
+    engine::Append(sql,
+                   i == 1 ? " UNION ALL SELECT n, pg_catalog.current_setting(n,true), NULL "
+                            "FROM (VALUES ($"
+                          : "),($",
+                   i);
+  }
+  if (names > 0) sql += ")) AS v(n)";
+  for (const char* role : {"role", "session_authorization"}) {
+    engine::Append(sql, " UNION ALL SELECT '", role, "', pg_catalog.current_setting('", role,
+                   "'), CASE WHEN pg_catalog.current_setting('", role,
+                   "') <> pg_catalog.set_config('", role, "',NULL,true) THEN 'user' END");
+  }
+  return sql;
+}
+
+}  // namespace
 
 // What the texts have set is not known.
 void PostgresRequests::LoseSettings() {
@@ -68,6 +104,9 @@ bool PostgresRequests::CanReplay() const {
 // Asks the next question, or keeps what the last has brought.
 void PostgresRequests::StepSettings(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
+  static const PostgresReplies::Answer kNone;
+  const PostgresReplies::Answer& answer =
+      touched_->asking == Asking::kNo ? kNone : backend.first_answer();
   switch (touched_->asking) {
     case Asking::kNo:
       if (exempt_ && touched_->failed) {
@@ -79,29 +118,28 @@ void PostgresRequests::StepSettings(Cursor& cursor) {
       if (touched_->discarded && !touched_->failed) settings_unknown_ = false;
       if (RestoreBaseWhenIdle(cursor)) break;
       if (touched_->opaque) {
-        AskNames(cursor);
+        AskAll(cursor);
       } else {
         AskValues(cursor);
       }
       break;
-    case Asking::kNames:
-      if (backend.own_statement_failed() || backend.answer().size() != 1) {
+    case Asking::kSession:
+      if (!KeepSession(backend)) {
         LoseSettings();
-        return;
+      } else if (!AskDefaults(cursor)) {
+        KeepAnswers(backend);
       }
-      KeepNames(backend);
-      AskValues(cursor);
       break;
     case Asking::kValues:
-      if (backend.own_statement_failed() || backend.answer().size() != touched_->names.size()) {
+      if (answer.failed || answer.values.size() != touched_->names.size()) {
         LoseSettings();
         return;
       }
-      touched_->values = backend.answer();
+      touched_->values = answer.values;
       if (!AskDefaults(cursor)) KeepAnswers(backend);
       break;
     case Asking::kDefaults:
-      if (backend.own_statement_failed()) {
+      if (answer.failed) {
         AskWhetherAtDefault(cursor);
       } else {
         KeepAnswers(backend);
@@ -113,39 +151,62 @@ void PostgresRequests::StepSettings(Cursor& cursor) {
   }
 }
 
-// Which settings has code made that is not seen? Those of the users' own are in no catalogue.
-void PostgresRequests::AskNames(Cursor& cursor) {
-  touched_->asking = Asking::kNames;
-  SendOwn(cursor,
-          "SELECT pg_catalog.array_to_string(pg_catalog.array_agg(pg_catalog.lower(name)), ',') "
-          "FROM pg_catalog.pg_settings WHERE source = 'session'",
-          OwnPurpose::kQuestion);
-}
-
-void PostgresRequests::KeepNames(const PostgresReplies& backend) {
+// Which settings has code made that is not seen? Those of the users' own are in no catalogue: they
+// are asked for by name.
+void PostgresRequests::AskAll(Cursor& cursor) {
+  touched_->asking = Asking::kSession;
   std::vector<std::string>& names = touched_->names;
-  const std::string told = backend.answer()[0].value_or("");
-  for (std::string_view rest = told; !rest.empty();) {
-    const size_t end = std::min(rest.find(','), rest.size());
-    names.emplace_back(rest.substr(0, end));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  names.insert(names.end(), {"role", "session_authorization"});
   std::vector<std::string>& guessed = touched_->guessed;
   const auto guess = [&guessed](const auto& all) {
     guessed.insert(guessed.end(), all.begin(), all.end());
   };
   guess(context_.options.custom_settings);
   guess(context_.custom_settings);
-  if (backend.catalogue() != nullptr) guess(backend.catalogue()->custom_settings());
+  if (cursor.backend->catalogue() != nullptr) guess(cursor.backend->catalogue()->custom_settings());
   // What a text of its own has named is known to be its own.
   std::erase_if(guessed, [&names](const std::string& each) {
     return std::find(names.begin(), names.end(), each) != names.end();
   });
   std::sort(guessed.begin(), guessed.end());
   names.insert(names.end(), guessed.begin(), guessed.end());
-  // What it had before may be gone.
-  touched_->all = true;
+  // What it had before may be gone, and what init_query has set.
+  for (const Setting& each : profile_.settings()) names.push_back(each.name);
+  for (const Setting& each : cursor.backend->initial()) names.push_back(each.name);
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  std::erase_if(names, IsRole);
+  SendOwn(cursor, SessionQuestion(names.size()), OwnPurpose::kQuestion,
+          Calls(names.begin(), names.end()));
+}
+
+// False: it was not answered.
+bool PostgresRequests::KeepSession(const PostgresReplies& backend) {
+  const auto& [values, failed] = backend.first_answer();
+  if (failed || values.empty() || values.size() % kSessionColumns != 0) return false;
+  struct Told {
+    std::optional<std::string> value;
+    bool at_default = true;
+    bool privileged = false;
+  };
+  std::map<std::string, Told, std::less<>> all;
+  for (size_t i = 0; i < values.size(); i += kSessionColumns) {
+    const std::optional<std::string>& source = values[i + 2];
+    Told& told = all[values[i].value_or("")];
+    told.value = values[i + 1];
+    told.at_default = told.at_default && !source.has_value();
+    told.privileged = told.privileged || (source.has_value() && source->starts_with("super"));
+  }
+  touched_->names.clear();
+  for (const auto& [name, told] : all) {
+    // One of the users' own has no default; the fence around a replay is not the client's.
+    const bool fence = name == kFence && told.value == "off";
+    const bool at_default = fence || (told.at_default && name.find('.') == std::string::npos);
+    touched_->names.push_back(name);
+    touched_->values.push_back(told.value);
+    touched_->at_default.push_back(at_default);
+    touched_->privileged.push_back(told.privileged);
+  }
+  return true;
 }
 
 void PostgresRequests::AskValues(Cursor& cursor) {
@@ -179,6 +240,8 @@ bool PostgresRequests::AskDefaults(Cursor& cursor) {
     if (!changed || base_.Find(name) != nullptr || name.find('.') != std::string::npos ||
         name == "client_encoding")
       continue;
+    // It is known already, but for whether the client may take it back.
+    if (!touched_->at_default.empty() && !touched_->privileged[i]) continue;
     touched_->changed.push_back(name);
   }
   if (touched_->changed.empty()) return false;
@@ -200,19 +263,22 @@ void PostgresRequests::AskWhetherAtDefault(Cursor& cursor) {
           OwnPurpose::kQuestion, parameters);
 }
 
-// By the last answer.
-bool PostgresRequests::AtDefault(const PostgresReplies& backend, std::string_view name,
-                                 const std::string& value) const {
+// By what has been told of the setting at this place.
+bool PostgresRequests::AtDefault(const PostgresReplies& backend, size_t place) const {
+  const std::string& name = touched_->names[place];
   const auto asked = std::find(touched_->changed.begin(), touched_->changed.end(), name);
-  if (asked == touched_->changed.end()) return false;
-  const std::optional<std::string>& told =
-      backend.answer()[static_cast<size_t>(asked - touched_->changed.begin())];
-  return told == (touched_->asking == Asking::kAtDefault ? std::string("t") : value);
+  if (asked == touched_->changed.end())
+    return !touched_->at_default.empty() && touched_->at_default[place];
+  const size_t at = static_cast<size_t>(asked - touched_->changed.begin());
+  const std::optional<std::string>& told = backend.first_answer().values[at];
+  return told ==
+         (touched_->asking == Asking::kAtDefault ? std::string("t") : touched_->values[place]);
 }
 
 void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
-  if (touched_->asking != Asking::kValues &&
-      (backend.own_statement_failed() || backend.answer().size() != touched_->changed.size())) {
+  const PostgresReplies::Answer& answer = backend.first_answer();
+  if (!touched_->changed.empty() &&
+      (answer.failed || answer.values.size() != touched_->changed.size())) {
     LoseSettings();
     return;
   }
@@ -232,7 +298,7 @@ void PostgresRequests::KeepAnswers(PostgresReplies& backend) {
     // What init_query has set is back after a RESET, since this backend is not used again.
     const std::string* initial = ValueOf(backend.initial(), name);
     const bool in_base = base_.Find(name) != nullptr;
-    const bool given = AtDefault(backend, name, *value);
+    const bool given = AtDefault(backend, i);
     if (!in_base && (initial == nullptr ? given : *initial == *value || (given && marks_.resets)))
       continue;
     settings.push_back({name, *value});

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "protocol/postgres/pins.h"
 #include "tests/protocol/postgres/exchange_pair.h"
@@ -74,28 +76,99 @@ TEST_P(CatalogueExchangeTest, DdlIsMarked) {
   EXPECT_FALSE(pair_.requests.marks().ddl);
 }
 
-// Behind opaque code the session is asked: for its settings, then for what else may be there.
-TEST_P(CatalogueExchangeTest, BehindOpaqueCodeTheSessionIsAsked) {
+// What the session tells of its settings: name, value, and what it is if it has been set.
+using Told = std::vector<std::optional<std::string>>;
+const Told kLogin = {"role", "none", std::nullopt, "session_authorization", "app", std::nullopt};
+std::string TellsOf(Told told) {
+  told.insert(told.end(), kLogin.begin(), kLogin.end());
+  std::string rows;
+  for (size_t i = 0; i < told.size(); i += 3) rows += Nullable({&told[i], 3});
+  return OwnReply(rows);
+}
+
+// What else is there; a name that the first question may have left is closed ahead.
+std::string Else(const std::string& last) {
+  return Message('3', "") + OwnReply(Values({"f", "f", "f", "f", last}));
+}
+
+// Behind opaque code the session is asked for its settings and for what else may be there, in one
+// round trip.
+TEST_P(CatalogueExchangeTest, BehindOpaqueCodeTheSessionIsAskedOnce) {
   view_.now = opaque_.get();
   pair_.Join(backend_);
   pair_.Client(Query("SELECT f()"));
   pair_.Server(Complete("SELECT 1") + Ready('I'));
-  const auto asks = [this](const std::string& sql, const std::string& reply) {
-    pair_.wire.TakeServer();
-    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
-    EXPECT_NE(pair_.wire.TakeServer().find(sql), std::string::npos) << sql;
-    pair_.Server(reply);
-  };
-  asks("source = 'session'", OwnReply(Values({"work_mem"})));
-  asks("current_setting($1,true),pg_catalog.current_setting($2,true),pg_catalog.current_setting($3",
-       OwnReply(Values({"none", "app", "9MB"})));
-  asks("set_config($1,NULL,true)", OwnReply(Values({"none", "app", "4MB"})));
-  asks(PinQuestion(kAskable), OwnReply(Values({"f", "f", "f", "f", "t"})));
+  pair_.wire.TakeServer();
+  EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  const std::string sent = pair_.wire.TakeServer();
+  EXPECT_NE(sent.find("source = 'session'"), std::string::npos);
+  EXPECT_NE(sent.find(PinQuestion(kAskable)), std::string::npos);
+  pair_.Server(TellsOf({"work_mem", "9MB", "user", "exit_on_error", "off", "user"}) + Else("t"));
   EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(pair_.wire.TakeServer(), "");
   EXPECT_EQ(static_cast<PinReason>(pair_.requests.marks().pin_reason), PinReason::kListen);
   ASSERT_NE(pair_.requests.marks().statement, nullptr);
   EXPECT_EQ(pair_.requests.marks().statement->text, "SELECT f()");
-  EXPECT_NE(pair_.requests.profile(), 0u);
+  ASSERT_EQ(backend_.settings().size(), 1u);
+  EXPECT_EQ(backend_.settings()[0], (Setting{"work_mem", "9MB"}));
+  EXPECT_EQ(backend_.profile(), pair_.requests.profile());
+}
+
+// What it has set earlier is gone if the session says so.
+TEST_P(CatalogueExchangeTest, OpaqueCodeMayTakeSettingsBack) {
+  view_.now = opaque_.get();
+  pair_.Join(backend_);
+  for (const bool set : {true, false}) {
+    pair_.Client(Query("SELECT f()"));
+    pair_.Server(Complete("SELECT 1") + Ready('I'));
+    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+    pair_.Server(TellsOf({"work_mem", "9MB", set ? Told::value_type("user") : std::nullopt}) +
+                 Else("f"));
+    EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+    EXPECT_EQ(pair_.requests.profile() != 0, set);
+    EXPECT_EQ(pair_.requests.marks().pin_reason, 0);
+    pair_.requests.ClearMarks();
+  }
+}
+
+// Only for what not everybody may set there is more to ask: whether the client may.
+TEST_P(CatalogueExchangeTest, WhatTheClientMayNotSetPins) {
+  view_.now = opaque_.get();
+  pair_.Join(backend_);
+  pair_.Client(Query("SELECT f()"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(TellsOf({"log_statement", "all", "superuser"}) + Else("f"));
+  const std::string denied =
+      Message('1', "") + Message('2', "") + Error("ERROR", "42501", "denied") + Ready('I');
+  EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(denied);
+  EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(Message('3', "") + OwnReply(Values({"f"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(static_cast<PinReason>(pair_.requests.marks().pin_reason), PinReason::kSettings);
+}
+
+// Of two questions each has an answer of its own.
+TEST_P(CatalogueExchangeTest, AQuestionThatFailsLeavesTheOthersAnswer) {
+  view_.now = opaque_.get();
+  pair_.Join(backend_);
+  const std::string failed =
+      Message('1', "") + Message('2', "") + Error("ERROR", "53200", "no memory") + Ready('I');
+  pair_.Client(Query("SELECT f()"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(TellsOf({}) + Message('3', "") + failed);
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(pair_.requests.profile(), 0u);
+  EXPECT_EQ(static_cast<PinReason>(pair_.requests.marks().pin_reason), PinReason::kTemporaryObject);
+  pair_.requests.ClearMarks();
+  pair_.Client(Query("SELECT f()"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(Message('3', "") + failed + Else("f"));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(static_cast<PinReason>(pair_.requests.marks().pin_reason), PinReason::kSettings);
 }
 
 // '' is what a name of the user's own reads where another client has made it.
@@ -106,14 +179,10 @@ TEST_P(CatalogueExchangeTest, WhatAnotherClientHasMadeIsNotItsOwn) {
   for (const std::string value : {"", "mine"}) {
     pair_.Client(Query("SELECT f()"));
     pair_.Server(Complete("SELECT 1") + Ready('I'));
+    pair_.wire.TakeServer();
     EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
-    pair_.Server(OwnReply(Values({""})));
-    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
-    pair_.Server(OwnReply(Values({value, "none", "app"})));
-    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
-    pair_.Server(OwnReply(Values({"none", "app"})));
-    EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
-    pair_.Server(OwnReply(Values({"f", "f", "f", "f", "f"})));
+    EXPECT_NE(pair_.wire.TakeServer().find("app.x"), std::string::npos);
+    pair_.Server(TellsOf({"app.x", value, std::nullopt}) + Else("f"));
     EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
     EXPECT_EQ(pair_.requests.profile() != 0, value == "mine");
     pair_.requests.ClearMarks();

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,15 +53,22 @@ inline std::string Own() {  // what a statement of weir's own is answered with
   return Message('1', "") + Message('2', "") + Complete("X") + Message('3', "");
 }
 
-// A row of these values.
-inline std::string Values(const std::vector<std::string>& values) {
+// A row of these values; no value: NULL.
+inline std::string Nullable(std::span<const std::optional<std::string>> values) {
   std::string body(1, '\0');
   body.push_back(static_cast<char>(values.size()));
-  for (const std::string& each : values) {
-    body.append(3, '\0').push_back(static_cast<char>(each.size()));
-    body += each;
+  for (const std::optional<std::string>& each : values) {
+    if (each.has_value()) {
+      body.append(3, '\0').push_back(static_cast<char>(each->size()));
+      body += *each;
+    } else {
+      body.append(4, '\xff');
+    }
   }
   return Message('D', body);
+}
+inline std::string Values(const std::vector<std::string>& values) {
+  return Nullable(std::vector<std::optional<std::string>>(values.begin(), values.end()));
 }
 
 // How the server answers a statement of weir's own, with a Sync of its own.

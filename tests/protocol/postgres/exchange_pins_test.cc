@@ -97,6 +97,24 @@ TEST_P(ExchangePinsTest, EachReasonIsAskedOnce) {
   EXPECT_EQ(reason(), kNone);
 }
 
+// One round trip asks for settings and for pins.
+TEST_P(ExchangePinsTest, SettingsAreAskedBesidePins) {
+  Run("SET work_mem = '9MB'; LISTEN x");
+  pair_.wire.TakeServer();
+  ASSERT_TRUE(Ask());
+  const std::string sent = pair_.wire.TakeServer();
+  EXPECT_NE(sent.find("current_setting"), std::string::npos);
+  EXPECT_NE(sent.find(PinQuestion(Only(kListen))), std::string::npos);
+  pair_.Server(OwnReply(Values({"9MB"})) + Message('3', "") + OwnReply(Values({"t"})));
+  // A value that is new is compared with what RESET would give.
+  ASSERT_TRUE(Ask());
+  EXPECT_EQ(pair_.wire.TakeServer().find(PinQuestion(Only(kListen))), std::string::npos);
+  pair_.Server(OwnReply(Values({"4MB"})));
+  EXPECT_FALSE(Ask());
+  EXPECT_EQ(reason(), kListen);
+  EXPECT_NE(pair_.requests.profile(), 0u);
+}
+
 TEST_P(ExchangePinsTest, AnAnswerThatDoesNotComeKeepsTheBackend) {
   Run("LISTEN x");
   ASSERT_TRUE(Ask());
