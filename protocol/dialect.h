@@ -170,6 +170,8 @@ class Replies {
   virtual bool client_at_head() const = 0;
   virtual size_t requests_owed()
       const = 0;                     // replies to a Query, Sync or FunctionCall still to come
+  // How many requests have come to their end: names the one that the server is at.
+  virtual uint64_t requests_ended() const = 0;
   virtual bool copy_in() const = 0;  // the server waits for the client's data
   virtual bool open_batch()
       const = 0;  // messages were sent that the server ends only when told (Sync)

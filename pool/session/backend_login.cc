@@ -8,6 +8,7 @@
 #include "engine/base/check.h"
 #include "engine/base/text.h"
 #include "pool/session/backend_session.h"
+#include "pool/session/cancel.h"
 #include "pool/session/session_log.h"
 #include "pool/session/startup_parameters.h"
 

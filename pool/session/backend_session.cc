@@ -1,6 +1,8 @@
 // A backend in use: joining, parting, cleaning, moving, closing. Its login is in backend_login.cc.
 #include "pool/session/backend_session.h"
 
+#include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -22,6 +24,8 @@ namespace {
 constexpr engine::Nanos kCleanTimeout = 10 * engine::kSecond;
 // A server that does not close after Terminate gives its slot back after this time.
 constexpr engine::Nanos kTerminateTimeout = 5 * engine::kSecond;
+// A server that has got a request has begun with it after this time.
+constexpr engine::Nanos kBeginsWithin = engine::kSecond;
 
 bool Allowed(BackendPhase from, BackendPhase to) {
   switch (to) {
@@ -73,6 +77,7 @@ void BackendSession::Part(bool discard) {
   CHECK(client_ != nullptr && replies_->quiet());
   CHECK(replies_->transaction_status() == TransactionStatus::kIdle && !pinned);
   client_ = nullptr;
+  repeat_.reset();
   replies_->Part();
   if (!stream_.receiving()) stream_.ResumeReceiving();
   if (discard) {
@@ -97,6 +102,7 @@ void BackendSession::GiveBack() {
 void BackendSession::PartLost() {
   CHECK(client_ != nullptr);
   client_ = nullptr;
+  repeat_.reset();
   replies_->Part();
 }
 
@@ -112,6 +118,7 @@ void BackendSession::Abandon(bool mid_message, Leftover left, bool reset) {
   const bool busy = replies_->owed() > 0;
   if (reset && busy) SendCancel();
   client_ = nullptr;
+  repeat_.reset();
   pinned = false;
   replies_->Part();
   if (left == Leftover::kForGood || !replies_->FinishAbandoned(mid_message, *this)) {
@@ -168,6 +175,18 @@ void BackendSession::SendCancel() {
   if (cancels_ >= 8) return;
   ++cancels_;
   StartCancel(services_, *this);
+}
+
+void BackendSession::CancelRequest() {
+  SendCancel();
+  // Whether the server has begun with it is not known.
+  const engine::Nanos since = services_.shard.now() - std::max(last_reply_, last_request_);
+  if (since < kBeginsWithin) repeat_ = std::make_unique<CancelRepeat>(services_, *this);
+}
+
+void BackendSession::Send(engine::Slice bytes) {
+  last_request_ = services_.shard.now();
+  stream_.Queue(std::move(bytes));
 }
 
 void BackendSession::OnCancelAnswered() {

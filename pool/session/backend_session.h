@@ -31,6 +31,8 @@
 
 namespace weir::pool {
 
+class CancelRepeat;
+
 enum class BackendPhase : uint8_t {
   kConnecting,
   kLoggingIn,
@@ -85,6 +87,8 @@ class BackendSession final : public Backend,
   void Abandon(bool mid_message, Leftover left, bool reset);
   void Fail(std::string_view reason);  // after PartLost: cannot be used any more
   void SendCancel();
+  void CancelRequest();            // the client's, which is at the head
+  void Send(engine::Slice bytes);  // of a request of the client's
   // `base_key`: the base as one text.
   void Prove(ClientSession& client, const protocol::Parameters& base, std::string base_key);
   // What it still runs for a client that has gone may change the database.
@@ -161,6 +165,7 @@ class BackendSession final : public Backend,
   bool ddl_ = false;          // NoteDdl
   uint16_t cancels_ = 0;      // sent and not yet answered
   engine::Nanos last_reply_ = 0;
+  engine::Nanos last_request_ = 0;
   engine::Stream stream_;
 
   struct Proving {
@@ -169,6 +174,7 @@ class BackendSession final : public Backend,
     std::string base_key;
   };
   std::unique_ptr<Proving> proving_;
+  std::unique_ptr<CancelRepeat> repeat_;
   std::unique_ptr<protocol::ServerLogin> login_;  // keeps the server's report and the cancel key
   ShardCatalogues::View* catalogue_ = nullptr;    // of its database; nullptr: it takes no questions
   std::unique_ptr<protocol::CatalogueReader> reader_;  // it asks for that

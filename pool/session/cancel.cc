@@ -16,6 +16,9 @@ namespace {
 constexpr uint32_t kSeatBits = 20;
 constexpr uint32_t kShardBits = 6;
 constexpr engine::Nanos kCancelTimeout = 5 * engine::kSecond;
+// Between one and the next; each is twice as long as the one before.
+constexpr engine::Nanos kRepeatFirst = 50 * engine::kMillisecond;
+constexpr engine::Nanos kRepeatLast = 3200 * engine::kMillisecond;
 
 }  // namespace
 
@@ -101,6 +104,27 @@ void CancelSender::OnCancelled() { Finish(); }
 // The server answers a cancel by closing.
 void CancelSender::OnEnd(engine::StreamEnd) { stream_.Close(); }
 void CancelSender::OnClosed() { Finish(); }
+
+CancelRepeat::CancelRepeat(SessionServices& services, BackendSession& backend)
+    : services_(services),
+      backend_(backend),
+      request_(backend.replies().requests_ended()),
+      pause_(kRepeatFirst) {
+  timer_.Bind(engine::Callback::To<&CancelRepeat::OnTimer>(*this));
+  Arm();
+}
+
+CancelRepeat::~CancelRepeat() { services_.shard.timers().Cancel(timer_); }
+
+void CancelRepeat::Arm() { services_.shard.timers().Arm(timer_, services_.shard.now() + pause_); }
+
+void CancelRepeat::OnTimer() {
+  const protocol::Replies& replies = backend_.replies();
+  if (!replies.client_at_head() || replies.requests_ended() != request_) return;
+  backend_.SendCancel();
+  pause_ *= 2;
+  if (pause_ <= kRepeatLast) Arm();
+}
 
 void CancelSender::Finish() {
   SessionServices& services = services_;

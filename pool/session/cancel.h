@@ -1,10 +1,11 @@
 // Cancel requests: from a client's second connection to the client it means, from there to the
 // server.
 //
-// The process id that a client was given names its shard and seat, the secret is the generation. A
-// request for another shard goes there by mailbox. On the server's side each cancel is a connection
-// of its own; the backend is not lent on before the server has closed it. One that the server does
-// not close in time may still act: its backend is never lent again.
+// The process id that a client was given names its shard and seat, the secret is random. A request
+// for another shard goes there by mailbox. On the server's side each cancel is a connection of its
+// own; the backend is not lent on before the server has closed it. One that the server does not
+// close in time may still act: its backend is never lent again. One that comes before the server
+// has begun with the request that it means is without effect: it is sent again.
 #pragma once
 
 #include <cstdint>
@@ -60,6 +61,25 @@ class CancelSender final : public engine::StreamEvents, public engine::Connector
   engine::Stream stream_;
   engine::Timer timer_;
   bool unanswered_ = false;  // the server may still act on it
+};
+
+// Sends a cancel again as long as the backend is at the same request: some times, ever more slowly.
+// Lives with the backend while it is joined with the client.
+class CancelRepeat {
+ public:
+  // The first has just been sent.
+  CancelRepeat(SessionServices& services, BackendSession& backend);
+  ~CancelRepeat();
+
+ private:
+  void OnTimer();
+  void Arm();
+
+  SessionServices& services_;
+  BackendSession& backend_;
+  const uint64_t request_;
+  engine::Nanos pause_;
+  engine::Timer timer_;
 };
 
 }  // namespace weir::pool

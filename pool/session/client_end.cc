@@ -184,7 +184,7 @@ void ClientSession::Cancel(uint32_t secret) {
 void ClientSession::CancelIfDue() {
   if (!cancel_due_ || !backend_->replies().client_at_head()) return;
   cancel_due_ = false;
-  backend_->SendCancel();
+  backend_->CancelRequest();
 }
 
 // Others wait, and this client holds a backend with a message that it does not finish.

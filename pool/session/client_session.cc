@@ -385,7 +385,7 @@ void ClientSession::Unlink() {
 }
 
 void ClientSession::ForwardToServer(uint32_t offset, uint32_t length) {
-  backend_->stream().Queue(input_.Sub(offset, length));
+  backend_->Send(input_.Sub(offset, length));
 }
 
 void ClientSession::InsertToServer(engine::Bytes bytes) { backend_->stream().Queue(bytes); }

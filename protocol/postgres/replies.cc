@@ -427,6 +427,7 @@ void PostgresReplies::CountEnd(const Owed& owed) {
   if (!EndsRequest(owed.kind)) return;
   CHECK(requests_owed_ > 0);
   --requests_owed_;
+  ++requests_ended_;
   if (owed.owner == OwedTo::kWeir) --own_requests_owed_;
   CHECK(own_requests_owed_ <= requests_owed_);
   if (owed.purpose == OwnPurpose::kQuestion) ++answered_;

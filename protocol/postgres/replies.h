@@ -122,6 +122,7 @@ class PostgresReplies final : public protocol::Replies {
   bool client_at_head() const override {
     return !owed_.empty() && owed_.Front().owner == OwedTo::kClient;
   }
+  uint64_t requests_ended() const override { return requests_ended_; }
   size_t requests_owed() const override { return requests_owed_; }
   bool copy_in() const override { return copy_in_; }
   std::string_view fatal_error() const override { return fatal_error_; }
@@ -272,6 +273,7 @@ class PostgresReplies final : public protocol::Replies {
   const protocol::CatalogueView* catalogue_ = nullptr;
   size_t requests_owed_ = 0;
   size_t own_requests_owed_ = 0;  // ... of them weir's own
+  uint64_t requests_ended_ = 0;
   size_t discards_owed_ = 0;
   size_t changes_owed_ = 0;  // of those that change what is prepared
   uint64_t unnamed_tag_ = 0;

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import re
+import signal
 import subprocess
 import threading
 
@@ -273,6 +275,41 @@ def test_cancel_of_a_waiting_query(start_weir):
         timer.join()
         holder.commit()
         assert waiter.execute("select 2").fetchone() == (2,)
+
+
+def test_cancel_that_comes_before_the_server_has_begun(start_weir):
+    """PostgreSQL takes no notice of it: it must come again."""
+    weir = start_weir(pool="max_connections_percent = 3\nconnection_borrow_timeout = 20", engine="shards = 1")
+    with weir.connect() as connection:
+        server = connection.execute("select pg_backend_pid()").fetchone()[0]
+        told = []
+
+        def ask():
+            try:
+                told.append(connection.execute("select pg_sleep(60)").fetchone())
+            except psycopg.errors.QueryCanceled as error:
+                told.append(error)
+
+        def told_of_a_link():
+            weir.signal(signal.SIGUSR1)
+            return weir.find("event=describe .* linked=1")
+
+        def interrupted():
+            with open(f"/proc/{server}/status", encoding="ascii") as file:
+                pending = re.search(r"^ShdPnd:\s*(\w+)$", file.read(), re.MULTILINE).group(1)
+            return int(pending, 16) & 1 << (signal.SIGINT - 1)
+        os.kill(server, signal.SIGSTOP)
+        try:
+            asker = threading.Thread(target=ask)
+            asker.start()
+            wait_until(told_of_a_link, what="the request to reach the server's connection")
+            connection.cancel()
+            wait_until(interrupted, what="the cancel to reach the server's process")
+        finally:
+            os.kill(server, signal.SIGCONT)
+        asker.join(30)
+        assert len(told) == 1 and isinstance(told[0], psycopg.errors.QueryCanceled)
+        assert connection.execute("select 1").fetchone() == (1,)
 
 
 def test_startup_parameters_are_part_of_the_session(weir):
