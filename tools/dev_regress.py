@@ -30,6 +30,10 @@ CONNECTIONS = 100
 CHANGED_PERCENT = 90   # of the borrows that follow a transaction of the same client, with --rotate
 STRANGE_PERCENT = 10   # of the direct outputs may be other than what the suite expects; more, and little was tested
 LINES_SHOWN = 6
+# Of tools/test: what does much to its sessions.
+FAST = ("advisory_lock", "async", "guc", "largeobject", "namespace", "plancache", "plpgsql", "polymorphism", "portals", "portals_p2",
+        "prepare", "prepared_xacts", "privileges", "rowsecurity", "sequence", "temp", "transactions", "triggers",
+        "updatable_views", "xml")
 
 
 class Accepted(typing.NamedTuple):
@@ -206,6 +210,50 @@ def report_log(log, rotate):
     return True
 
 
+def run_both(suite, schedule, options):
+    """Runs the schedule directly and through weir: (test -> diff lines, direct outputs that are strange, the log's lines)."""
+    tests = [test for group in regress_suite.groups_of(schedule) for test in group]
+    folder = tempfile.mkdtemp(prefix="weir-regress-")
+    os.chmod(folder, 0o755)
+    try:
+        run = Run(suite, folder, schedule, options)
+        if os.geteuid() == 0:
+            servers.Postgres.give_to_postgres(folder)
+        print(f"{len(tests)} tests of PostgreSQL's regression suite directly ...", flush=True)
+        direct = run("direct", lambda server: server.port)
+        print(f"{len(tests)} tests through weir ...", flush=True)
+        through, log = through_weir(run, options.rotate)
+        strange = unexpected(tests, direct, os.path.join(suite.folder, "expected"))
+        return compare(tests, direct, through), strange, log
+    finally:
+        if options.keep:
+            print(f"results and logs are in {folder}")
+        else:
+            shutil.rmtree(folder)
+
+
+def newest_server():
+    return max(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: float(path.split("/")[4]))
+
+
+def fast():
+    """A part of the suite that does much to its sessions, on backends that change: (passed, failed, names of what could not run)."""
+    options = parse(["--rotate", "--minutes", "5"])
+    try:
+        suite = regress_suite.get(options.cache, newest_server())
+    except regress_suite.Unavailable as error:
+        print(f"PostgreSQL's regression suite is skipped: {error}", flush=True)
+        return 0, 0, list(FAST)
+    known = {test for group in regress_suite.groups_of(suite.schedule) for test in group}
+    schedule = regress_suite.part_of(suite.schedule, [test for test in FAST if test in known])
+    found, strange, log = run_both(suite, schedule, options)
+    wrong = report(found, accepted_differences(read(ACCEPTED), rotate=True))
+    if strange:
+        print(f"not what the suite expects, directly: {', '.join(strange)}", flush=True)
+    good = report_log(log, rotate=True) and len(strange) <= len(found) * STRANGE_PERCENT / 100
+    return len(found) - wrong, wrong + (0 if good else 1), [test for test in FAST if test not in known]
+
+
 def parse(words):
     parser = argparse.ArgumentParser(prog="tools/dev regress", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tests", help="a,b,c: only these and what they depend on")
@@ -221,33 +269,16 @@ def main():
     options = parse(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("tools/dev regress: stopped by a signal"))   # what it started ends, too
     run_tests.build()
-    binaries = max(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: float(path.split("/")[4]))
-    suite = regress_suite.get(options.cache, binaries)
     try:
+        suite = regress_suite.get(options.cache, newest_server())
         schedule = regress_suite.part_of(suite.schedule, options.tests.split(",")) if options.tests else suite.schedule
-    except ValueError as error:
+    except (regress_suite.Unavailable, ValueError) as error:
         sys.exit(f"tools/dev regress: {error}")
-    tests = [test for group in regress_suite.groups_of(schedule) for test in group]
-    folder = tempfile.mkdtemp(prefix="weir-regress-")
-    os.chmod(folder, 0o755)
-    try:
-        run = Run(suite, folder, schedule, options)
-        if os.geteuid() == 0:
-            servers.Postgres.give_to_postgres(folder)
-        print(f"{len(tests)} tests directly ...", flush=True)
-        direct = run("direct", lambda server: server.port)
-        print(f"{len(tests)} tests through weir ...", flush=True)
-        through, log = through_weir(run, options.rotate)
-        wrong = report(compare(tests, direct, through), accepted_differences(read(ACCEPTED), options.rotate))
-        strange = unexpected(tests, direct, os.path.join(suite.folder, "expected"))
-        print(f"{len(tests) - len(strange)} direct outputs are what the suite expects, {len(strange)} are not: {', '.join(strange)}".rstrip(": "))
-        good = report_log(log, options.rotate)
-        return 1 if wrong or not good or len(strange) > len(tests) * STRANGE_PERCENT / 100 else 0
-    finally:
-        if options.keep:
-            print(f"results and logs are in {folder}")
-        else:
-            shutil.rmtree(folder)
+    found, strange, log = run_both(suite, schedule, options)
+    wrong = report(found, accepted_differences(read(ACCEPTED), options.rotate))
+    print(f"{len(found) - len(strange)} direct outputs are what the suite expects, {len(strange)} are not: {', '.join(strange)}".rstrip(": "))
+    good = report_log(log, options.rotate)
+    return 1 if wrong or not good or len(strange) > len(found) * STRANGE_PERCENT / 100 else 0
 
 
 if __name__ == "__main__":

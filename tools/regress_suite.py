@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 
 MAKEFILE = """MODULES = {modules}
@@ -17,6 +16,10 @@ PG_CONFIG = {pg_config}
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 """
+
+
+class Unavailable(Exception):
+    """The suite cannot be had on this machine: its text says why."""
 
 
 class Suite:
@@ -59,7 +62,9 @@ def install(packages):
         subprocess.run(as_root("apt-get", "update", "-qq"), check=False)
         exact = version and subprocess.run([*quiet, f"{name}={version}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if not exact or exact.returncode != 0:
-            subprocess.run([*quiet, name], check=True, stdout=subprocess.DEVNULL)
+            result = subprocess.run([*quiet, name], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            if result.returncode != 0:
+                raise Unavailable(f"the package {name} cannot be installed: {result.stderr.strip()}")
 
 
 def places_of(policy):
@@ -116,7 +121,8 @@ def fetch(folder, package, version):
         print(f"apt-get source {wanted}: {result.stderr.strip()}", flush=True)
     described = glob.glob(os.path.join(folder, "*.dsc"))
     if not described:
-        sys.exit(f"tools/dev regress: apt has no source package of {package}; see {folder}/apt/parts for where it was looked for")
+        with_sources = ", ".join(sorted(places_of(output("apt-cache", "policy", package)))) or "no archive"
+        raise Unavailable(f"apt has no source package of {package} (looked for in: {with_sources})")
     subprocess.run(["dpkg-source", "--no-check", "-x", described[0], "source"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return os.path.join(folder, "source")
 
@@ -139,7 +145,7 @@ def build(source, binaries, suite):
             file.write(MAKEFILE.format(modules=modules, pg_config=os.path.join(binaries, "pg_config")))
         result = subprocess.run(["make", "-C", place, "with_llvm=no"], capture_output=True, text=True)
         if result.returncode != 0:
-            sys.exit(f"tools/dev regress: the suite's helpers could not be built\n{result.stdout}{result.stderr}")
+            raise Unavailable(f"the suite's helpers could not be built\n{result.stdout}{result.stderr}")
         for path in glob.glob(os.path.join(place, "*.so")):
             shutil.copy(path, suite)
 
@@ -149,6 +155,8 @@ def get(cache, binaries):
     major = binaries.split("/")[4]
     package = f"postgresql-{major}"
     version = installed_version(package)
+    if version is None:
+        raise Unavailable(f"{binaries} is not of the package {package}")
     install({f"postgresql-server-dev-{major}": version, "dpkg-dev": None, "make": None})
     suite = os.path.join(cache, version)
     if not os.path.exists(suite):

@@ -6,6 +6,7 @@ tools/test unit         the gtest programs, the checks of the tree, and whether 
 tools/test sim          the simulator: seeds, whether they repeat, and whether it finds what it is there to find
 tools/test fuzz         the fuzz targets: their corpora, then a few seconds each
 tools/test e2e [ARGS]   the end-to-end tests; ARGS go to pytest
+tools/test regress      a part of PostgreSQL's own regression suite, on backends that change (tools/dev regress: all of it)
 tools/test sanitizers   what of both is worth most, under ASan with UBSan and under TSan (tools/dev asan, tsan: all of it)
 tools/test tidy         clang-tidy over the program's sources
 """
@@ -158,9 +159,17 @@ def clang_tidy():
     return (0, 1) if tidy.check(tidy.sources(ROOT, tidy.PROGRAM)) else (1, 0)
 
 
+def regress():
+    """Where the suite's source cannot be had its tests count as skipped."""
+    import dev_regress   # it needs this module
+    passed, failed, skipped = dev_regress.fast()
+    SKIPPED.extend(skipped)
+    return passed, failed
+
+
 def main():
     what = sys.argv[1] if len(sys.argv) > 1 else "all"
-    if what not in ("all", "unit", "sim", "fuzz", "e2e", "sanitizers", "tidy"):
+    if what not in ("all", "unit", "sim", "fuzz", "e2e", "regress", "sanitizers", "tidy"):
         sys.exit(__doc__)
     if what != "fuzz":
         build()
@@ -176,6 +185,8 @@ def main():
         steps.append(clang_tidy)
     if what in ("all", "e2e"):
         steps.append(lambda: pytest("tests/e2e", *sys.argv[2:]))
+    if what in ("all", "regress"):
+        steps.append(regress)
     if what in ("all", "sanitizers"):
         steps += [lambda: sanitized(sanitizers.ASAN), lambda: sanitized(sanitizers.TSAN)]
     for step in steps:

@@ -10,6 +10,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import dev_regress  # noqa: E402
 import regress_suite  # noqa: E402
+import run_tests  # noqa: E402
 
 SCHEDULE = """# required setup steps
 test: test_setup
@@ -145,6 +146,37 @@ def test_a_stuck_suite_is_stopped(tmp_path, monkeypatch, capsys):
     Suite.program = str(program)
     dev_regress.Run(Suite, str(tmp_path), "", dev_regress.parse(["--minutes", "0"])).pg_regress(1)
     assert "had not ended" in capsys.readouterr().out
+
+
+def test_where_the_suite_cannot_be_had_its_tests_are_skipped(monkeypatch, capsys):
+    def unavailable(*_):
+        raise regress_suite.Unavailable("there is no network")
+    monkeypatch.setattr(regress_suite, "get", unavailable)
+    monkeypatch.setattr(run_tests, "SKIPPED", [])
+    assert run_tests.regress() == (0, 0)
+    assert run_tests.SKIPPED == list(dev_regress.FAST)
+    assert "regression suite is skipped: there is no network" in capsys.readouterr().out
+
+
+def test_an_archive_without_sources_is_told(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(regress_suite, "private_apt", lambda *_: ["false"])
+    monkeypatch.setattr(regress_suite, "output", lambda *_: "        500 http://deb.example.org/debian bookworm/main amd64 Packages\n")
+    with pytest.raises(regress_suite.Unavailable, match="no source package of postgresql-15 .*http://deb.example.org/debian"):
+        regress_suite.fetch(str(tmp_path), "postgresql-15", "15.1")
+
+
+def test_a_part_counts_its_tests(monkeypatch, capsys):
+    class Suite:
+        schedule = "test: test_setup\ntest: guc portals\n"
+    monkeypatch.setattr(regress_suite, "get", lambda *_: Suite)
+    monkeypatch.setattr(dev_regress, "FAST", ("guc", "portals", "of_another_version"))
+    log = [STATISTICS.format("all", 100, 99)]
+    for found, strange, counts in (({"guc": [], "portals": []}, [], (2, 0)), ({"guc": [], "portals": ["+x"]}, [], (1, 1)),
+                                   ({"guc": [], "portals": []}, ["guc"], (2, 1))):
+        monkeypatch.setattr(dev_regress, "run_both", lambda *_, result=(found, strange, log): result)
+        assert dev_regress.fast() == (*counts, ["of_another_version"])
+    monkeypatch.setattr(dev_regress, "run_both", lambda *_: ({"guc": []}, [], []))
+    assert dev_regress.fast()[:2] == (1, 1)   # no borrow was seen to change its backend
 
 
 def test_help_names_the_options():
