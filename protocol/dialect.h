@@ -137,6 +137,8 @@ class Requests {
   // The settings that its session begins with and that its resets go back to, as the server tells
   // their values (BaseProof::values). Before its first message.
   virtual void BeginWith(const Parameters& base) = 0;
+  // How long the client may be idle outside of a transaction, by its own settings; 0: for ever.
+  virtual uint64_t idle_timeout_ms() const = 0;
   // Gives back memory that an idle client does not need.
   virtual void Trim() = 0;
 };
@@ -168,10 +170,10 @@ class Replies {
   virtual size_t owed() const = 0;
   // What the server is at, is the client's own: a cancel hits nothing else.
   virtual bool client_at_head() const = 0;
-  virtual size_t requests_owed()
-      const = 0;                     // replies to a Query, Sync or FunctionCall still to come
   // How many requests have come to their end: names the one that the server is at.
   virtual uint64_t requests_ended() const = 0;
+  virtual size_t requests_owed()
+      const = 0;                     // replies to a Query, Sync or FunctionCall still to come
   virtual bool copy_in() const = 0;  // the server waits for the client's data
   virtual bool open_batch()
       const = 0;  // messages were sent that the server ends only when told (Sync)

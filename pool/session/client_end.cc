@@ -210,13 +210,20 @@ void ClientSession::CheckUnfinished(engine::Nanos now) {
   if (now - unfinished_since_ >= kUnfinishedTimeout) Kill(kUnfinishedMessage);
 }
 
+// How long it may be idle: by the configuration, or by a setting of its own.
+engine::Nanos ClientSession::IdleLimit() const {
+  const engine::Nanos most = services_.config->proxy.idle_client_timeout;
+  const uint64_t own = requests_->idle_timeout_ms();
+  return own == 0 ? most : std::min(most, static_cast<engine::Nanos>(own) * engine::kMillisecond);
+}
+
 void ClientSession::ArmTimer() {
   const ProxyOptions& options = services_.config->proxy;
-  engine::Nanos next = last_active_ + options.idle_client_timeout;
+  engine::Nanos next = last_active_ + IdleLimit();
   if (options.client_lifetime > 0) next = std::min(next, accepted_at_ + options.client_lifetime);
   // A client with work under way is looked at again later.
-  next = std::max(next, services_.shard.now() + engine::kSecond);
-  services_.shard.timers().Arm(timer_, next);
+  const engine::Nanos now = services_.shard.now();
+  services_.shard.timers().Arm(timer_, next > now ? next : now + engine::kSecond);
 }
 
 void ClientSession::OnTimer() {
@@ -235,8 +242,8 @@ void ClientSession::OnTimer() {
       Kill(kLoginTimeout);
       return;
     case ClientState::kIdle:
-      if (now - last_active_ >= options.idle_client_timeout) {
-        Kill(kIdleTooLong);
+      if (now - last_active_ >= IdleLimit()) {
+        Kill(IdleLimit() < options.idle_client_timeout ? kIdleSession : kIdleTooLong);
         return;
       }
       if (options.client_lifetime > 0 && now - accepted_at_ >= options.client_lifetime) {
@@ -249,8 +256,8 @@ void ClientSession::OnTimer() {
     case ClientState::kLinked: {
       const bool idle = backend_->replies().quiet() &&
                         backend_->replies().transaction_status() == TransactionStatus::kIdle;
-      if (idle && now - last_active_ >= options.idle_client_timeout) {
-        Kill(kIdleTooLong);
+      if (idle && now - last_active_ >= IdleLimit()) {
+        Kill(IdleLimit() < options.idle_client_timeout ? kIdleSession : kIdleTooLong);
         return;
       }
       ArmTimer();

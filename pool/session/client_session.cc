@@ -329,6 +329,7 @@ void ClientSession::EndTransaction() {
   // What is asked from now on is judged by what it has made.
   if (ddl) services_.catalogues.OnDdl(services_, route, /*stale=*/unlinks);
   if (unlinks) Unlink();
+  if (requests_->idle_timeout_ms() > 0) ArmTimer();
   if (services_.draining) {
     Kill(kShuttingDown);
   } else if (!held_.empty() || end_of_stream_) {

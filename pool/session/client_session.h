@@ -125,6 +125,7 @@ class ClientSession final : public Waiter,
   void Goodbye();  // nothing more will be asked
   void Close();
   void OnTimer();
+  engine::Nanos IdleLimit() const;
   void ArmTimer();
   void Backpressure();
 

@@ -18,6 +18,8 @@ inline constexpr Refusal kShuttingDown = {
     "57P01", "terminating connection due to administrator command: the proxy is shutting down"};
 inline constexpr Refusal kIdleTooLong = {
     "57P05", "terminating connection: idle for longer than idle_client_timeout"};
+inline constexpr Refusal kIdleSession = {"57P05",
+                                         "terminating connection due to idle-session timeout"};
 inline constexpr Refusal kIdleTransaction = {
     "25P03",
     "terminating connection: idle in transaction for longer than idle_transaction_timeout"};

@@ -1,6 +1,8 @@
 #include "protocol/postgres/profile.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -19,6 +21,20 @@ std::string TextOf(const Settings& settings) {
     text.append(each.value).push_back('\0');
   }
   return text;
+}
+
+// Of a time as the server shows it: "1min"; 0 if it is none.
+uint64_t MillisecondsOf(std::string_view shown) {
+  uint64_t value = 0;
+  const char* end = shown.data() + shown.size();
+  const auto [rest, error] = std::from_chars(shown.data(), end, value);
+  const std::string_view unit(rest, static_cast<size_t>(end - rest));
+  if (error != std::errc() || value > INT32_MAX) return 0;
+  if (unit == "s") return value * 1000;
+  if (unit == "min") return value * 60 * 1000;
+  if (unit == "h") return value * 60 * 60 * 1000;
+  if (unit == "d") return value * 24 * 60 * 60 * 1000;
+  return value;
 }
 
 }  // namespace
@@ -60,6 +76,7 @@ ProfileRef ProfileTable::Intern(Settings settings) {
   profile->table_ = this;
   profile->id_ = ++ids_;
   for (const Setting& each : settings) {
+    if (each.name == kIdleTimeout) profile->idle_timeout_ms_ = MillisecondsOf(each.value);
     if (ShapesParsing(each.name))
       engine::Append(profile->parse_key_, each.name, '=', each.value, '\0');
   }

@@ -35,6 +35,8 @@ const std::string* ValueOf(const Settings& settings, std::string_view name);  //
 inline constexpr size_t kSettingsMax = 64;
 inline constexpr size_t kSettingsBytesMax = size_t{64} * 1024;
 inline constexpr size_t kNamesMax = 1024;  // of settings in the texts between two answers
+// How long its client may be idle outside of a transaction; not on a backend that others may have.
+inline constexpr std::string_view kIdleTimeout = "idle_session_timeout";
 // What cannot be set again elsewhere.
 bool CannotReplay(std::string_view setting);
 
@@ -52,6 +54,7 @@ class Profile {
   ProfileTable* table_ = nullptr;
   uint64_t id_ = 0;
   uint64_t references_ = 0;
+  uint64_t idle_timeout_ms_ = 0;
   Settings settings_;
   std::string parse_key_;
 };
@@ -79,6 +82,8 @@ class ProfileRef {
     return profile_ == nullptr ? std::string_view() : profile_->parse_key_;
   }
   const std::string* Find(std::string_view name) const;  // its value, nullptr if not set
+  // idle_session_timeout; 0: none.
+  uint64_t idle_timeout_ms() const { return profile_ == nullptr ? 0 : profile_->idle_timeout_ms_; }
 
  private:
   Profile* profile_ = nullptr;

@@ -429,8 +429,8 @@ void PostgresReplies::CountEnd(const Owed& owed) {
   --requests_owed_;
   ++requests_ended_;
   if (owed.owner == OwedTo::kWeir) --own_requests_owed_;
-  CHECK(own_requests_owed_ <= requests_owed_);
   if (owed.purpose == OwnPurpose::kQuestion) ++answered_;
+  CHECK(own_requests_owed_ <= requests_owed_);
 }
 
 void PostgresReplies::PopFront() {

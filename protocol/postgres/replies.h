@@ -154,9 +154,9 @@ class PostgresReplies final : public protocol::Replies {
                         bool discards_sequences = false);
   // The same of AppendOwnExecution.
   void PushOwnExecution(OwnPurpose purpose);
-  void ForgetAnswers();  // a statement of weir's own is about to be sent whose answer counts
   // One that has been sent, and may fail, may leave its name to the next.
   void DoubtOwnName() { own_name_left_ = true; }
+  void ForgetAnswers();  // a statement of weir's own is about to be sent whose answer counts
   // What a question was answered with: the values of its rows, one row behind the other; no value:
   // NULL.
   struct Answer {

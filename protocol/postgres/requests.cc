@@ -144,7 +144,7 @@ void PostgresRequests::OnBackendLost(bool open_batch) {
   long_scan_.reset();
   skip_to_sync_ = open_batch;
   touched_.reset();
-  asks_pins_ = false;
+  asks_pins_ = stops_timeout_ = false;
   suspects_ = stands_ = 0;
   marks_.pin_reason = 0;
   rebase_.reset();

@@ -81,6 +81,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   uint64_t sequence_mark() const override { return sequence_mark_; }
   void KeepSequencesApart() override { keep_sequences_apart_ = true; }
   void BeginWith(const protocol::Parameters& base) override;
+  uint64_t idle_timeout_ms() const override { return profile_.idle_timeout_ms(); }
   void Trim() override;
 
   // OwedListener
@@ -141,9 +142,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     bool discarded = false;  // by a DISCARD ALL, and nothing unknown has been set since
     Asking asking = Asking::kNo;
     std::vector<std::optional<std::string>> values;
-    std::vector<std::string> changed;  // those whose defaults are asked
     std::vector<bool> at_default;      // behind opaque code, in the order of names; ...
     std::vector<bool> privileged;      // not everybody may set it
+    std::vector<std::string> changed;  // those whose defaults are asked
   };
   // Settings of the base that texts have reset, or may have: the backend's session is then at its
   // own values. They are set to the client's again before its next message.
@@ -210,10 +211,10 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
                    const std::vector<SettingChange>& changes, OwnPurpose purpose);
   void SendOwn(Cursor& cursor, std::string_view sql, OwnPurpose purpose,
                OwnParameters parameters = {});
+  bool DropRefused(std::string_view error);
   ProfileRef WithoutWhatItSets(Cursor& cursor) const;
   Alone StandsAlone(const Cursor& cursor) const;
   PinSet MarkSettings(Cursor& cursor, const Verdict& verdict, std::string_view text);
-  bool DropRefused(std::string_view error);
   bool LexingUncertain(Cursor& cursor);
   bool RefuseEarlyReset(Cursor& cursor, const Verdict& verdict, std::string_view text,
                         bool unnamed_change);
@@ -238,6 +239,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void ForgetUntracked(PostgresReplies& backend);
   bool AskPins(Cursor& cursor);
   void AskPinsToo(Cursor& cursor);
+  bool StopIdleTimeout(Cursor& cursor);
   void KeepPins(PostgresReplies& backend);
   void TellPin();
   void Suspect(Cursor& cursor, PinReason reason, std::string_view text);
@@ -271,6 +273,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool exempt_ : 1 = false;                // what its first message sets has not been replayed
   bool settings_unknown_ : 1 = false;      // what it has set is not all in the profile
   bool asks_pins_ : 1 = false;             // the question is on its way
+  bool stops_timeout_ : 1 = false;         // ... the statement that ends idle_session_timeout
   bool pin_committed_ : 1 = false;         // what may pin is made, and the client knows
   std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams
   std::unique_ptr<std::string> bound_deallocate_;  // ... and the name that it takes away

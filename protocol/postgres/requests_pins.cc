@@ -97,12 +97,35 @@ bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::Exchange
   Cursor cursor{{}, &backend, false, sink, {}};
   if (touched_ == nullptr && suspects_ == 0) {
     rebase_.reset();
-    return false;
+    return StopIdleTimeout(cursor);
   }
   // Asked beside settings: those may ask on.
   if (asks_pins_) KeepPins(backend);
-  if (!AskSettings(cursor)) return AskPins(cursor);
+  if (!AskSettings(cursor)) return AskPins(cursor) || StopIdleTimeout(cursor);
   AskPinsToo(cursor);
+  return true;
+}
+
+// On a backend that others may have the server must not end the session because a client is idle:
+// weir ends that client. True if something has been sent.
+bool PostgresRequests::StopIdleTimeout(Cursor& cursor) {
+  PostgresReplies& backend = *cursor.backend;
+  if (stops_timeout_) {
+    stops_timeout_ = false;
+    if (backend.own_statement_failed()) backend.ForgetProfile();
+    return false;
+  }
+  if (profile_.idle_timeout_ms() == 0 || stands_ != 0 || !backend.InProfile(profile_)) return false;
+  stops_timeout_ = true;
+  Settings settings = profile_.settings();
+  for (Setting& each : settings) {
+    if (each.name == kIdleTimeout) each.value = "0";
+  }
+  const Calls calls = {kIdleTimeout, "0"};
+  SendOwn(cursor, SetConfigs(calls), OwnPurpose::kReplay, calls);
+  backend.set_profile(context_.profiles.Intern(std::move(settings)));
+  // If it goes on here, it has its own again.
+  entry_ = Entry::kDue;
   return true;
 }
 

@@ -378,6 +378,11 @@ TEST_P(SettingsTest, AnUnnamedStatementIsReadAgainWhereItIsLexedOtherwise) {
   EXPECT_TRUE(pair_.requests.SettingsUncertain());
 }
 
+// What a replay that stays prepared is answered with.
+std::string OwnReplay() {
+  return Message('1', "") + Message('2', "") + Values({"x"}) + Complete("SELECT 1") + Ready('I');
+}
+
 // The client has tried to set something that it may not set: its default is not told.
 std::string OwnError() {
   return Message('1', "") + Message('2', "") + Error("ERROR", "42501", "denied") + Ready('I');
@@ -412,6 +417,41 @@ TEST_P(SettingsTest, WhatMayNotBeTakenBackPins) {
   pair_.Server(Message('3', "") + OwnReply(Values({"f"})));
   EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
   EXPECT_NE(pair_.requests.marks().pin_reason, 0);
+}
+
+// Else the server would end the next client's session for it.
+TEST_P(SettingsTest, HowLongTheClientMayBeIdleDoesNotStayOnTheBackend) {
+  pair_.Join(backend_);
+  EXPECT_EQ(pair_.requests.idle_timeout_ms(), 0u);
+  pair_.Client(Query("SET idle_session_timeout = '90s'"));
+  pair_.Server(Complete("SET") + Ready('I'));
+  EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(OwnReply(Values({"90s"})));
+  EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(OwnReply(Values({"0"})));
+  pair_.wire = {};
+  EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(pair_.requests.idle_timeout_ms(), 90'000u);
+  const std::string sent = pair_.wire.TakeServer();
+  EXPECT_TRUE(Has(sent, "set_config") && Has(sent, "idle_session_timeout") && !Has(sent, "90s"));
+  pair_.Server(OwnReply(Values({"0"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(*ValueOf(backend_.settings(), "idle_session_timeout"), "0");
+  // If it goes on there, it has its own.
+  pair_.Client(Query("SELECT 1"));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), "90s"));
+}
+
+TEST_P(SettingsTest, WhereItCannotBeTakenFromTheBackendItIsReset) {
+  HandOver("work_mem", "9MB", "4MB");
+  other_.requests.BeginWith({{"idle_session_timeout", "1min"}});
+  other_.Client(Query("SELECT 1"));
+  other_.Server(OwnReplay() + Complete("SELECT 1") + Ready('I'));
+  EXPECT_TRUE(other_.requests.AskSession(backend_, other_.wire));
+  other_.Server(Error("ERROR", "53200", "no memory") + Ready('I'));
+  EXPECT_FALSE(other_.requests.AskSession(backend_, other_.wire));
+  EXPECT_EQ(backend_.profile(), kUnknownProfile);
+  EXPECT_EQ(other_.requests.idle_timeout_ms(), 60'000u);
 }
 
 TEST_P(SettingsTest, SettingsOfAnotherRoleAreTakenBackByResetAll) {
