@@ -42,6 +42,16 @@ bool TakesRoundTrip(std::string_view name) {
 
 bool IsRole(std::string_view name) { return In(name, {"role", "session_authorization"}); }
 
+// One that plpgsql does not know, though it begins like its own. Until a session loads plpgsql,
+// anybody may make it there; then it is taken away, with a warning to whoever has come by this
+// session.
+bool AwaitsCode(std::string_view name) {
+  constexpr std::string_view kPrefix = "plpgsql.";
+  return name.starts_with(kPrefix) &&
+         !In(name.substr(kPrefix.size()), {"check_asserts", "extra_errors", "extra_warnings",
+                                           "print_strict_params", "variable_conflict"});
+}
+
 // A profile's settings on top of what init_query has set.
 Settings Over(const Settings& initial, const Settings& settings) {
   Settings all = settings;
@@ -301,7 +311,8 @@ PinSet PostgresRequests::MarkSettings(Cursor& cursor, const Verdict& verdict,
     settings_unknown_ = true;
   }
   const bool seeds = std::find(found.names.begin(), found.names.end(), "seed") != found.names.end();
-  return (seeds ? Only(PinReason::kSeed) : 0) |
+  const bool awaits = std::any_of(found.names.begin(), found.names.end(), AwaitsCode);
+  return (seeds ? Only(PinReason::kSeed) : 0) | (awaits ? Only(PinReason::kLoad) : 0) |
          (settings_unknown_ || !std::none_of(names.begin(), names.end(), CannotReplay) ||
                   names.size() > kSettingsMax
               ? Only(PinReason::kSettings)

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from servers import PASSWORD
+from wire import Wire, error_code, error_text, query
 
 ROTATE = 'max_connections_percent = 10\nconnection_borrow_timeout = 20\ndebug_borrow = "rotate"'
 ONE = "max_connections_percent = 3\nconnection_borrow_timeout = 20"
@@ -275,3 +276,39 @@ def test_what_a_client_may_not_set_does_not_pin(start_weir, postgres, tmp_path):
         assert show(two, "log_statement") == "none" and show(two, "work_mem") != "9MB"
         assert show(one, "log_statement") == "none" and show(one, "work_mem") == "9MB"
     assert not weir.find("was pinned")
+
+
+@pytest.mark.parametrize("options", ["", "-c idle_session_timeout=400ms"])
+def test_an_idle_client_ends_as_it_has_asked_and_its_backend_does_not(start_weir, postgres, options):
+    if int(postgres.query("show server_version_num")[0][0]) < 140000:
+        pytest.skip("this server has no idle_session_timeout")
+    weir = start_weir(pool=ONE, engine="shards = 1")
+    with weir.connect() as other:
+        server = backends_of(other)
+        wire = Wire(weir.port)
+        assert wire.login(options=options)[0] == b"Z"
+        if not options:
+            wire.send(query("set idle_session_timeout = '400ms'"))
+            assert wire.ready()[-1] == (b"Z", b"I")
+        wire.send(query("show idle_session_timeout"))
+        messages = wire.until(b"E", b"Z", None)
+        assert [body[6:] for kind, body in messages if kind == b"D"] == [b"400ms"]
+        kind, body = wire.receive()
+        assert kind == b"E" and error_code(body) == "57P05" and error_text(body) == "terminating connection due to idle-session timeout"
+        assert wire.receive()[0] is None
+        # Had it been left there, the server would have ended this session at the same time.
+        assert backends_of(other) == server
+        assert show(other, "idle_session_timeout") == "0"
+
+
+def test_a_pinned_client_is_ended_too(start_weir, postgres):
+    if int(postgres.query("show server_version_num")[0][0]) < 140000:
+        pytest.skip("this server has no idle_session_timeout")
+    weir = start_weir(pool=ONE)
+    wire = Wire(weir.port)
+    assert wire.login()[0] == b"Z"
+    wire.send(query("set idle_session_timeout = '400ms'; listen x"))
+    assert wire.ready()[-1] == (b"Z", b"I")
+    kind, body = wire.receive()
+    assert kind == b"E" and error_code(body) == "57P05"
+    assert wire.receive()[0] is None

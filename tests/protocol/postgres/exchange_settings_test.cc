@@ -239,11 +239,11 @@ TEST_P(SettingsTest, ARoleIsWaitedFor) {
   EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT 1"));
 }
 
-// Where plpgsql is not loaded, anybody may make a setting of any name that begins so.
+// Where an extension is not loaded, anybody may make a setting of any name that begins so.
 TEST_P(SettingsTest, ASettingThatIsNoneOnAnotherBackendIsDropped) {
   pair_.Join(backend_);
   Set(pair_, "work_mem", "9MB", "4MB");
-  for (const char* name : {"plpgsql.foo", "plpgsql.foo_bar"}) {
+  for (const char* name : {"geo.foo", "geo.foo_bar"}) {
     pair_.Client(Query("SET " + std::string(name) + " = '7MB'"));
     pair_.Server(Complete("SET") + Ready('I'));
     EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
@@ -254,13 +254,15 @@ TEST_P(SettingsTest, ASettingThatIsNoneOnAnotherBackendIsDropped) {
   PostgresReplies another;
   pair_.Join(another);
   pair_.wire = {};
+  // The first to hear of it is the client.
+  pair_.requests.OnReplayFailed();
   EXPECT_EQ(pair_.Client(Query("SELECT 1")).status, TakeStatus::kAwaitReady);
   EXPECT_TRUE(Has(pair_.wire.TakeServer(), "foo_bar"));
   pair_.Server(Message('1', "") + Message('2', "") +
-               Error("ERROR", "42602", "invalid name \"plpgsql.foo_bar\"") + Ready('I'));
+               Error("ERROR", "42602", "invalid name \"geo.foo_bar\"") + Ready('I'));
   EXPECT_EQ(pair_.Pump().status, TakeStatus::kAwaitReady);
   const std::string sent = pair_.wire.TakeServer();
-  EXPECT_TRUE(Has(sent, "9MB") && Has(sent, "plpgsql.foo"));
+  EXPECT_TRUE(Has(sent, "9MB") && Has(sent, "geo.foo"));
   EXPECT_FALSE(Has(sent, "foo_bar"));
   pair_.Server(Message('3', "") + Own() + Ready('I') + Own() + Ready('I') +
                OwnReply(Values({"9MB", "7MB"})));
@@ -268,6 +270,29 @@ TEST_P(SettingsTest, ASettingThatIsNoneOnAnotherBackendIsDropped) {
   EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT 1"));
   EXPECT_EQ(another.profile(), pair_.requests.profile());
   EXPECT_EQ(another.settings().size(), 2u);
+}
+
+// One of plpgsql is refused without a word to anybody: it is not known whether the name is one.
+TEST_P(SettingsTest, SettingsOfPlpgsqlAreWaitedFor) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SET plpgsql.extra_warnings = 'x'"));
+  pair_.Server(Complete("SET") + Ready('I'));
+  EXPECT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(OwnReply(Values({"x"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(pair_.requests.marks().pin_reason, 0);
+  pair_.Part();
+  PostgresReplies another;
+  pair_.Join(another);
+  EXPECT_EQ(pair_.Client(Query("SELECT 1")).status, TakeStatus::kAwaitReady);
+}
+
+// What the next session that loads plpgsql would be warned of keeps its backend, and ends with it.
+TEST_P(SettingsTest, WhatPlpgsqlDoesNotKnowPins) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SET plpgsql.foo = 'x'"));
+  EXPECT_NE(pair_.requests.marks().pin_reason, 0);
+  EXPECT_FALSE(pair_.requests.discardable());
 }
 
 TEST_P(SettingsTest, WhatAGoneClientHasSetIsResetForTheNext) {
