@@ -58,6 +58,7 @@ ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot s
       trace_(its_shard.id()),
       pool_(*this, *this, shared.pool, route_cache_, PoolOptionsOf(*snapshot.config)) {
   trace = &trace_;
+  client_counts = &shared.client_counts;
   Use(std::move(snapshot));
   sweep_.Bind(engine::Callback::To<&ShardProxy::OnSweep>(*this));
 }

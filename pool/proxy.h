@@ -17,6 +17,7 @@
 #include "pool/metrics/statistics.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/cancel.h"
+#include "pool/session/client_counts.h"
 #include "pool/session/client_session.h"
 #include "pool/session/services.h"
 #include "protocol/dialect.h"
@@ -36,6 +37,7 @@ struct ProxyShared {
   PoolShared pool;
   Greetings greetings;
   Catalogues catalogues;
+  ClientCounts client_counts;
   std::vector<int> listeners;         // a descriptor per endpoint
   std::vector<bool> local_listeners;  // loopback or unix: TRUST may be used
   std::atomic<uint64_t> clients{0};

@@ -10,6 +10,7 @@
 
 #include "engine/address.h"
 #include "engine/base/text.h"
+#include "pool/config/check_access.h"
 #include "protocol/auth/secret.h"
 
 namespace weir::pool {
@@ -111,8 +112,7 @@ void CheckEndpoints(const Config& config, const ReportProblem& report) {
   }
 }
 
-void CheckSecrets(const Config& config, const ReportProblem& report) {
-  std::set<std::string> users;
+void CheckSecrets(Config& config, const ReportProblem& report) {
   for (size_t i = 0; i < config.auths.size(); ++i) {
     const AuthOptions& auth = config.auths[i];
     if (auth.auth_scheme != "SECRETS")
@@ -132,7 +132,7 @@ void CheckSecrets(const Config& config, const ReportProblem& report) {
       report("auth.secret_file", i,
              Cat("secret_file: ", auth.secret_file, ": ",
                  std::string_view(std::string(secret.status().message()))));
-    } else if (!users.insert(secret->username).second) {
+    } else if (!config.users.emplace(secret->username, i).second) {
       report("auth.secret_file", i,
              Cat("secret_file: the user \"", secret->username, "\" has two [[auth]] entries"));
     }
@@ -193,6 +193,7 @@ void CheckConfig(Config& config, const ReportProblem& report) {
   CheckEndpoints(config, report);
   CheckTargets(config, report);
   CheckSecrets(config, report);
+  CheckAccess(config, report);
 }
 
 }  // namespace weir::pool

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/clock.h"
+#include "pool/config/access.h"
 
 namespace weir::pool {
 
@@ -14,7 +17,8 @@ namespace option {
 using Bool = bool;
 using Text = std::string;
 using Texts = std::vector<std::string>;
-using Seconds = engine::Nanos;  // seconds in the file, nanoseconds here
+using Names = std::vector<std::string>;  // one text, or several
+using Seconds = engine::Nanos;           // seconds in the file, nanoseconds here
 using Count = int64_t;
 using Bytes = uint64_t;
 using BytesOrOff = uint64_t;  // 0: off
@@ -28,6 +32,7 @@ using BytesOrOff = uint64_t;  // 0: off
 #define OPTION_endpoint(...)
 #define OPTION_target(...)
 #define OPTION_auth(...)
+#define OPTION_access(...)
 #define OPTION_engine(...)
 
 #undef OPTION_proxy
@@ -70,6 +75,14 @@ struct AuthOptions {
 #undef OPTION_auth
 #define OPTION_auth(...)
 
+#undef OPTION_access
+#define OPTION_access(...) OPTION_MEMBER(__VA_ARGS__)
+struct AccessOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_access
+#define OPTION_access(...)
+
 #undef OPTION_engine
 #define OPTION_engine(...) OPTION_MEMBER(__VA_ARGS__)
 struct EngineOptions {
@@ -83,6 +96,7 @@ struct EngineOptions {
 #undef OPTION_endpoint
 #undef OPTION_target
 #undef OPTION_auth
+#undef OPTION_access
 #undef OPTION_engine
 #undef OPTION_MEMBER
 #undef OPTION
@@ -94,7 +108,15 @@ struct Config {
   std::vector<EndpointOptions> endpoints;
   std::vector<TargetOptions> targets;
   std::vector<AuthOptions> auths;
+  std::vector<AccessOptions> access;
   EngineOptions engine;
+  AccessRules access_rules;                          // made of [[access]] or access_file
+  std::map<std::string, size_t, std::less<>> users;  // of whom the n-th [[auth]] is
+
+  const AuthOptions* AuthOf(std::string_view user) const {
+    const auto found = users.find(user);
+    return found == users.end() ? nullptr : &auths[found->second];
+  }
 };
 
 }  // namespace weir::pool

@@ -11,7 +11,8 @@ std::string OptionsHelp() {
   for (const OptionInfo& info : AllOptions()) {
     if (info.section != section) {
       section = info.section;
-      const bool many = section == "endpoint" || section == "target" || section == "auth";
+      const bool many =
+          section == "endpoint" || section == "target" || section == "auth" || section == "access";
       engine::Append(out, "\n", many ? "[[" : "[", section, many ? "]]" : "]", "\n");
     }
     std::string_view fallback = info.default_toml == "-1" ? "(see help)" : info.default_toml;

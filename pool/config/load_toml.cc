@@ -32,11 +32,11 @@ using engine::Cat;
 constexpr size_t kErrorsMax = 20;
 
 // Sections and keys that are known and come in a later version: told apart from mistakes.
-constexpr std::string_view kLaterSections[] = {"certificate", "client_tls", "iam", "aws", "access"};
+constexpr std::string_view kLaterSections[] = {"certificate", "client_tls", "iam", "aws"};
 constexpr std::string_view kLaterKeys[] = {
-    "reveal_unknown_roles", "access_file",          "host_names",   "tls_mode",
-    "tls_ca_file",          "tls_certificate_file", "tls_key_file", "server_auth",
-    "rotation_grace",       "certificate_names",    "secret_env",   "secret_arn"};
+    "reveal_unknown_roles", "host_names",   "tls_mode",    "tls_ca_file",
+    "tls_certificate_file", "tls_key_file", "server_auth", "rotation_grace",
+    "certificate_names",    "secret_env",   "secret_arn"};
 
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -149,6 +149,7 @@ class Loader {
     LoadArray(root, "endpoint", config_.endpoints);
     LoadArray(root, "target", config_.targets);
     LoadArray(root, "auth", config_.auths);
+    LoadArray(root, "access", config_.access, /*may_be_none=*/true);
     ResolvePaths();
     if (errors_.empty())
       CheckConfig(config_, [this](std::string_view key, size_t index, const std::string& message) {
@@ -181,8 +182,8 @@ class Loader {
   }
 
   void CheckSections(const toml::table& root) {
-    const std::vector<std::string_view> known = {"proxy",    "connection_pool", "engine",
-                                                 "endpoint", "target",          "auth"};
+    const std::vector<std::string_view> known = {
+        "proxy", "connection_pool", "engine", "endpoint", "target", "auth", "access"};
     for (const auto& [key, node] : root) {
       const std::string_view name = key.str();
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
@@ -210,9 +211,11 @@ class Loader {
   }
 
   template <class Options>
-  void LoadArray(const toml::table& root, std::string_view section, std::vector<Options>& all) {
+  void LoadArray(const toml::table& root, std::string_view section, std::vector<Options>& all,
+                 bool may_be_none = false) {
     const toml::node* node = root.get(section);
     if (node == nullptr) {
+      if (may_be_none) return;
       AddAt({}, Cat("at least one [[", section, "]] is needed"));
       return;
     }
@@ -287,8 +290,15 @@ class Loader {
   void Set(const OptionInfo& info, const toml::node& node, std::vector<std::string>& member,
            bool = false) {
     const toml::array* array = node.as_array();
+    if (const auto value = node.value_exact<std::string>();
+        value && info.type == OptionType::kNames) {
+      member.push_back(*value);
+      return;
+    }
     if (array == nullptr) {
-      Wrong(info, node, "an array of strings");
+      Wrong(info, node,
+            info.type == OptionType::kNames ? "a string or an array of strings"
+                                            : "an array of strings");
       return;
     }
     for (const toml::node& each : *array) {
@@ -360,6 +370,7 @@ class Loader {
       if (!path.empty() && path[0] != '/') path = (folder / path).lexically_normal().string();
     };
     resolve(config_.proxy.salt_key_file);
+    resolve(config_.proxy.access_file);
     for (AuthOptions& auth : config_.auths) resolve(auth.secret_file);
   }
 

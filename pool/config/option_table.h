@@ -11,7 +11,16 @@
 
 namespace weir::pool {
 
-enum class OptionType : uint8_t { kBool, kText, kTexts, kSeconds, kCount, kBytes, kBytesOrOff };
+enum class OptionType : uint8_t {
+  kBool,
+  kText,
+  kTexts,
+  kNames,
+  kSeconds,
+  kCount,
+  kBytes,
+  kBytesOrOff
+};
 
 struct OptionInfo {
   std::string_view section;
@@ -37,6 +46,7 @@ std::span<const OptionInfo> AllOptions();
 #define OPTION_endpoint(...)
 #define OPTION_target(...)
 #define OPTION_auth(...)
+#define OPTION_access(...)
 #define OPTION_engine(...)
 
 #undef OPTION_proxy
@@ -94,6 +104,17 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_auth
 #define OPTION_auth(...)
 
+#undef OPTION_access
+#define OPTION_access(...) OPTION_VISIT(__VA_ARGS__)
+template <class Options, class Visit>
+requires std::same_as<std::remove_const_t<Options>, AccessOptions>
+void VisitOptions(Options& options, Visit&& visit) {
+  constexpr std::string_view kSection = "access";
+#include "pool/config/options.def"
+}
+#undef OPTION_access
+#define OPTION_access(...)
+
 #undef OPTION_engine
 #define OPTION_engine(...) OPTION_VISIT(__VA_ARGS__)
 template <class Options, class Visit>
@@ -110,6 +131,7 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_endpoint
 #undef OPTION_target
 #undef OPTION_auth
+#undef OPTION_access
 #undef OPTION_engine
 #undef OPTION_VISIT
 #undef OPTION

@@ -8,6 +8,7 @@
 #include "pool/core/placement.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/cancel.h"
+#include "pool/session/client_counts.h"
 #include "pool/session/client_session.h"
 #include "pool/session/session_log.h"
 
@@ -23,6 +24,7 @@ ClientSession::ClientSession(SessionServices& services, uint32_t endpoint)
 ClientSession::~ClientSession() {
   CHECK(backend_ == nullptr && !waiting());
   services_.shard.timers().Cancel(timer_);
+  if (counted_ != nullptr) counted_->Leave();
 }
 
 void ClientSession::Accept(int fd, bool local, std::string refusal) {
@@ -93,7 +95,8 @@ void ClientSession::FinishLogin(Next next) {
     case Next::kFailed:
       services_.metrics.Add(Counter::kClientConnectionsSetupFailedAuth);
       LogLoginFailure(services_, number(), endpoint_, arrival_->login->identity().user,
-                      arrival_->login->failure());
+                      arrival_->why_unknown.empty() ? arrival_->login->failure()
+                                                    : std::string_view(arrival_->why_unknown));
       Close();
       return;
     case Next::kCancel:
@@ -109,6 +112,7 @@ void ClientSession::OnIdentity() {
     Kill({"53300", arrival_->refusal});
     return;
   }
+  if (services_.config->access_rules.in_force() && AdmittingRule() == nullptr) return;
   arrival_->home = services_.PlaceClient();
   // An answer on its way (to an SSLRequest) does not travel: then it stays.
   if (arrival_->home == services_.shard.id() || stream_.queued_bytes() > 0) {
@@ -148,8 +152,14 @@ void ClientSession::OnDetached(engine::Detached&& detached) {
 
 void ClientSession::ResumeLogin() {
   protocol::ScramVerifier mock;
-  const protocol::ClientUser user =
-      services_.users->Find(arrival_->login->identity().user, arrival_->local, mock);
+  const std::string& name = arrival_->login->identity().user;
+  protocol::ClientUser user = services_.users->Find(name, arrival_->local, mock);
+  if (services_.config->access_rules.in_force()) {
+    // Once more: this may be another shard, with a later configuration.
+    const AccessRule* rule = AdmittingRule();
+    if (rule == nullptr) return;
+    if (WantsAnotherMethod(*rule, user)) user = services_.users->Unknown(name, mock);
+  }
   std::string out;
   const Next next = arrival_->login->Resume(user, {}, out);
   if (!out.empty()) stream_.Queue(engine::AsBytes(out));
@@ -167,7 +177,7 @@ void ClientSession::OnLoggedIn() {
   if (services_.login_delays.size() > 0) {
     services_.login_delays.OnSuccess(services_.shard.io().PeerHost(stream_.fd()), identity.user);
   }
-  BeginSession();
+  if (CountIn()) BeginSession();
 }
 
 void ClientSession::BecomeReady() {

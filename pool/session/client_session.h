@@ -105,6 +105,10 @@ class ClientSession final : public Waiter,
   void BecomeReady();
   void FinishLogin(protocol::ClientLogin::Next next);
   bool DelayFailure(const std::string& answer);
+  bool encrypted() const { return false; }
+  const AccessRule* AdmittingRule();
+  bool WantsAnotherMethod(const AccessRule& rule, const protocol::ClientUser& user);
+  bool CountIn();
 
   void Pump(engine::Slice bytes);
   void PumpHeld();
@@ -158,6 +162,7 @@ class ClientSession final : public Waiter,
     std::unique_ptr<protocol::ClientLogin> login;
     std::string refusal;         // not empty: it is one too many
     std::string delayed_answer;  // to a wrong password, when it is time
+    std::string why_unknown;     // not empty: its user is none, for a reason that the log tells
     bool local = false;          // from loopback or a unix socket
     uint32_t home = 0;           // while moving: to that shard
     protocol::StartupSettings startup;
@@ -165,7 +170,8 @@ class ClientSession final : public Waiter,
     uint32_t proofs_lost = 0;  // with the backend
   };
   std::unique_ptr<Arrival> arrival_ = std::make_unique<Arrival>();  // nullptr: greeted
-  uint32_t unfinished_bytes_ = 0;  // taken and held at unfinished_since_
+  uint32_t unfinished_bytes_ = 0;   // taken and held at unfinished_since_
+  ClientCount* counted_ = nullptr;  // among those of its user
   uint32_t cancel_secret_ = 0;
   uint32_t endpoint_;
   engine::Nanos accepted_at_ = 0;

@@ -23,6 +23,8 @@ namespace weir::pool {
 class ClientSession;
 class BackendSession;
 class CancelSender;
+class ClientCount;
+class ClientCounts;
 
 // Kinds of messages between the sessions of two shards.
 inline constexpr uint32_t kPlaceClientMessage = 0x200;  // body: a client that was placed
@@ -60,7 +62,8 @@ struct SessionServices {
   engine::Slab<ClientSession>& clients;
   engine::Slab<BackendSession>& backends;
   engine::Slab<CancelSender>& cancels;
-  engine::Trace* trace = nullptr;  // the shard's last transitions, for a crash
+  ClientCounts* client_counts = nullptr;  // all shards'
+  engine::Trace* trace = nullptr;         // the shard's last transitions, for a crash
   bool draining = false;
   LoginDelays login_delays;
   Bases bases;

@@ -54,12 +54,14 @@ Users::~Users() {
 protocol::ClientUser Users::Find(std::string_view user, bool local,
                                  protocol::ScramVerifier& mock) const {
   const auto found = entries_.find(user);
-  if (found == entries_.end()) {
-    mock = protocol::MockVerifier(user, salt_key_);
-    return {.trust = false, .known = false, .verifier = &mock};
-  }
+  if (found == entries_.end()) return Unknown(user, mock);
   const Entry& entry = found->second;
   return {.trust = entry.trust && local, .known = true, .verifier = &entry.verifier};
+}
+
+protocol::ClientUser Users::Unknown(std::string_view user, protocol::ScramVerifier& mock) const {
+  mock = protocol::MockVerifier(user, salt_key_);
+  return {.trust = false, .known = false, .verifier = &mock};
 }
 
 protocol::ServerLogin::Options Users::LoginOptions(std::string_view user,

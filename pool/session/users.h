@@ -40,6 +40,8 @@ class Users {
   // the client came over loopback or a unix socket. The result refers to this snapshot, a mock
   // verifier to `mock`.
   protocol::ClientUser Find(std::string_view user, bool local, protocol::ScramVerifier& mock) const;
+  // As an unknown one.
+  protocol::ClientUser Unknown(std::string_view user, protocol::ScramVerifier& mock) const;
   // The part of a server login that depends on the user and the target's options.
   protocol::ServerLogin::Options LoginOptions(std::string_view user,
                                               const TargetOptions& target) const;

@@ -176,6 +176,74 @@ TEST_F(LoadConfigTest, TwoSecretsOfOneUser) {
             std::string::npos);
 }
 
+TEST_F(LoadConfigTest, AccessRules) {
+  EXPECT_FALSE(Load(kGood)->access_rules.in_force());
+  const absl::StatusOr<Config> config = Load(std::string(kGood) + R"([[access]]
+address = "10.0.0.0/8"
+user = ["app", "other"]
+database = ["orders", "sameuser"]
+method = "iam"
+[[access]]
+address = "unix"
+user = "app"
+tls = "any"
+method = "password"
+)");
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config->access_rules.in_force());
+  const std::vector<AccessRule>& rules = config->access_rules.rules();
+  ASSERT_EQ(rules.size(), 2u);
+  EXPECT_EQ(rules[0].place, "[[access]] 1");
+  EXPECT_EQ(rules[0].tls, AccessTls::kRequired);
+  EXPECT_EQ(rules[0].users.names, (std::vector<std::string>{"app", "other"}));
+  EXPECT_FALSE(rules[0].users.all);
+  EXPECT_EQ(rules[0].databases.names, std::vector<std::string>{"orders"});
+  EXPECT_TRUE(rules[0].databases.same_user);
+  EXPECT_EQ(rules[0].method, AccessMethod::kIam);
+  EXPECT_EQ(rules[1].users.names, std::vector<std::string>{"app"});
+  EXPECT_TRUE(rules[1].databases.all);
+  EXPECT_EQ(rules[1].tls, AccessTls::kAny);
+  EXPECT_EQ(rules[1].method, AccessMethod::kPassword);
+}
+
+TEST_F(LoadConfigTest, AccessRulesThatMakeNoSense) {
+  const auto error = [this](const std::string& line) {
+    return ErrorOf(std::string(kGood) + "[[access]]\nmethod = \"reject\"\n[[access]]\n" + line);
+  };
+  const auto at = [this](const std::string& told, std::string_view text) {
+    EXPECT_NE(told.find(folder_ + "/weir.toml:" + std::string(text)), std::string::npos) << told;
+  };
+  at(error("method = \"x\"\n"), "10:10: method: must be iam, password,");
+  at(error(""), "9:1: method: must be iam, password,");
+  at(error("method = \"trust\"\naddress = \"db.example\"\n"),
+     "11:11: address: \"db.example\": expect");
+  at(error("method = \"trust\"\nuser = []\n"), "11:8: user: no name");
+  at(error("method = \"trust\"\nuser = 1\n"), "11:8: user: expected a string or an array");
+  at(error("method = \"trust\"\nuser = \"+admins\"\n"), "11:8: user: \"+admins\": groups");
+  at(error("method = \"trust\"\ntls = \"no\"\n"), "11:7: tls: must be required or any");
+  EXPECT_NE(ErrorOf("access = []\n" + std::string(kGood)), "");
+}
+
+TEST_F(LoadConfigTest, AccessFile) {
+  Write("hba", "# none\nhost all app 10.0.0.0/8 scram-sha-256\n");
+  const std::string named = "[proxy]\naccess_file = \"hba\"\n" + std::string(kGood);
+  const absl::StatusOr<Config> config = Load(named);
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->access_rules.rules().size(), 1u);
+  EXPECT_EQ(config->access_rules.rules()[0].place, "hba line 2");
+  EXPECT_NE(ErrorOf(named + "[[access]]\nmethod = \"trust\"\n")
+                .find("weir.toml:2:15: access_file: is in place of [[access]]"),
+            std::string::npos);
+  Write("hba", "\nhost all +admins all trust\nlocal all all peer\n");
+  const std::string error = ErrorOf(named);
+  EXPECT_NE(error.find("weir.toml:2:15: access_file: " + folder_ + "/hba: line 2: \"+admins\""),
+            std::string::npos)
+      << error;
+  EXPECT_NE(error.find("/hba: line 3: the method \"peer\""), std::string::npos) << error;
+  std::filesystem::remove(folder_ + "/hba");
+  EXPECT_NE(ErrorOf(named).find("cannot be read"), std::string::npos);
+}
+
 TEST_F(LoadConfigTest, WhatNeedsARestart) {
   const absl::StatusOr<Config> before = Load(kGood);
   const absl::StatusOr<Config> after = Load(
