@@ -2,6 +2,8 @@
 
 #include <ctime>
 
+#include "engine/base/wall_clock.h"
+
 namespace weir::engine {
 namespace {
 
@@ -15,5 +17,7 @@ Nanos Read(clockid_t id) {
 
 Nanos MonotonicNow() { return Read(CLOCK_MONOTONIC); }
 Nanos WallNow() { return Read(CLOCK_REALTIME); }
+
+Nanos SystemWallClock::Now() const { return WallNow(); }
 
 }  // namespace weir::engine

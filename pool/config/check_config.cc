@@ -11,6 +11,7 @@
 #include "engine/address.h"
 #include "engine/base/text.h"
 #include "pool/config/check_access.h"
+#include "pool/config/iam_principals.h"
 #include "protocol/auth/secret.h"
 
 namespace weir::pool {
@@ -194,6 +195,7 @@ void CheckConfig(Config& config, const ReportProblem& report) {
   CheckTargets(config, report);
   CheckSecrets(config, report);
   CheckAccess(config, report);
+  CheckIam(config, report);
 }
 
 }  // namespace weir::pool

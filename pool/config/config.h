@@ -33,6 +33,8 @@ using BytesOrOff = uint64_t;  // 0: off
 #define OPTION_target(...)
 #define OPTION_auth(...)
 #define OPTION_access(...)
+#define OPTION_iam(...)
+#define OPTION_iam_principal(...)
 #define OPTION_engine(...)
 
 #undef OPTION_proxy
@@ -83,6 +85,22 @@ struct AccessOptions {
 #undef OPTION_access
 #define OPTION_access(...)
 
+#undef OPTION_iam
+#define OPTION_iam(...) OPTION_MEMBER(__VA_ARGS__)
+struct IamOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_iam
+#define OPTION_iam(...)
+
+#undef OPTION_iam_principal
+#define OPTION_iam_principal(...) OPTION_MEMBER(__VA_ARGS__)
+struct IamPrincipalOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_iam_principal
+#define OPTION_iam_principal(...)
+
 #undef OPTION_engine
 #define OPTION_engine(...) OPTION_MEMBER(__VA_ARGS__)
 struct EngineOptions {
@@ -97,6 +115,8 @@ struct EngineOptions {
 #undef OPTION_target
 #undef OPTION_auth
 #undef OPTION_access
+#undef OPTION_iam
+#undef OPTION_iam_principal
 #undef OPTION_engine
 #undef OPTION_MEMBER
 #undef OPTION
@@ -109,6 +129,8 @@ struct Config {
   std::vector<TargetOptions> targets;
   std::vector<AuthOptions> auths;
   std::vector<AccessOptions> access;
+  IamOptions iam;
+  std::vector<IamPrincipalOptions> iam_principals;
   EngineOptions engine;
   AccessRules access_rules;                          // made of [[access]] or access_file
   std::map<std::string, size_t, std::less<>> users;  // of whom the n-th [[auth]] is

@@ -9,10 +9,11 @@ std::string OptionsHelp() {
   std::string out;
   std::string_view section;
   for (const OptionInfo& info : AllOptions()) {
-    if (info.section != section) {
-      section = info.section;
-      const bool many =
-          section == "endpoint" || section == "target" || section == "auth" || section == "access";
+    const std::string_view its = info.section == "iam_principal" ? "iam.principal" : info.section;
+    if (its != section) {
+      section = its;
+      const bool many = section == "endpoint" || section == "target" || section == "auth" ||
+                        section == "access" || section == "iam.principal";
       engine::Append(out, "\n", many ? "[[" : "[", section, many ? "]]" : "]", "\n");
     }
     std::string_view fallback = info.default_toml == "-1" ? "(see help)" : info.default_toml;

@@ -32,11 +32,11 @@ using engine::Cat;
 constexpr size_t kErrorsMax = 20;
 
 // Sections and keys that are known and come in a later version: told apart from mistakes.
-constexpr std::string_view kLaterSections[] = {"certificate", "client_tls", "iam", "aws"};
+constexpr std::string_view kLaterSections[] = {"certificate", "client_tls", "aws"};
 constexpr std::string_view kLaterKeys[] = {
-    "reveal_unknown_roles", "host_names",   "tls_mode",    "tls_ca_file",
-    "tls_certificate_file", "tls_key_file", "server_auth", "rotation_grace",
-    "certificate_names",    "secret_env",   "secret_arn"};
+    "reveal_unknown_roles", "tls_mode",    "tls_ca_file",    "tls_certificate_file",
+    "tls_key_file",         "server_auth", "rotation_grace", "certificate_names",
+    "secret_env",           "secret_arn"};
 
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -150,6 +150,7 @@ class Loader {
     LoadArray(root, "target", config_.targets);
     LoadArray(root, "auth", config_.auths);
     LoadArray(root, "access", config_.access, /*may_be_none=*/true);
+    LoadIam(root);
     ResolvePaths();
     if (errors_.empty())
       CheckConfig(config_, [this](std::string_view key, size_t index, const std::string& message) {
@@ -183,7 +184,7 @@ class Loader {
 
   void CheckSections(const toml::table& root) {
     const std::vector<std::string_view> known = {
-        "proxy", "connection_pool", "engine", "endpoint", "target", "auth", "access"};
+        "proxy", "connection_pool", "engine", "endpoint", "target", "auth", "access", "iam"};
     for (const auto& [key, node] : root) {
       const std::string_view name = key.str();
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
@@ -197,8 +198,17 @@ class Loader {
     }
   }
 
+  // [iam] holds an array of tables, [[iam.principal]].
+  void LoadIam(const toml::table& root) {
+    LoadTable(root, "iam", config_.iam, "principal");
+    const toml::table* table = root["iam"].as_table();
+    const toml::node* node = table == nullptr ? nullptr : table->get("principal");
+    if (node != nullptr) LoadTables(*node, "iam.principal", config_.iam_principals);
+  }
+
   template <class Options>
-  void LoadTable(const toml::table& root, std::string_view section, Options& options) {
+  void LoadTable(const toml::table& root, std::string_view section, Options& options,
+                 std::string_view nested = {}) {
     const toml::node* node = root.get(section);
     if (node != nullptr && !node->is_table()) {
       AddAt(node->source().begin, Cat("\"", section, "\" must be a table: [", section, "]"));
@@ -207,7 +217,7 @@ class Loader {
     static const toml::table kNothing;
     // By reference: a copied table has forgotten where it stood.
     const toml::table& table = node == nullptr ? kNothing : *node->as_table();
-    Fill(table, section, 0, options);
+    Fill(table, section, 0, options, nested);
   }
 
   template <class Options>
@@ -219,19 +229,26 @@ class Loader {
       AddAt({}, Cat("at least one [[", section, "]] is needed"));
       return;
     }
-    if (!node->is_array_of_tables()) {
-      AddAt(node->source().begin,
+    LoadTables(*node, section, all);
+  }
+
+  template <class Options>
+  void LoadTables(const toml::node& node, std::string_view section, std::vector<Options>& all) {
+    if (!node.is_array_of_tables()) {
+      AddAt(node.source().begin,
             Cat("\"", section, "\" must be an array of tables: [[", section, "]]"));
       return;
     }
-    for (const toml::node& each : *node->as_array()) {
+    for (const toml::node& each : *node.as_array()) {
       const size_t index = all.size();
       Fill(*each.as_table(), section, index, all.emplace_back());
     }
   }
 
+  // `nested`: the name of tables in it that somebody else reads.
   template <class Options>
-  void Fill(const toml::table& table, std::string_view section, size_t index, Options& options) {
+  void Fill(const toml::table& table, std::string_view section, size_t index, Options& options,
+            std::string_view nested = {}) {
     std::vector<std::string_view> known;
     VisitOptions(options, [&](const OptionInfo& info, auto& member) {
       known.push_back(info.name);
@@ -247,9 +264,8 @@ class Loader {
     });
     for (const auto& [key, node] : table) {
       const std::string_view name = key.str();
-      if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-      if (std::find(std::begin(kLaterKeys), std::end(kLaterKeys), name) != std::end(kLaterKeys) ||
-          name == "policy_files") {
+      if (name == nested || std::find(known.begin(), known.end(), name) != known.end()) continue;
+      if (std::find(std::begin(kLaterKeys), std::end(kLaterKeys), name) != std::end(kLaterKeys)) {
         AddAt(key.source().begin,
               Cat("\"", name, "\" is not available in this version: remove it"));
       } else {
@@ -372,6 +388,10 @@ class Loader {
     resolve(config_.proxy.salt_key_file);
     resolve(config_.proxy.access_file);
     for (AuthOptions& auth : config_.auths) resolve(auth.secret_file);
+    resolve(config_.iam.credentials_file);
+    for (IamPrincipalOptions& principal : config_.iam_principals) {
+      for (std::string& file : principal.policy_files) resolve(file);
+    }
   }
 
   const std::string path_;

@@ -47,6 +47,8 @@ std::span<const OptionInfo> AllOptions();
 #define OPTION_target(...)
 #define OPTION_auth(...)
 #define OPTION_access(...)
+#define OPTION_iam(...)
+#define OPTION_iam_principal(...)
 #define OPTION_engine(...)
 
 #undef OPTION_proxy
@@ -115,6 +117,28 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_access
 #define OPTION_access(...)
 
+#undef OPTION_iam
+#define OPTION_iam(...) OPTION_VISIT(__VA_ARGS__)
+template <class Options, class Visit>
+requires std::same_as<std::remove_const_t<Options>, IamOptions>
+void VisitOptions(Options& options, Visit&& visit) {
+  constexpr std::string_view kSection = "iam";
+#include "pool/config/options.def"
+}
+#undef OPTION_iam
+#define OPTION_iam(...)
+
+#undef OPTION_iam_principal
+#define OPTION_iam_principal(...) OPTION_VISIT(__VA_ARGS__)
+template <class Options, class Visit>
+requires std::same_as<std::remove_const_t<Options>, IamPrincipalOptions>
+void VisitOptions(Options& options, Visit&& visit) {
+  constexpr std::string_view kSection = "iam.principal";
+#include "pool/config/options.def"
+}
+#undef OPTION_iam_principal
+#define OPTION_iam_principal(...)
+
 #undef OPTION_engine
 #define OPTION_engine(...) OPTION_VISIT(__VA_ARGS__)
 template <class Options, class Visit>
@@ -132,6 +156,8 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_target
 #undef OPTION_auth
 #undef OPTION_access
+#undef OPTION_iam
+#undef OPTION_iam_principal
 #undef OPTION_engine
 #undef OPTION_VISIT
 #undef OPTION

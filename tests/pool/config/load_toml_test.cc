@@ -244,6 +244,51 @@ TEST_F(LoadConfigTest, AccessFile) {
   EXPECT_NE(ErrorOf(named).find("cannot be read"), std::string::npos);
 }
 
+constexpr const char* kIam = R"([iam]
+account_id = "111122223333"
+region = "us-east-1"
+resource_id = "prx-1"
+credentials_file = "keys"
+[[iam.principal]]
+entry = "orders"
+policy_files = ["orders.json"]
+)";
+
+TEST_F(LoadConfigTest, Iam) {
+  Write("keys", "[orders]\naws_access_key_id = A\naws_secret_access_key = s\n");
+  std::filesystem::permissions(folder_ + "/keys", std::filesystem::perms::owner_read);
+  Write("orders.json", R"({"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}})");
+  const std::string named = "[[endpoint]]\nhost_names = [\"db\", \"db:1\"]" +
+                            std::string(kGood).substr(std::string("[[endpoint]]").size());
+  const absl::StatusOr<Config> config = Load(named + kIam);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->iam.resource_id, "prx-1");
+  EXPECT_EQ(config->iam.credentials_file, folder_ + "/keys");
+  ASSERT_EQ(config->iam_principals.size(), 1u);
+  EXPECT_EQ(config->iam_principals[0].entry, "orders");
+  EXPECT_EQ(config->iam_principals[0].policy_files[0], folder_ + "/orders.json");
+  EXPECT_EQ(config->endpoints[0].host_names, (std::vector<std::string>{"db", "db:1"}));
+
+  const auto error = [&](const std::string& text, std::string_view part) {
+    EXPECT_NE(ErrorOf(text).find(part), std::string::npos) << ErrorOf(text);
+  };
+  error(std::string(kGood) + kIam, "weir.toml:1:1: host_names: no endpoint has any");
+  error(named + "[iam]\nregion = \"us east\"\n", "weir.toml:9:10: region: must be one such as");
+  error(named + "[iam]\nregion = \"us-east-1\"\n", "account_id: must be the 12 digits");
+  error(named + "[iam]\nregion = \"us-east-1\"\n", "resource_id: must be what policies");
+  error(named + "[iam]\nregion = \"us-east-1\"\n", "credentials_file: the file with");
+  error(named + kIam + "[[iam.principal]]\nentry = \"x\"\n",
+        "weir.toml:17:9: entry: " + folder_ + "/keys has no section [x]");
+  error(named + kIam + "entries = 1\n",
+        "weir.toml:16:1: unknown key \"entries\" in [iam.principal]");
+  error(named + "[iam]\nprincipal = 1\n", "weir.toml:9:13: \"iam.principal\" must be an array");
+  error(named + "[iam]\nverifier = \"unix:/x\"\n", "verifier: is not available in this version");
+  std::filesystem::permissions(folder_ + "/keys", std::filesystem::perms::others_read,
+                               std::filesystem::perm_options::add);
+  error(named + kIam,
+        "weir.toml:12:20: credentials_file: " + folder_ + "/keys: others than its owner");
+}
+
 TEST_F(LoadConfigTest, WhatNeedsARestart) {
   const absl::StatusOr<Config> before = Load(kGood);
   const absl::StatusOr<Config> after = Load(
