@@ -21,7 +21,7 @@ CORPUS = os.path.join(ROOT, "tests", "fuzz", "corpus")
 
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 # Bytes of an input, where the usual length is not the right one.
-LENGTHS = {"client_login": 12000, "server_login": 8192, "exchange": 20000, "config": 8192, "secret": 8192}
+LENGTHS = {"client_login": 12000, "server_login": 8192, "exchange": 20000, "config": 8192, "secret": 8192, "iam_token": 9000}
 LENGTH = 4096
 # A single input that takes longer is a fault, too.
 INPUT_SECONDS = 20

@@ -459,5 +459,92 @@ def secret():
     seed("cut", '{"username": "app", "pass')
 
 
-for make in (client_login, server_login, login_pair, scram, messages, exchange, exchange_settings, exchange_model, sql, config, secret):
+def iam_token():
+    def seed(name, text):
+        write("iam_token", name, text.encode())
+
+    def token(**changes):
+        values = {"Action": "connect", "DBUser": "app", "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+                  "X-Amz-Credential": "AKID%2F20260101%2Fus-east-1%2Frds-db%2Faws4_request",
+                  "X-Amz-Date": "20260101T000000Z", "X-Amz-Expires": "900", "X-Amz-SignedHeaders": "host"}
+        values.update({key.replace("_", "-"): value for key, value in changes.items()})
+        return "db.example:6432/?" + "&".join(f"{key}={value}" for key, value in values.items()) + "&X-Amz-Signature=\x01"
+
+    seed("good", token())
+    seed("without_slash", token().replace("/?", "?"))
+    seed("session_token", token(X_Amz_Security_Token="a%2Bb"))
+    seed("not_signed", token().replace("\x01", "0" * 64))
+    seed("encoded", token(Action="%63onnect", DBUser="%C3%A9%00"))
+    seed("repeated", token() + "&Action=connect")
+    seed("unknown", token(x="1"))
+    seed("expires_zero", token(X_Amz_Expires="0"))
+    seed("expires_great", token(X_Amz_Expires="9" * 30))
+    seed("no_such_day", token(X_Amz_Date="20260230T000000Z"))
+    seed("other_date", token(X_Amz_Date="20260102T000000Z"))
+    seed("other_service", token(X_Amz_Credential="a/20260101/r/s3/aws4_request"))
+    seed("no_port", token().replace(":6432", ""))
+    seed("ipv6", token().replace("db.example", "[::1]"))
+    seed("password", "secret")
+    seed("cut_percent", "h?Action=%4")
+    seed("long", token(DBUser="u" * 8000))
+
+
+def iam_policy():
+    def seed(name, text):
+        write("iam_policy", name, text.encode())
+
+    allow = '{"Effect":"Allow","Action":"rds-db:connect","Resource":"arn:aws:rds-db:r:1:dbuser:p/*"}'
+    deny = '{"Sid":"x","Effect":"Deny","Action":["rds-db:*"],"Resource":["*/app","a?b"]}'
+    seed("one", '{"Version":"2012-10-17","Statement":%s}' % allow)
+    seed("two", '{"Id":"x","Statement":[%s,%s]}' % (allow, deny))
+    seed("condition", '{"Statement":[{"Condition":{},%s]}' % allow[1:])
+    seed("principal", '{"Statement":{"Principal":"*",%s}' % allow[1:])
+    seed("variable", '{"Statement":%s}' % allow.replace("/*", "/${aws:username}"))
+    seed("key_twice", '{"Statement":{"Effect":"Deny",%s}' % allow[1:])
+    seed("empty", '{"Statement":[]}')
+    seed("types", '{"Version":1,"Statement":[1,{"Effect":true,"Action":[],"Resource":{}}]}')
+    seed("not_utf8", '{"Statement":"\udcff"}'.encode("utf-8", "surrogateescape").decode("latin-1"))
+    seed("deep", "[" * 3000)
+    seed("cut", '{"Version": "2012-10-17", "State')
+    seed("match_stars", "\x01*a*b?\x01xaybz")
+    seed("match_letters", "\x01?\u00e9*\x01\u00e9\u00e9")
+    seed("match_many", "\x01" + "*a" * 40 + "b\x01" + "a" * 1000)
+
+
+def credentials_file():
+    def seed(name, text):
+        write("credentials_file", name, text.encode())
+
+    key = "aws_access_key_id = AKIA1\naws_secret_access_key = s/1+=\n"
+    seed("one", "[a]\n" + key)
+    seed("more", "# x\r\n[ a b ] ; y\r\n" + key + "aws_session_token=t\r\nregion = r\n  deeper = 1\n[role]\nrole_arn = x\n")
+    seed("indented", "[a]\n" + key.replace("aws", "  aws"))
+    seed("section_twice", "[a]\n" + key + "[a]\n")
+    seed("id_twice", "[a]\n" + key + "[b]\n" + key)
+    seed("setting_twice", "[a]\n" + key + key)
+    seed("half", "[a]\naws_access_key_id = A\n")
+    seed("several_lines", "[a]\naws_access_key_id = A\n  B\n")
+    seed("no_section", key)
+    seed("quoted", "[a]\naws_secret_access_key = \"x\"\n")
+    seed("nul", "[a]\nx = \0\n")
+    seed("no_name", "[]\n[a\n=\n")
+
+
+def pg_hba():
+    def seed(name, text):
+        write("pg_hba", name, text.encode())
+
+    seed("kinds", "local all all trust\nhost a,b app 10.0.0.0/8 md5\nhostssl all all all cert\nhostnossl all all fd00::/8 reject\n")
+    seed("mask", "host all all 10.0.0.0 255.0.0.0 scram-sha-256 # x\n")
+    seed("quotes", 'local "a ""b",c"d e"f "all","+x" trust\nlocal "open x\n')
+    seed("continued", "local all \\\n all trust\n# x \\\nlocal\nlocal a b md5\\")
+    seed("keywords", "local all,sameuser,replication,samerole all trust\nlocal all +a,@b,/c peer\n")
+    seed("include", "include x\ninclude_dir y\n@z\n")
+    seed("options", "hostssl all all ::1/128 cert clientcert=verify-full map=x\n")
+    seed("addresses", "host all all samehost md5\nhost all all db.example md5\nhost all all 1.2.3.4/33 md5\nhost all all ::ffff:1.2.3.4/96 md5\n")
+    seed("short", "host\nhost all\nhost all all\nhost all all all\nlocal all all\n")
+    seed("nul", "local all all\0trust\n,,\t,\n")
+
+
+for make in (iam_token, iam_policy, credentials_file, pg_hba, client_login, server_login, login_pair, scram, messages, exchange, exchange_settings, exchange_model, sql, config, secret):
     make()
