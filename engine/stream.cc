@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/base/fault.h"
+#include "engine/stream_tls.h"
 
 namespace weir::engine {
 namespace {
@@ -14,6 +15,8 @@ constexpr uint8_t kBulkBegins = 2;
 constexpr Nanos kLingerTimeout = 2 * kSecond;
 
 }  // namespace
+
+Stream::Stream() = default;
 
 Stream::~Stream() {
   CHECK(life_ == Life::kNone || life_ == Life::kGone);
@@ -32,6 +35,31 @@ void Stream::Attach(StreamContext& context, int fd, BufferGroup group, StreamEve
   hangup_op_.Bind<&Stream::OnHangup>(*this);
   timer_.Bind(Callback::To<&Stream::OnTimer>(*this));
   StartReceiving();
+}
+
+void Stream::Attach(StreamContext& context, Detached&& detached, BufferGroup group,
+                    StreamEvents& events) {
+  if (detached.tls != nullptr) tls_ = std::make_unique<StreamTls>(*this, std::move(detached.tls));
+  // An encrypted stream may have bytes that are decrypted and not yet taken, too.
+  if (!detached.unread.empty() || tls_ != nullptr)
+    unread_ = std::make_unique<std::vector<uint8_t>>(std::move(detached.unread));
+  Attach(context, detached.fd, group, events);
+  if (unread_ != nullptr) MarkDirty();
+}
+
+void Stream::DeliverUnread() {
+  const std::unique_ptr<std::vector<uint8_t>> unread = std::move(unread_);
+  context_->told_owners_ = true;
+  if (tls_ != nullptr) {
+    Decrypt(*unread);
+  } else {
+    events_->OnBytes(context_->chunks.Copy(*unread));
+  }
+}
+
+void Stream::KeepUnread(Bytes bytes) {
+  if (unread_ == nullptr) unread_ = std::make_unique<std::vector<uint8_t>>();
+  unread_->insert(unread_->end(), bytes.begin(), bytes.end());
 }
 
 void Stream::StartReceiving() {
@@ -79,11 +107,17 @@ void Stream::TakeBulk(const Completion& completion) {
 void Stream::Deliver(Slice bytes) {
   switch (life_) {
     case Life::kOpen:
-      events_->OnBytes(std::move(bytes));
+      if (unread_ != nullptr) DeliverUnread();
+      if (life_ != Life::kOpen) {
+        Deliver(std::move(bytes));
+      } else if (tls_ != nullptr) {
+        DeliverCiphertext(bytes);
+      } else {
+        events_->OnBytes(std::move(bytes));
+      }
       return;
     case Life::kDetaching:
-      if (unread_ == nullptr) unread_ = std::make_unique<std::vector<uint8_t>>();
-      unread_->insert(unread_->end(), bytes.data(), bytes.data() + bytes.length);
+      KeepUnread(bytes.bytes());
       return;
     case Life::kNone:
     case Life::kLingering:
@@ -188,6 +222,9 @@ void Stream::Flush() {
   dirty_ = false;
   switch (life_) {
     case Life::kOpen:
+      if (unread_ != nullptr) DeliverUnread();
+      if (life_ == Life::kOpen) FlushSend();
+      return;
     case Life::kLingering:
       FlushSend();
       return;
@@ -246,6 +283,7 @@ void Stream::Leave() {
 void Stream::Close() {
   if (life_ != Life::kOpen && life_ != Life::kLingering && life_ != Life::kDetaching) return;
   life_ = Life::kClosing;
+  if (tls_ != nullptr && tls_->turn.linked()) context_->handshakes_->waiting.Remove(*tls_);
   context_->timers.Cancel(timer_);
   if (starving_link_.linked()) context_->starving_[static_cast<int>(group_)].Remove(*this);
   for (Operation* operation : {&receive_op_, &hangup_op_}) {
@@ -266,11 +304,11 @@ void Stream::FinishClosing() {
     return;
   }
   context_->timers.Cancel(timer_);
-  queue_.clear();
-  queued_bytes_ = 0;
+  ForgetQueue();
+  tls_.reset();
   life_ = Life::kGone;
   if (fd_ >= 0) context_->io.Close(std::exchange(fd_, -1));
-  context_->told_of_ends_ = true;
+  context_->told_owners_ = true;
   events_->OnClosed();
 }
 
@@ -288,6 +326,7 @@ void Stream::AwaitReleases() {
 
 void Stream::Detach() {
   CHECK(life_ == Life::kOpen && queue_.empty() && !broken_);
+  CHECK(tls_ == nullptr || (tls_->tls->ready() && !tls_->turn.linked()));
   life_ = Life::kDetaching;
   context_->timers.Cancel(timer_);
   if (starving_link_.linked()) context_->starving_[static_cast<int>(group_)].Remove(*this);
@@ -300,20 +339,22 @@ void Stream::Detach() {
 void Stream::FinishDetaching() {
   if (!joined() || unreleased_ > 0) return;
   life_ = Life::kGone;
-  Detached detached{std::exchange(fd_, -1), {}, ended_};
+  Detached detached{std::exchange(fd_, -1), {}, ended_, nullptr};
+  if (tls_ != nullptr) detached.tls = std::move(tls_->tls);
   if (unread_ != nullptr) detached.unread = std::move(*unread_);
-  context_->told_of_ends_ = true;
+  context_->told_owners_ = true;
   events_->OnDetached(std::move(detached));
 }
 
 bool StreamContext::Flush() {
-  told_of_ends_ = false;
+  told_owners_ = false;
+  ContinueHandshakes();
   CheckSends();
   // Ends may make other streams dirty.
   for (size_t i = 0; i < dirty_.size(); ++i) dirty_[i]->Flush();
   dirty_.clear();
   if (!WEIR_FAULT("starving_receive_forgotten")) Rearm();
-  return told_of_ends_;
+  return told_owners_ || !handshakes_->waiting.empty();
 }
 
 // Sends that were not complete by the tick after their submission.

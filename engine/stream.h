@@ -12,6 +12,10 @@
 //   open -> lingering (all sent; waits for the peer's end) -> closing -> closed
 //        -> detaching -> detached
 //
+// A stream may be encrypted (StartTls): then what comes passes through its Tls before the owner
+// sees it, in private chunks, and what is queued is sealed when it is sent, as few records as may
+// be. What is queued before the handshake is over waits for that.
+//
 // Closing is a protocol: shut down, wait until no operation is in flight and the kernel reads from
 // none of our memory, close. Single shard.
 #pragma once
@@ -27,6 +31,7 @@
 #include "engine/chunk.h"
 #include "engine/io.h"
 #include "engine/timer_wheel.h"
+#include "engine/tls.h"
 
 namespace weir::engine {
 
@@ -36,13 +41,15 @@ enum class StreamEnd : uint8_t {
   kOrderly,       // the peer sends no more; it can still be sent to
   kReset,         // the connection is gone
   kWriteTimeout,  // the peer takes nothing
+  kTlsFailed,     // Stream::tls()->error() says why; what the peer is to be told is queued
 };
 
 // A connection between two streams: plain data that may go to another shard.
 struct Detached {
   int fd = -1;
-  std::vector<uint8_t> unread;
-  bool ended = false;  // the peer has closed its side
+  std::vector<uint8_t> unread;  // as it came: of an encrypted connection, ciphertext
+  bool ended = false;           // the peer has closed its side
+  std::unique_ptr<Tls> tls;     // nullptr: it is not encrypted
 };
 
 // Any callback may call any method of the stream, Close included.
@@ -52,8 +59,10 @@ class StreamEvents {
   // In order. A reference may be kept only by queueing the slice to a stream in this tick; else it
   // is copied (HeldBytes).
   virtual void OnBytes(Slice bytes) = 0;
-  // At most once. After kReset and kWriteTimeout the owner calls Close.
+  // At most once. After all but kOrderly the owner calls Close or CloseWhenSent.
   virtual void OnEnd(StreamEnd end) = 0;
+  // The handshake is over; before the first bytes that came encrypted.
+  virtual void OnEncrypted() {}
   // The queue has fallen below the low-water mark after it had been above the high-water mark.
   virtual void OnDrained() = 0;
   // After Close: nothing is in flight, the descriptor is closed; now the stream may die.
@@ -63,6 +72,7 @@ class StreamEvents {
 };
 
 class StreamContext;
+struct StreamTls;
 
 // One send without a copy: keeps its slices until the kernel has released them.
 class ZeroCopySend {
@@ -90,12 +100,19 @@ class Stream {
   // a vector.
   static constexpr size_t kCoalesceBytes = 2048;
 
-  Stream() = default;
+  Stream();
   ~Stream();
 
-  // Starts receiving. No callback comes from inside these calls. The bytes left unread by another
-  // stream are the caller's to take first.
+  // Starts receiving. No callback comes from inside these calls.
   void Attach(StreamContext& context, int fd, BufferGroup group, StreamEvents& events);
+  // What another stream has left unread comes first.
+  void Attach(StreamContext& context, Detached&& detached, BufferGroup group, StreamEvents& events);
+
+  // From here on the connection is encrypted. What is queued already leaves in the clear.
+  // `received`: what came behind the bytes that asked for this. A client's side begins by itself.
+  // Then OnEncrypted, or OnEnd(kTlsFailed).
+  void StartTls(std::unique_ptr<Tls> tls, const Slice& received);
+  const Tls* tls() const;  // nullptr: it is not encrypted
 
   void Queue(Slice bytes);
   void Queue(Bytes bytes);  // copies
@@ -113,7 +130,7 @@ class Stream {
 
   void CloseWhenSent();
   void Close();
-  // Nothing may be queued.
+  // Nothing may be queued, and no handshake under way.
   void Detach();
 
   bool open() const { return life_ == Life::kOpen; }
@@ -122,6 +139,7 @@ class Stream {
  private:
   friend class StreamContext;
   friend class ZeroCopySend;
+  friend struct StreamTls;
   enum class Life : uint8_t { kNone, kOpen, kLingering, kClosing, kDetaching, kGone };
   enum class Receive : uint8_t { kOn, kStopping, kStopped };
 
@@ -132,17 +150,30 @@ class Stream {
   void OnHangup(const Completion& completion);
   void OnTimer();
   void Deliver(Slice bytes);
+  void DeliverUnread();
+  void KeepUnread(Bytes bytes);
   void ReceiveEnded(int32_t result);
   void StartReceiving();
   void End(StreamEnd end);
   void MarkDirty();
   void Flush();
   void FlushSend();
+  void Submit(size_t count);
   bool WorthZeroCopy(std::span<const Slice> slices) const;
   bool sending() const { return sending_link_.linked(); }
   void CancelSend();
   void CopyRingSlices(size_t from);
   void Coalesce();
+  void ForgetQueue();
+  // Of an encrypted stream; in stream_tls.cc.
+  void DeliverCiphertext(const Slice& bytes);
+  void ContinueHandshake();
+  void Decrypt(Bytes ciphertext);
+  bool DecryptSome(Bytes& ciphertext);
+  void FailTls();
+  void Seal();
+  void SealSlices(std::span<const Slice> plaintext);
+  void DropUnsealed();
   bool joined() const;
   void FinishClosing();
   void AwaitReleases();
@@ -170,15 +201,17 @@ class Stream {
   uint32_t unreleased_ = 0;  // zero-copy sends whose bytes the kernel may still read
   size_t queued_bytes_ = 0;  // in flight included
   absl::InlinedVector<Slice, 3> queue_;
+  std::unique_ptr<StreamTls> tls_;  // nullptr: it is not encrypted
   Operation receive_op_;
   Operation send_op_;
 
   ChunkRef bulk_chunk_;  // what the receive in flight fills, if it is into a private buffer
   Operation hangup_op_;
-  ZeroCopySend* zero_copy_ = nullptr;             // the send in flight, if it is one
-  ListLink sending_link_;                         // sends not completed in their tick
-  ListLink starving_link_;                        // receives that wait for buffers
-  std::unique_ptr<std::vector<uint8_t>> unread_;  // came while detaching; nullptr: nothing
+  ZeroCopySend* zero_copy_ = nullptr;  // the send in flight, if it is one
+  ListLink sending_link_;              // sends not completed in their tick
+  ListLink starving_link_;             // receives that wait for buffers
+  // Came while detaching, or before it was attached; nullptr: nothing.
+  std::unique_ptr<std::vector<uint8_t>> unread_;
   Timer timer_;
   Nanos progress_at_ = 0;
 };
@@ -186,12 +219,15 @@ class Stream {
 // What the streams of a shard share.
 class StreamContext {
  public:
-  StreamContext(Io& shard_io, ChunkPool& shard_chunks, TimerWheel& shard_timers)
-      : io(shard_io), chunks(shard_chunks), timers(shard_timers) {}
+  // A step of a handshake may take a millisecond: so many a tick, the rest in the next ones.
+  static constexpr int kHandshakeStepsPerTick = 2;
 
-  // End of a tick: one send per dirty stream, ends that are due, receives that waited for buffers.
-  // Before Io::Tick. Returns whether an owner was told that its stream has ended: it may have
-  // something to do at once.
+  StreamContext(Io& shard_io, ChunkPool& shard_chunks, TimerWheel& shard_timers);
+  ~StreamContext();
+
+  // End of a tick: steps of handshakes, one send per dirty stream, ends that are due, receives that
+  // waited for buffers. Before Io::Tick. Returns whether there is something to do at once: an owner
+  // was told something, or handshakes wait for their turn.
   bool Flush();
 
   Io& io;
@@ -208,11 +244,14 @@ class StreamContext {
  private:
   friend class Stream;
   friend class ZeroCopySend;
+  friend struct StreamTls;
+  void ContinueHandshakes();
   void CheckSends();
   void Rearm();
 
   std::vector<Stream*> dirty_;
-  bool told_of_ends_ = false;  // in this Flush
+  bool told_owners_ = false;                      // in this Flush
+  std::unique_ptr<class Handshakes> handshakes_;  // that have received something
   Slab<ZeroCopySend> zero_copy_sends_;
   uint64_t zero_copy_held_ = 0;
   IntrusiveList<Stream, &Stream::sending_link_> sending_;  // in flight, oldest first

@@ -7,6 +7,7 @@
 
 #include "engine/base/fault.h"
 #include "engine/stream.h"
+#include "engine/stream_tls.h"
 
 namespace weir::engine {
 namespace {
@@ -31,7 +32,7 @@ void Stream::Queue(Slice bytes) {
 
 void Stream::Queue(Bytes bytes) {
   if (bytes.empty() || life_ != Life::kOpen || broken_) return;
-  if (queue_.size() > in_flight_slices_) {
+  if (queue_.size() > (tls_ == nullptr ? in_flight_slices_ : tls_->sealed)) {
     Slice& last = queue_.back();
     Chunk& chunk = *last.chunk.get();
     const uint32_t used = last.offset + last.length;
@@ -53,18 +54,25 @@ void Stream::FlushSend() {
     CopyRingSlices(in_flight_slices_);
     return;
   }
-  if (queue_.empty()) {
+  if (tls_ != nullptr) Seal();
+  if (life_ != Life::kOpen && life_ != Life::kLingering) return;
+  const size_t ready = tls_ == nullptr ? queue_.size() : tls_->sealed;
+  if (ready == 0) {
     if (close_when_sent_) Leave();
     return;
   }
-  if (queue_.size() > 1) {
+  if (ready > 1 && ready == queue_.size()) {
     if (queued_bytes_ <= kCoalesceBytes) {
       Coalesce();
-    } else if (queue_.size() > kRingChunksMax) {
+    } else if (queue_.size() > kRingChunksMax && tls_ == nullptr) {
       CopyRingSlices(kRingChunksMax);
     }
   }
-  const size_t count = std::min(queue_.size(), Io::kSlicesMax);
+  Submit(std::min({ready, queue_.size(), Io::kSlicesMax}));
+}
+
+// The first `count` slices leave.
+void Stream::Submit(size_t count) {
   in_flight_slices_ = static_cast<uint8_t>(count);
   holds_ring_ = false;
   for (size_t i = 0; i < count && !holds_ring_; ++i) holds_ring_ = IsRing(queue_[i]);
@@ -130,6 +138,12 @@ void Stream::OnReleased() {
   if (joined()) MarkDirty();
 }
 
+void Stream::ForgetQueue() {
+  queue_.clear();
+  queued_bytes_ = 0;
+  if (tls_ != nullptr) tls_->sealed = 0;
+}
+
 void Stream::Coalesce() {
   Slice whole{context_->chunks.Allocate(static_cast<uint32_t>(queued_bytes_)), 0,
               static_cast<uint32_t>(queued_bytes_)};
@@ -141,6 +155,7 @@ void Stream::Coalesce() {
   CHECK(done == queued_bytes_);
   queue_.clear();
   queue_.push_back(std::move(whole));
+  if (tls_ != nullptr) tls_->sealed = 1;
 }
 
 // What cannot leave in this tick goes from receive buffers to private blocks, neighbours into one.
@@ -184,6 +199,11 @@ void Stream::OnSent(const Completion& completion) {
   }
   if (completion.result > 0 && done < asked) ++context_->io.counts().short_sends;
   queue_.erase(queue_.begin(), queue_.begin() + static_cast<ptrdiff_t>(done));
+  if (tls_ != nullptr) {
+    CHECK(done <= tls_->sealed);
+    tls_->sealed -= done;
+    if (tls_->sealed == 0) tls_->unasked_bytes = 0;
+  }
   int32_t result = completion.result;
   if (std::exchange(zero_copy_, nullptr) != nullptr &&
       (result == -EOPNOTSUPP || result == -ENOBUFS || result == -ENOMEM)) {
@@ -193,8 +213,7 @@ void Stream::OnSent(const Completion& completion) {
     result = -EAGAIN;
   }
   if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
-    queue_.clear();
-    queued_bytes_ = 0;
+    ForgetQueue();
     // The receive side may still have the peer's last words; it learns of the break by itself.
     broken_ = life_ != Life::kOpen;
     if (!broken_) End(StreamEnd::kReset);
@@ -204,7 +223,7 @@ void Stream::OnSent(const Completion& completion) {
     return;
   }
   if (!queue_.empty()) {
-    CopyRingSlices(0);
+    CopyRingSlices(tls_ == nullptr ? 0 : tls_->sealed);
     MarkDirty();
   } else if (close_when_sent_) {
     MarkDirty();

@@ -362,12 +362,14 @@ void BackendSession::Attach(MovingBackend& moving) {
   expires_at = moving.expires_at;
   generation = moving.generation;
   Move(BackendPhase::kReady);
-  stream_.Attach(services_.shard.streams(), moving.connection.fd, engine::BufferGroup::kBackends,
-                 *this);
-  // An idle server may have said something on the way.
-  if (moving.connection.unread.empty()) return;
+  // An idle server may have said something on the way: encrypted, it comes from the stream.
+  std::vector<uint8_t> said;
+  if (moving.connection.tls == nullptr) said.swap(moving.connection.unread);
+  stream_.Attach(services_.shard.streams(), std::move(moving.connection),
+                 engine::BufferGroup::kBackends, *this);
+  if (said.empty()) return;
   // If that was its end, its life is over: the pool closes it.
-  if (replies_->Take(moving.connection.unread, *this) != ReplyStatus::kOk) expires_at = 0;
+  if (replies_->Take(said, *this) != ReplyStatus::kOk) expires_at = 0;
 }
 
 void BackendSession::OnTimer() {

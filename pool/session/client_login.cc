@@ -42,9 +42,9 @@ void ClientSession::Place(PlacedClient& placed) {
   accepted_at_ = last_active_ = services_.shard.now();
   arrival_->login = std::move(placed.login);
   services_.shard.timers().Arm(timer_, placed.login_deadline);
-  held_.Append(services_.shard.chunks(), engine::Bytes(placed.connection.unread));
-  stream_.Attach(services_.shard.streams(), placed.connection.fd, engine::BufferGroup::kClients,
-                 *this);
+  held_.Append(services_.shard.chunks(), engine::Bytes(placed.held));
+  stream_.Attach(services_.shard.streams(), std::move(placed.connection),
+                 engine::BufferGroup::kClients, *this);
   ResumeLogin();
 }
 
@@ -132,7 +132,7 @@ void ClientSession::OnDetached(engine::Detached&& detached) {
     const engine::Slice held =
         held_.Gather(services_.shard.chunks(), static_cast<uint32_t>(held_.size()));
     const engine::Bytes bytes = held.bytes();
-    placed->connection.unread.insert(placed->connection.unread.begin(), bytes.begin(), bytes.end());
+    placed->held.assign(bytes.begin(), bytes.end());
     held_.Clear();
   }
   placed->login = std::move(arrival_->login);

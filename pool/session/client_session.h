@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/held_bytes.h"
 #include "engine/stream.h"
@@ -33,6 +34,7 @@ enum class ClientState : uint8_t { kLogin, kMoving, kGreeting, kIdle, kWaiting, 
 // What moves with a client that is placed on another shard: it has named itself, nothing more.
 struct PlacedClient final : engine::MessageBody {
   engine::Detached connection;
+  std::vector<uint8_t> held;  // what it has sent behind its first packet
   std::unique_ptr<protocol::ClientLogin> login;
   uint32_t endpoint = 0;
   engine::Nanos login_deadline = 0;
