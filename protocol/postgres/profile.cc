@@ -29,12 +29,14 @@ uint64_t MillisecondsOf(std::string_view shown) {
   const char* end = shown.data() + shown.size();
   const auto [rest, error] = std::from_chars(shown.data(), end, value);
   const std::string_view unit(rest, static_cast<size_t>(end - rest));
-  if (error != std::errc() || value > INT32_MAX) return 0;
-  if (unit == "s") return value * 1000;
-  if (unit == "min") return value * 60 * 1000;
-  if (unit == "h") return value * 60 * 60 * 1000;
-  if (unit == "d") return value * 24 * 60 * 60 * 1000;
-  return value;
+  if (error != std::errc()) return 0;
+  // The server has no longer one.
+  value = std::min<uint64_t>(value, INT32_MAX);
+  if (unit == "s") value *= 1000;
+  if (unit == "min") value *= uint64_t{60} * 1000;
+  if (unit == "h") value *= uint64_t{60} * 60 * 1000;
+  if (unit == "d") value *= uint64_t{24} * 60 * 60 * 1000;
+  return std::min<uint64_t>(value, INT32_MAX);
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // A client's settings in an exchange: asked after its transaction, replayed where it runs next.
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/protocol/postgres/exchange_pair.h"
@@ -465,6 +467,18 @@ TEST_P(SettingsTest, HowLongTheClientMayBeIdleDoesNotStayOnTheBackend) {
   // If it goes on there, it has its own.
   pair_.Client(Query("SELECT 1"));
   EXPECT_TRUE(Has(pair_.wire.TakeServer(), "90s"));
+}
+
+TEST_P(SettingsTest, HowLongTheClientMayBeIdleIsToldInAnyUnit) {
+  const std::pair<const char*, uint64_t> told[] = {
+      {"0", 0},          {"250ms", 250},     {"90s", 90'000},           {"5min", 300'000},
+      {"2h", 7'200'000}, {"1d", 86'400'000}, {"99d", INT32_MAX},        {"never", 0},
+      {"", 0},           {"1s", 1000},       {"99999999999", INT32_MAX}};
+  for (const auto& [value, milliseconds] : told) {
+    EXPECT_EQ(context_.profiles.Intern({{"idle_session_timeout", value}}).idle_timeout_ms(),
+              milliseconds)
+        << value;
+  }
 }
 
 TEST_P(SettingsTest, WhereItCannotBeTakenFromTheBackendItIsReset) {
