@@ -22,6 +22,7 @@
 #include "pool/config/load_toml.h"
 #include "pool/config/salt_key.h"
 #include "pool/proxy.h"
+#include "pool/secret_rotation.h"
 #include "protocol/postgres/dialect.h"
 
 namespace weir::pool {
@@ -111,6 +112,9 @@ class Program {
     shared_->clients_max =
         descriptors > 2 * kDescriptorsKept ? descriptors - kDescriptorsKept : descriptors;
     engine::BlockSignals();
+    shared_->client_keys.Admit(snapshot_.users->StoredKeys());
+    rotation_ = std::make_unique<SecretRotation>(shared_->secret_news);
+    rotation_->Begin(*snapshot_.config);
     if (absl::Status status = OpenListeners(); !status.ok()) {
       RemoveSocketFiles();
       return Fail(status);
@@ -136,7 +140,8 @@ class Program {
       if (!key.ok()) return key.status();
       salt_key_ = *std::move(key);
     }
-    absl::StatusOr<std::unique_ptr<const Users>> users = Users::Load(*config, entropy_, salt_key_);
+    absl::StatusOr<std::unique_ptr<const Users>> users =
+        Users::Load(*config, entropy_, salt_key_, snapshot_.users.get(), engine::MonotonicNow());
     if (!users.ok()) return users.status();
     return Snapshot{std::make_shared<const Config>(*std::move(config)), std::move(*users)};
   }
@@ -223,6 +228,7 @@ class Program {
       } else if (signal == SIGUSR1) {
         Tell(shards, kDescribeMessage);
       }
+      RenewSecrets(shards, now);
       if (now >= give_up_at) StopAtOnce("shutdown_timeout");
       if (period > 0 && now >= next_statistics && give_up_at == engine::kForever) {
         next_statistics = now + period;
@@ -272,7 +278,20 @@ class Program {
     }
     config->engine = snapshot_.config->engine;
     next->config = config;
-    snapshot_ = *std::move(next);
+    rotation_->Begin(*config);
+    Hand(shards, *std::move(next));
+    Log(LogLevel::kInfo, "event=reloaded");
+  }
+
+  // Files and time change what secrets are good.
+  void RenewSecrets(engine::Shards& shards, Nanos now) {
+    std::unique_ptr<const Users> users = rotation_->Poll(*snapshot_.config, *snapshot_.users, now);
+    if (users != nullptr) Hand(shards, {snapshot_.config, std::move(users)});
+  }
+
+  void Hand(engine::Shards& shards, Snapshot snapshot) {
+    snapshot_ = std::move(snapshot);
+    shared_->client_keys.Admit(snapshot_.users->StoredKeys());
     for (uint32_t shard = 0; shard < shards.count(); ++shard) {
       auto body = std::make_unique<ReloadBody>();
       body->snapshot = snapshot_;
@@ -281,7 +300,6 @@ class Program {
       message.body = std::move(body);
       shards.Post(shard, std::move(message));
     }
-    Log(LogLevel::kInfo, "event=reloaded");
   }
 
   void LogStatistics(engine::Shards& shards) {
@@ -309,6 +327,7 @@ class Program {
   Snapshot snapshot_;
   engine::ShardsOptions options_;
   std::unique_ptr<ProxyShared> shared_;
+  std::unique_ptr<SecretRotation> rotation_;
   std::vector<std::string> socket_files_;
   std::vector<ShardStatistics> statistics_;
   uint64_t dropped_told_ = 0;  // log lines lost, as far as the log says so

@@ -51,7 +51,8 @@ PoolOptions PoolOptionsOf(const Config& config) {
 ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot snapshot,
                        std::unique_ptr<protocol::Dialect> speaks)
     : SessionServices(its_shard, pool_, route_cache_, shard_metrics_, *speaks, shared.greetings,
-                      shared.catalogues, keys_, client_slab_, backend_slab_, cancel_slab_),
+                      shared.catalogues, keys_, shared.client_keys, shared.secret_news,
+                      client_slab_, backend_slab_, cancel_slab_),
       shared_(shared),
       dialect_(std::move(speaks)),
       route_cache_(shared.pool.routes),
@@ -66,7 +67,8 @@ ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot s
 ShardProxy::~ShardProxy() { shard.timers().Cancel(sweep_); }
 
 void ShardProxy::Use(Snapshot snapshot) {
-  if (snapshot_.config != nullptr) old_snapshots_.push_back(std::move(snapshot_));
+  if (snapshot_.config != nullptr && snapshot_.config != snapshot.config)
+    old_configs_.push_back(snapshot_.config);
   snapshot_ = std::move(snapshot);
   config = snapshot_.config.get();
   users = snapshot_.users.get();
@@ -78,6 +80,9 @@ void ShardProxy::Use(Snapshot snapshot) {
                      .custom_settings = InLowerCase(options.custom_settings)});
   shard.streams().write_timeout = config->proxy.client_write_timeout;
   pool_.Reconfigure(PoolOptionsOf(*config));
+  keys_.Keep(*users, shard.now());
+  // What was refused with the secrets before is worth another try.
+  pool_.Forgive();
 }
 
 void ShardProxy::OnStart() {

@@ -38,6 +38,8 @@ struct ProxyShared {
   Greetings greetings;
   Catalogues catalogues;
   ClientCounts client_counts;
+  ClientKeys client_keys;
+  SecretNews secret_news;
   std::vector<int> listeners;         // a descriptor per endpoint
   std::vector<bool> local_listeners;  // loopback or unix: TRUST may be used
   std::atomic<uint64_t> clients{0};
@@ -117,7 +119,8 @@ class ShardProxy final : public engine::ShardApplication,
 
   ProxyShared& shared_;
   Snapshot snapshot_;
-  std::vector<Snapshot> old_snapshots_;  // sessions may still refer to them
+  // Sessions may still refer to them; nobody does to users, whose secrets go with the snapshot.
+  std::vector<std::shared_ptr<const Config>> old_configs_;
   std::unique_ptr<protocol::Dialect> dialect_;
   RouteCache route_cache_;
   ShardMetrics shard_metrics_;

@@ -286,12 +286,26 @@ struct TransportFacts {
   std::vector<std::string> peer_names;
 };
 
-// What weir knows of a user when a client logs in.
+// How a client proves who it is.
+enum class ClientMethod : uint8_t {
+  kTrust,  // not at all
+  kScram,
+  kMd5,
+  kCertificate,  // of its own, on an encrypted connection
+  kIam,          // a token that the owner checks, on an encrypted connection
+};
+
+// What weir knows of a user when a client logs in. What it refers to is needed during
+// ClientLogin::Resume only.
 struct ScramVerifier;
 struct ClientUser {
-  bool trust = false;  // no proof is asked for
-  bool known = false;
-  const ScramVerifier* verifier = nullptr;  // a mock one for an unknown user
+  ClientMethod method = ClientMethod::kScram;
+  bool known = false;                       // unknown: kScram with a mock verifier
+  const ScramVerifier* verifier = nullptr;  // kScram
+  // kMd5: hashes of the passwords that are good.
+  std::span<const std::string> md5_hashes = {};
+  // kCertificate: names of certificates that may log in; empty: the user's own name.
+  std::span<const std::string> certificate_names = {};
 };
 
 // The key by which a client asks to cancel: what weir gave it at login.
@@ -308,16 +322,24 @@ class ClientLogin {
     // When `out` has left, the connection is encrypted, and OnBytes goes on with what comes in it.
     // Bytes that are left are the client's: it has begun without asking (direct TLS).
     kStartTls,
-    kNeedUser,  // identity() is known: call Resume
-    kDone,      // logged in; the greeting is the owner's to send
-    kFailed,    // the error is in `out`; close when it is sent
-    kCancel,    // not a login: cancel_key() says what to cancel
+    kNeedUser,    // identity() is known: call Resume
+    kCheckToken,  // token() is known: call OnTokenChecked
+    kDone,        // logged in; the greeting is the owner's to send
+    kFailed,      // the error is in `out`; close when it is sent
+    kCancel,      // not a login: cancel_key() says what to cancel
   };
   virtual ~ClientLogin() = default;
   // Takes bytes from the front of `in`; what it leaves belongs to what follows the login.
   [[nodiscard]] virtual Next OnBytes(Bytes in, size_t& consumed, std::string& out) = 0;
   [[nodiscard]] virtual Next Resume(const ClientUser& user, const TransportFacts& transport,
                                     std::string& out) = 0;
+  // What the client has sent as its token; wiped by OnTokenChecked.
+  virtual std::string_view token() const = 0;
+  // `why`: of a bad one, for the log.
+  [[nodiscard]] virtual Next OnTokenChecked(bool good, std::string_view why, std::string& out) = 0;
+  // After a good SCRAM proof: the key that it showed, as good as the password; empty: none. Until
+  // the login dies, which wipes it.
+  virtual std::string_view client_key() const = 0;
   virtual const ClientIdentity& identity() const = 0;
   virtual CancelKey cancel_key() const = 0;
   // It failed because the proof was wrong (or the user does not exist): somebody may be guessing.
@@ -336,6 +358,7 @@ struct ScramKeys;
 
 enum class LoginFailure : uint8_t {
   kNone,
+  kPassword,  // it is wrong
   kAuthentication,
   kDatabase,
   kTooMany,
@@ -369,10 +392,16 @@ class ServerLogin {
     std::string user;
     std::string database;
     Parameters parameters;
+    // Or its md5 hash. Empty: only what OnKeys gives proves anything.
     std::string password;
     bool allow_scram = true;
+    bool allow_scram_plus = true;
     bool allow_md5 = false;
     bool allow_trust = false;
+    bool allow_password = false;     // in clear text
+    bool allow_certificate = false;  // ours is enough, and the server's has been verified
+    // What the connection is, from its first byte on.
+    TransportFacts transport = {};
     std::string init_query;
   };
   struct Facts {

@@ -6,13 +6,13 @@
 #include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "engine/address.h"
 #include "engine/base/text.h"
 #include "pool/config/check_access.h"
 #include "pool/config/iam_principals.h"
-#include "protocol/auth/secret.h"
+#include "pool/config/secret_source.h"
+#include "protocol/auth/crypto.h"
 
 namespace weir::pool {
 namespace {
@@ -22,7 +22,7 @@ using engine::Cat;
 constexpr uint16_t kDefaultPort = 5432;
 constexpr size_t kSettingNameMax = 200;
 constexpr size_t kCustomSettingsMax = 100;
-constexpr uintmax_t kSecretBytesMax = uintmax_t{64} * 1024;
+constexpr size_t kSecretBytesMax = size_t{64} * 1024;
 
 void CheckAvailable(const Config& config, const ReportProblem& report) {
   const auto later = [&report](std::string_view key, size_t index, std::string_view value) {
@@ -103,12 +103,12 @@ void CheckEndpoints(const Config& config, const ReportProblem& report) {
     if (type == "TRUST" && !local) {
       report("auth.client_password_auth_type", i,
              "client_password_auth_type: TRUST is for endpoints on loopback and unix sockets only");
-    } else if (type == "POSTGRES_MD5" || type == "POSTGRES_CERTIFICATE") {
+    } else if (type == "POSTGRES_CERTIFICATE") {
       report("auth.client_password_auth_type", i,
              Cat("client_password_auth_type: ", type, " is not available in this version"));
-    } else if (type != "TRUST" && type != "POSTGRES_SCRAM_SHA_256") {
+    } else if (type != "TRUST" && type != "POSTGRES_SCRAM_SHA_256" && type != "POSTGRES_MD5") {
       report("auth.client_password_auth_type", i,
-             "client_password_auth_type: must be POSTGRES_SCRAM_SHA_256 or TRUST");
+             "client_password_auth_type: must be POSTGRES_SCRAM_SHA_256, POSTGRES_MD5 or TRUST");
     }
   }
 }
@@ -118,25 +118,31 @@ void CheckSecrets(Config& config, const ReportProblem& report) {
     const AuthOptions& auth = config.auths[i];
     if (auth.auth_scheme != "SECRETS")
       report("auth.auth_scheme", i, "auth_scheme: must be SECRETS");
-    if (auth.secret_file.empty()) {
-      report("auth.secret_file", i, "secret_file: the file with this user's secret is missing");
-      continue;
-    }
-    const absl::StatusOr<std::string> text = ReadSmallFile(auth.secret_file);
-    if (!text.ok()) {
+    const bool variable = !auth.secret_env.empty();
+    const std::string key = variable ? "auth.secret_env" : "auth.secret_file";
+    if (auth.secret_file.empty() != variable) {
       report("auth.secret_file", i,
-             Cat("secret_file: ", std::string_view(std::string(text.status().message()))));
+             variable ? "secret_file: there is a secret_env too: one of them must go"
+                      : "secret_file: the file with this user's secret is missing, or secret_env "
+                        "with the name of a variable");
       continue;
     }
-    const absl::StatusOr<protocol::Secret> secret = protocol::ParseSecret(*text);
+    const std::string_view name = std::string_view(key).substr(5);
+    if (!auth.certificate_names.empty() && auth.client_password_auth_type != "POSTGRES_CERTIFICATE")
+      report("auth.certificate_names", i,
+             "certificate_names: it needs client_password_auth_type = \"POSTGRES_CERTIFICATE\"");
+    absl::StatusOr<protocol::Secret> secret = ReadSecret(auth);
     if (!secret.ok()) {
-      report("auth.secret_file", i,
-             Cat("secret_file: ", auth.secret_file, ": ",
-                 std::string_view(std::string(secret.status().message()))));
-    } else if (!config.users.emplace(secret->username, i).second) {
-      report("auth.secret_file", i,
-             Cat("secret_file: the user \"", secret->username, "\" has two [[auth]] entries"));
+      report(key, i, Cat(name, ": ", std::string_view(std::string(secret.status().message()))));
+      continue;
     }
+    if (!config.users.emplace(secret->username, i).second) {
+      report(key, i, Cat(name, ": the user \"", secret->username, "\" has two [[auth]] entries"));
+    }
+    if (const std::string problem = SecretProblem(auth, protocol::KindOf(secret->password));
+        !problem.empty())
+      report(key, i, Cat(name, ": ", problem));
+    protocol::Wipe(secret->password);
   }
 }
 
@@ -148,13 +154,20 @@ void CheckTargets(const Config& config, const ReportProblem& report) {
       report("target.host", i, "host: expected a host name, an address or unix:/dir");
     }
     for (const std::string& method : target.server_auth_methods) {
-      if (method == "scram-sha-256" || method == "md5" || method == "trust") continue;
-      const bool later =
-          method == "scram-sha-256-plus" || method == "certificate" || method == "password";
+      if (method == "scram-sha-256" || method == "scram-sha-256-plus" || method == "md5" ||
+          method == "trust")
+        continue;
+      if (method == "password") {
+        if (!target.host.starts_with("unix:"))
+          report("target.server_auth_methods", i,
+                 "server_auth_methods: \"password\" sends it in clear text: it needs a unix socket "
+                 "as host");
+        continue;
+      }
       report("target.server_auth_methods", i,
              Cat("server_auth_methods: \"", method, "\" is ",
-                 later ? "not available in this version" : "unknown",
-                 "; there are scram-sha-256, md5, trust"));
+                 method == "certificate" ? "not available in this version" : "unknown",
+                 "; there are scram-sha-256, scram-sha-256-plus, md5, trust, password"));
     }
   }
 }
@@ -162,13 +175,18 @@ void CheckTargets(const Config& config, const ReportProblem& report) {
 }  // namespace
 
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
+  // Without a buffer: nobody would wipe it.
+  std::ifstream file;
+  file.rdbuf()->pubsetbuf(nullptr, 0);
+  errno = 0;
+  file.open(path, std::ios::binary);
+  std::string bytes(kSecretBytesMax + 1, '\0');
+  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  if (!file.is_open() || file.bad()) {
     return absl::NotFoundError(
         Cat(path, ": cannot be read: ", std::string_view(std::strerror(errno != 0 ? errno : EIO))));
   }
-  std::string bytes = text.str();
+  bytes.resize(static_cast<size_t>(file.gcount()));
   if (bytes.size() > kSecretBytesMax)
     return absl::InvalidArgumentError(Cat(path, ": longer than 64 KiB"));
   return bytes;

@@ -34,9 +34,8 @@ constexpr size_t kErrorsMax = 20;
 // Sections and keys that are known and come in a later version: told apart from mistakes.
 constexpr std::string_view kLaterSections[] = {"certificate", "client_tls", "aws"};
 constexpr std::string_view kLaterKeys[] = {
-    "reveal_unknown_roles", "tls_mode",    "tls_ca_file",    "tls_certificate_file",
-    "tls_key_file",         "server_auth", "rotation_grace", "certificate_names",
-    "secret_env",           "secret_arn"};
+    "reveal_unknown_roles", "tls_mode",    "tls_ca_file", "tls_certificate_file",
+    "tls_key_file",         "server_auth", "secret_arn"};
 
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);

@@ -14,6 +14,8 @@ using engine::Nanos;
 namespace {
 
 constexpr Nanos kRefusalRemembered = engine::kSecond;
+// A secret that is changed on the server first comes to us so much later, at most.
+constexpr Nanos kSecretPatience = 5 * engine::kSecond;
 constexpr Nanos kNewRoutePeriod = 10 * engine::kSecond;
 constexpr Nanos kFirstRetry = 100 * engine::kMillisecond;
 constexpr Nanos kLongestRetry = 3 * engine::kSecond;
@@ -294,6 +296,13 @@ void Pool::Hold(RouteState& route, const LaunchFailure& failure) {
   if (!Held(route)) route.held_until = host_.Now() + RetryDelay(++route.failures, host_.Random());
 }
 
+// Who was let in before may have a new secret on its way to us.
+bool Pool::WaitsForSecret(RouteState& route, Nanos now) {
+  if (!routes_.Get(route.id).proven.load(std::memory_order_relaxed)) return false;
+  if (route.shut_out_since == 0) route.shut_out_since = now;
+  return now - route.shut_out_since < kSecretPatience;
+}
+
 void Pool::OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& failure,
                            Nanos began) {
   using Kind = LaunchFailure::Kind;
@@ -337,7 +346,22 @@ void Pool::OnLaunchFailure(TargetId id, RouteState& route, const LaunchFailure& 
     case Kind::kRouteFull:
       Hold(route, failure);
       return;
+    case Kind::kOtherSecret:
+      return;
+    case Kind::kNoSecret:
+      if (WaitsForSecret(route, now)) {
+        Hold(route, failure);
+      } else {
+        // Not remembered: another shard may hear of one first.
+        FailWaiters(route, BorrowFailure::kRefused, failure.server_error);
+      }
+      return;
     case Kind::kAuthentication:
+      if (WaitsForSecret(route, now)) {
+        Hold(route, failure);
+        return;
+      }
+      [[fallthrough]];
     case Kind::kDatabase:
     case Kind::kOther:
       route.refused_until = now + kRefusalRemembered;

@@ -20,6 +20,8 @@ struct LaunchFailure {
     kTooManyConnections,  // 53300
     kRouteFull,           // 53300, but only for this role or this database
     kAuthentication,      // it does not accept our credentials
+    kNoSecret,            // there is nothing yet to log in with: it was not asked
+    kOtherSecret,         // ... and there are others, which are worth a try at once
     kDatabase,            // it does not accept this route, others perhaps
     kOther,
   };

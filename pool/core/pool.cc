@@ -335,7 +335,7 @@ void Pool::OnOpened(Backend& backend, const ServerFacts& facts) {
     TellToLook(backend.target());
   }
   routes_.Get(route.id).proven.store(true, std::memory_order_relaxed);
-  route.refused_until = route.held_until = 0;
+  route.refused_until = route.held_until = route.shut_out_since = 0;
   route.failures = 0;
   const Nanos now = host_.Now();
   target_board.up_at.store(now);
@@ -449,6 +449,15 @@ void Pool::Drain() {
   for (TargetId id = 0; id < target_count_; ++id) {
     while (Backend* idle = targets_[id].backends[static_cast<int>(BackendState::kIdle)].Front())
       CloseBackend(*idle);
+  }
+}
+
+void Pool::Forgive() {
+  for (const auto& route : route_states_) {
+    if (route == nullptr) continue;
+    route->refused_until = route->held_until = route->shut_out_since = 0;
+    route->failures = 0;
+    targets_[route->target].dirty = true;
   }
 }
 

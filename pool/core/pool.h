@@ -123,6 +123,8 @@ class Pool {
   void OnTickEnd();
   void Drain();
   void Reconfigure(const PoolOptions& options) { options_ = options; }
+  // What servers have refused is tried again: the secrets are others.
+  void Forgive();
   // Wants one backend of the route to be opened, if there is room.
   void Prewarm(RouteId route);
 
@@ -152,10 +154,11 @@ class Pool {
     engine::Nanos refused_until = 0;
     std::vector<uint8_t> refusal;  // the server's error
     engine::Nanos used_at = 0;
-    engine::Nanos launched_at = 0;  // its last login began
-    engine::Nanos held_until = 0;   // no login before
-    uint32_t failures = 0;          // of its own, in a row
-    std::string trouble;            // the last of them, for people
+    engine::Nanos launched_at = 0;     // its last login began
+    engine::Nanos shut_out_since = 0;  // its secret has been refused, where it was accepted
+    engine::Nanos held_until = 0;      // no login before
+    uint32_t failures = 0;             // of its own, in a row
+    std::string trouble;               // the last of them, for people
     // Epochs of the other shards' board lines at which they refused this route something, by wish.
     // Empty: none has.
     std::vector<std::array<uint32_t, kWishes>> refused_at;
@@ -229,6 +232,7 @@ class Pool {
   uint32_t NeedOf(const RouteState& route) const;
   bool Held(const RouteState& route) const { return route.held_until > host_.Now(); }
   bool OneAtATime(const RouteState& route) const { return route.failures > 0 || !Proven(route.id); }
+  bool WaitsForSecret(RouteState& route, engine::Nanos now);
   void Hold(RouteState& route, const LaunchFailure& failure);
   uint32_t KeptSlots(TargetId id) const;
   uint32_t SpareSlots(TargetId id) const;

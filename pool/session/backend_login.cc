@@ -11,6 +11,7 @@
 #include "pool/session/cancel.h"
 #include "pool/session/session_log.h"
 #include "pool/session/startup_parameters.h"
+#include "protocol/auth/secret.h"
 
 namespace weir::pool {
 
@@ -29,6 +30,13 @@ BackendSession::~BackendSession() {
 void BackendSession::Open() {
   const TargetOptions& target_options = services_.config->targets[target()];
   services_.metrics.Add(Counter::kDatabaseConnectionRequests);
+  secret_ = services_.server_secrets.Choose(
+      *services_.users, services_.routes.Get(route()).key.user, services_.shard.now(), no_secret_);
+  if (secret_ == nullptr) {
+    // Nothing is answered at once.
+    services_.shard.timers().Arm(timer_, services_.shard.now());
+    return;
+  }
   const engine::Nanos login_deadline =
       services_.shard.now() + services_.config->connection_pool.backend_connect_timeout;
   services_.shard.timers().Arm(timer_, login_deadline);
@@ -45,9 +53,11 @@ void BackendSession::OnConnected(int fd) {
   Move(BackendPhase::kLoggingIn);
   stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kBackends, *this);
   const RouteKey& route_key = services_.routes.Get(route()).key;
-  protocol::ServerLogin::Options options =
-      services_.users->LoginOptions(route_key.user, services_.config->targets[target()]);
+  protocol::ServerLogin::Options options = LoginOptionsOf(services_.config->targets[target()]);
   options.user = route_key.user;
+  // A verifier proves nothing by itself.
+  if (protocol::KindOf(secret_->password) != protocol::PasswordKind::kScramVerifier)
+    options.password = secret_->password;
   options.database = route_key.database;
   options.parameters = FromCanonical(route_key.parameters);
   options.init_query = services_.config->connection_pool.init_query;
@@ -80,8 +90,7 @@ void BackendSession::ContinueLogin(Next next) {
     case Next::kStartTls:
       UNREACHABLE();
     case Next::kNeedKeys:
-      services_.server_keys.Ask(services_, *this, services_.routes.Get(route()).key.user,
-                                login_->key_request());
+      services_.server_keys.Ask(services_, *this, secret_->password, login_->key_request());
       return;
     case Next::kDone:
       OnLoggedIn();
@@ -92,7 +101,7 @@ void BackendSession::ContinueLogin(Next next) {
         Lost();
         return;
       }
-      FailOpen(FailureOfLogin());
+      OnRefused();
       return;
   }
 }
@@ -103,6 +112,26 @@ void BackendSession::OnServerKeys(const protocol::ScramKeys& keys) {
   const Next next = login_->OnKeys(keys, out);
   if (!out.empty()) stream_.Queue(engine::AsBytes(out));
   ContinueLogin(next);
+}
+
+void BackendSession::OnNoServerKeys(std::string_view why) {
+  if (phase_ != BackendPhase::kLoggingIn && phase_ != BackendPhase::kConnecting) return;
+  const std::string own = services_.dialect.EncodeError(
+      true, "08006", engine::Cat("cannot connect to the database: ", why));
+  FailOpen({LaunchFailure::Kind::kAuthentication, std::string(why),
+            std::vector<uint8_t>(own.begin(), own.end())});
+}
+
+// The login has failed. With a wrong password another one may be worth a try.
+void BackendSession::OnRefused() {
+  LaunchFailure failure = FailureOfLogin();
+  if (login_->failure() == protocol::LoginFailure::kPassword && secret_ != nullptr &&
+      services_.server_secrets.OnRefused(*services_.users, services_.routes.Get(route()).key.user,
+                                         *secret_, services_.shard.now())) {
+    failure.kind = LaunchFailure::Kind::kOtherSecret;
+    failure.text += "; the other value of the secret comes next";
+  }
+  FailOpen(failure);
 }
 
 void BackendSession::OnLoggedIn() {
@@ -120,6 +149,8 @@ void BackendSession::OnLoggedIn() {
     return;
   }
   CHECK(phase_ == BackendPhase::kLoggingIn);
+  services_.server_secrets.OnAccepted(services_.routes.Get(route()).key.user, *secret_);
+  secret_.reset();
   replies_ = services_.dialect.NewReplies(login_->parameters(), login_->initial());
   services_.greetings.Store(route(), login_->parameters());
   services_.metrics.Add(Counter::kDatabaseConnectionsSetupSucceeded);
@@ -161,6 +192,7 @@ void BackendSession::FailOpen(const LaunchFailure& failure) {
   services_.metrics.Add(Counter::kDatabaseConnectionsSetupFailed);
   services_.shard.timers().Cancel(timer_);
   LogOpenFailure(services_, *this, failure);
+  secret_.reset();
   const bool connecting = phase_ == BackendPhase::kConnecting;
   Move(BackendPhase::kTerminating);
   services_.pool.OnOpenFailed(*this, failure);
@@ -177,6 +209,7 @@ LaunchFailure BackendSession::FailureOfLogin() const {
   using Kind = LaunchFailure::Kind;
   Kind kind = Kind::kOther;
   switch (login_->failure()) {
+    case protocol::LoginFailure::kPassword:
     case protocol::LoginFailure::kAuthentication:
     case protocol::LoginFailure::kMethod:
       kind = Kind::kAuthentication;

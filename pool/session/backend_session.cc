@@ -301,7 +301,8 @@ void BackendSession::Terminate() {
   const bool connected = phase_ != BackendPhase::kConnecting;
   Move(BackendPhase::kTerminating);
   if (!connected) {
-    connector_.Cancel();
+    // Without a secret it was about to say so: that timer ends it.
+    if (connector_.active()) connector_.Cancel();
     return;
   }
   stream_.Queue(engine::AsBytes(services_.dialect.Terminate()));
@@ -376,6 +377,10 @@ void BackendSession::OnTimer() {
   switch (phase_) {
     case BackendPhase::kConnecting:
     case BackendPhase::kLoggingIn:
+      if (secret_ == nullptr) {
+        OnNoServerKeys(no_secret_);
+        return;
+      }
       FailOpen({LaunchFailure::Kind::kTimeout,
                 "the login was not finished within backend_connect_timeout",
                 {}});
@@ -391,7 +396,11 @@ void BackendSession::OnTimer() {
       services_.pool.Discard(*this);
       return;
     case BackendPhase::kTerminating:
-      stream_.Close();
+      if (no_secret_.empty()) {
+        stream_.Close();
+      } else {
+        OnClosed();
+      }
       return;
     case BackendPhase::kReady:
     case BackendPhase::kDetaching:

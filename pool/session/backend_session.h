@@ -100,6 +100,7 @@ class BackendSession final : public Backend,
   void OnCatalogueKnown();
   // From the derivation of keys for its login.
   void OnServerKeys(const protocol::ScramKeys& keys);
+  void OnNoServerKeys(std::string_view why);
 
   engine::Stream& stream() { return stream_; }
   protocol::Replies& replies() { return *replies_; }
@@ -139,6 +140,7 @@ class BackendSession final : public Backend,
   void KnowCatalogue();
   void BeReady();
   void FailOpen(const LaunchFailure& failure);
+  void OnRefused();
   void AskOn();
   void OnRows();
   void EndReading();
@@ -175,6 +177,8 @@ class BackendSession final : public Backend,
   };
   std::unique_ptr<Proving> proving_;
   std::unique_ptr<CancelRepeat> repeat_;
+  std::unique_ptr<LoginSecret> secret_;           // while it logs in
+  std::string no_secret_;                         // why it has none to log in with
   std::unique_ptr<protocol::ServerLogin> login_;  // keeps the server's report and the cancel key
   ShardCatalogues::View* catalogue_ = nullptr;    // of its database; nullptr: it takes no questions
   std::unique_ptr<protocol::CatalogueReader> reader_;  // it asks for that

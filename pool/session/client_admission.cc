@@ -23,15 +23,18 @@ bool IsPhysicalReplication(const protocol::ClientIdentity& identity) {
   return true;
 }
 
-bool Fits(AccessMethod method, const protocol::ClientUser& user) {
+bool Fits(AccessMethod method, protocol::ClientMethod proof) {
   switch (method) {
     case AccessMethod::kPassword:
+      return proof == protocol::ClientMethod::kScram || proof == protocol::ClientMethod::kMd5;
     case AccessMethod::kScram:
-      return !user.trust;
+      return proof == protocol::ClientMethod::kScram;
     case AccessMethod::kTrust:
-      return user.trust;
+      return proof == protocol::ClientMethod::kTrust;
     case AccessMethod::kIam:
+      return proof == protocol::ClientMethod::kIam;
     case AccessMethod::kCertificate:
+      return proof == protocol::ClientMethod::kCertificate;
     case AccessMethod::kReject:
       return false;
   }
@@ -66,7 +69,7 @@ const AccessRule* ClientSession::AdmittingRule() {
 // True: the rules want another proof of this user than its [[auth]] does. Then it is nobody that
 // weir knows, and the log says why.
 bool ClientSession::WantsAnotherMethod(const AccessRule& rule, const protocol::ClientUser& user) {
-  if (!user.known || Fits(rule.method, user)) return false;
+  if (!user.known || Fits(rule.method, user.method)) return false;
   arrival_->why_unknown = Cat(rule.place, " wants the method ", AccessMethodText(rule.method),
                               ", and the user's [[auth]] has another");
   return true;

@@ -11,6 +11,7 @@
 #include "pool/session/client_counts.h"
 #include "pool/session/client_session.h"
 #include "pool/session/session_log.h"
+#include "pool/session/token_checker.h"
 
 namespace weir::pool {
 
@@ -57,8 +58,11 @@ void ClientSession::ContinueLogin(engine::Slice bytes) {
     if (!out.empty()) stream_.Queue(engine::AsBytes(out));
     const uint32_t taken = static_cast<uint32_t>(consumed);
     bytes = bytes.Sub(taken, bytes.length - taken);
-    if (next == Next::kReceive && consumed == 0) break;
-    if (next == Next::kNeedUser || next == Next::kDone) {
+    if (next == Next::kReceive && consumed == 0) {
+      if (arrival_->token_asked) held_.Append(services_.shard.chunks(), bytes);
+      break;
+    }
+    if (next == Next::kNeedUser || next == Next::kCheckToken || next == Next::kDone) {
       // What follows is kept until the login is over.
       if (bytes.length > 0) held_.Append(services_.shard.chunks(), bytes);
       bytes = {};
@@ -89,6 +93,9 @@ void ClientSession::FinishLogin(Next next) {
     case Next::kNeedUser:
       OnIdentity();
       return;
+    case Next::kCheckToken:
+      CheckToken();
+      return;
     case Next::kDone:
       OnLoggedIn();
       return;
@@ -104,6 +111,31 @@ void ClientSession::FinishLogin(Next next) {
       Close();
       return;
   }
+}
+
+void ClientSession::CheckToken() {
+  CHECK(state_ == ClientState::kLogin && !arrival_->token_asked);
+  arrival_->token_asked = true;
+  // It has nothing to say until it has its answer.
+  stream_.StopReceiving();
+  if (services_.tokens == nullptr) {
+    OnTokenChecked(false, "no tokens are checked here");
+    return;
+  }
+  const protocol::ClientLogin& login = *arrival_->login;
+  services_.tokens->Check(services_, services_.clients.HandleOf(*this),
+                          {login.identity().user, login.token(), endpoint_});
+}
+
+void ClientSession::OnTokenChecked(bool good, std::string_view why) {
+  if (state_ != ClientState::kLogin || !arrival_->token_asked) return;
+  arrival_->token_asked = false;
+  std::string out;
+  const Next next = arrival_->login->OnTokenChecked(good, why, out);
+  if (next == Next::kFailed && DelayFailure(out)) return;
+  if (!out.empty()) stream_.Queue(engine::AsBytes(out));
+  if (next == Next::kDone && !stream_.receiving()) stream_.ResumeReceiving();
+  FinishLogin(next);
 }
 
 void ClientSession::OnIdentity() {
@@ -153,7 +185,8 @@ void ClientSession::OnDetached(engine::Detached&& detached) {
 void ClientSession::ResumeLogin() {
   protocol::ScramVerifier mock;
   const std::string& name = arrival_->login->identity().user;
-  protocol::ClientUser user = services_.users->Find(name, arrival_->local, mock);
+  protocol::ClientUser user =
+      services_.users->Find(name, arrival_->local, services_.shard.now(), mock);
   if (services_.config->access_rules.in_force()) {
     // Once more: this may be another shard, with a later configuration.
     const AccessRule* rule = AdmittingRule();
@@ -177,6 +210,10 @@ void ClientSession::OnLoggedIn() {
   if (services_.login_delays.size() > 0) {
     services_.login_delays.OnSuccess(services_.shard.io().PeerHost(stream_.fd()), identity.user);
   }
+  // With it backends of its route can log in, where the secret is a verifier.
+  if (const std::string_view key = arrival_->login->client_key();
+      !key.empty() && services_.client_keys.Learn(key))
+    services_.pool.Forgive();
   if (CountIn()) BeginSession();
 }
 

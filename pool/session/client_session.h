@@ -69,6 +69,10 @@ class ClientSession final : public Waiter,
   void OnBaseProven();
   void OnBaseRefused(std::string_view server_error);  // raw message, empty: the backend is lost
 
+  // From the one who was asked about its token; perhaps it has gone on since. `why`: of a bad one,
+  // for the log.
+  void OnTokenChecked(bool good, std::string_view why);
+
   // From other parts of the shard.
   void Cancel(uint32_t secret);
   void CheckUnfinished(engine::Nanos now);  // once a second while linked
@@ -106,6 +110,7 @@ class ClientSession final : public Waiter,
   void Greet(const protocol::Parameters& greeting);
   void BecomeReady();
   void FinishLogin(protocol::ClientLogin::Next next);
+  void CheckToken();
   bool DelayFailure(const std::string& answer);
   bool encrypted() const { return false; }
   const AccessRule* AdmittingRule();
@@ -166,6 +171,7 @@ class ClientSession final : public Waiter,
     std::string delayed_answer;  // to a wrong password, when it is time
     std::string why_unknown;     // not empty: its user is none, for a reason that the log tells
     bool local = false;          // from loopback or a unix socket
+    bool token_asked = false;    // of the checker, who has not answered yet
     uint32_t home = 0;           // while moving: to that shard
     protocol::StartupSettings startup;
     std::string base_key;      // the base as one text

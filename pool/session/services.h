@@ -15,6 +15,8 @@
 #include "pool/session/catalogues.h"
 #include "pool/session/greetings.h"
 #include "pool/session/login_delays.h"
+#include "pool/session/server_keys.h"
+#include "pool/session/server_secrets.h"
 #include "pool/session/users.h"
 #include "protocol/dialect.h"
 
@@ -25,6 +27,7 @@ class BackendSession;
 class CancelSender;
 class ClientCount;
 class ClientCounts;
+class TokenChecker;
 
 // Kinds of messages between the sessions of two shards.
 inline constexpr uint32_t kPlaceClientMessage = 0x200;  // body: a client that was placed
@@ -34,6 +37,7 @@ struct SessionServices {
   SessionServices(engine::Shard& its_shard, Pool& its_pool, RouteCache& its_routes,
                   ShardMetrics& its_metrics, protocol::Dialect& its_dialect,
                   Greetings& all_greetings, Catalogues& all_catalogues, ServerKeys& its_keys,
+                  ClientKeys& all_client_keys, SecretNews& all_secret_news,
                   engine::Slab<ClientSession>& its_clients,
                   engine::Slab<BackendSession>& its_backends,
                   engine::Slab<CancelSender>& its_cancels)
@@ -45,6 +49,8 @@ struct SessionServices {
         greetings(all_greetings),
         catalogues(*this, all_catalogues),
         server_keys(its_keys),
+        client_keys(all_client_keys),
+        server_secrets(all_client_keys, all_secret_news),
         clients(its_clients),
         backends(its_backends),
         cancels(its_cancels) {}
@@ -57,6 +63,8 @@ struct SessionServices {
   Greetings& greetings;
   ShardCatalogues catalogues;
   ServerKeys& server_keys;
+  ClientKeys& client_keys;
+  ServerSecrets server_secrets;
   const Config* config = nullptr;  // replaced at reload
   const Users* users = nullptr;    // replaced at reload
   engine::Slab<ClientSession>& clients;
@@ -64,6 +72,7 @@ struct SessionServices {
   engine::Slab<CancelSender>& cancels;
   ClientCounts* client_counts = nullptr;  // all shards'
   engine::Trace* trace = nullptr;         // the shard's last transitions, for a crash
+  TokenChecker* tokens = nullptr;         // nullptr: no token is good
   bool draining = false;
   LoginDelays login_delays;
   Bases bases;

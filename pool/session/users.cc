@@ -1,88 +1,118 @@
 #include "pool/session/users.h"
 
-#include <cstdint>
+#include <algorithm>
 #include <utility>
 
 #include "engine/address.h"
-#include "engine/base/check.h"
 #include "engine/base/text.h"
-#include "pool/config/check_config.h"
-#include "pool/session/backend_session.h"
+#include "pool/config/secret_source.h"
 #include "protocol/auth/secret.h"
 
 namespace weir::pool {
+
+using engine::Cat;
+using engine::Nanos;
+
 namespace {
 
-constexpr size_t kSaltBytes = 16;
+protocol::ClientMethod MethodOf(const AuthOptions& auth) {
+  const std::string& type = auth.client_password_auth_type;
+  if (auth.iam_auth == "REQUIRED") return protocol::ClientMethod::kIam;
+  if (type == "TRUST") return protocol::ClientMethod::kTrust;
+  if (type == "POSTGRES_MD5") return protocol::ClientMethod::kMd5;
+  if (type == "POSTGRES_CERTIFICATE") return protocol::ClientMethod::kCertificate;
+  return protocol::ClientMethod::kScram;
+}
+
+// Of a user who is known already, with what is still good of it.
+UserSecret Continue(const UserSecret& before, std::string_view password, Nanos grace, Nanos now) {
+  UserSecret secret = before;
+  if (secret.previous_until() != 0 && secret.previous(now).empty()) secret.DropPrevious();
+  if (secret.password() == password) return secret;
+  secret.Replace(password, now + grace);
+  if (grace == 0) secret.DropPrevious();
+  return secret;
+}
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const Users>> Users::Load(const Config& config,
                                                          engine::Entropy& entropy,
-                                                         std::string salt_key) {
+                                                         std::string salt_key, const Users* before,
+                                                         Nanos now) {
   auto users = std::make_unique<Users>();
   users->salt_key_ = std::move(salt_key);
   for (const AuthOptions& auth : config.auths) {
-    absl::StatusOr<std::string> text = ReadSmallFile(auth.secret_file);
-    if (!text.ok()) return text.status();
-    absl::StatusOr<protocol::Secret> secret = protocol::ParseSecret(*text);
-    protocol::Wipe(*text);
-    if (!secret.ok()) {
-      return absl::InvalidArgumentError(engine::Cat(
-          auth.secret_file, ": ", std::string_view(std::string(secret.status().message()))));
-    }
-    Entry& entry = users->entries_[secret->username];
-    entry.password = secret->password;
-    entry.database = secret->dbname;
-    entry.trust = auth.client_password_auth_type == "TRUST";
-    uint8_t salt[kSaltBytes];
-    entropy.Fill(salt);
-    entry.verifier.salt.assign(reinterpret_cast<const char*>(salt), sizeof salt);
-    const protocol::ScramKeys keys =
-        protocol::DeriveScramKeys(entry.password, entry.verifier.salt, entry.verifier.iterations);
-    entry.verifier.stored_key = keys.stored_key;
-    entry.verifier.server_key = keys.server_key;
+    absl::StatusOr<protocol::Secret> secret = ReadSecret(auth);
+    if (!secret.ok()) return secret.status();
+    const UserSecret* known = before == nullptr ? nullptr : before->Secret(secret->username);
+    users->entries_.insert_or_assign(
+        secret->username,
+        Entry{known == nullptr ? UserSecret(secret->username, secret->password, entropy)
+                               : Continue(*known, secret->password, auth.rotation_grace, now),
+              secret->dbname, MethodOf(auth), auth.certificate_names});
     protocol::Wipe(secret->password);
   }
   return users;
 }
 
-Users::~Users() {
-  for (auto& [user, entry] : entries_) protocol::Wipe(entry.password);
+Users::~Users() { protocol::Wipe(salt_key_); }
+
+std::unique_ptr<const Users> Users::Next(const std::vector<Change>& changes,
+                                         const std::vector<SecretNews::Accepted>& accepted,
+                                         Nanos now, std::vector<std::string>& told) const {
+  auto next = std::make_unique<Users>();
+  next->entries_ = entries_;
+  next->salt_key_ = salt_key_;
+  told.clear();
+  for (auto& [user, entry] : next->entries_) {
+    const UserSecret& secret = entry.secret;
+    if (secret.previous_until() == 0) continue;
+    const bool confirmed =
+        std::any_of(accepted.begin(), accepted.end(), [&](const SecretNews::Accepted& each) {
+          return each.user == user && each.version == secret.version();
+        });
+    if (!confirmed && now < secret.previous_until()) continue;
+    told.push_back(Cat("event=secret_settled user=\"", user, "\": ",
+                       confirmed ? "the server has accepted the new value" : "its time is up",
+                       "; the value before is forgotten"));
+    entry.secret.DropPrevious();
+  }
+  for (const Change& change : changes) {
+    const auto found = next->entries_.find(change.user);
+    if (found == next->entries_.end() || found->second.secret.password() == change.password)
+      continue;
+    found->second.secret = Continue(found->second.secret, change.password, change.grace, now);
+    told.push_back(Cat("event=secret_changed user=\"", change.user,
+                       "\": the value before stays good until the server accepts the new one, at "
+                       "most ",
+                       change.grace / engine::kSecond, " s (rotation_grace)"));
+  }
+  if (told.empty()) return nullptr;
+  return next;
 }
 
-protocol::ClientUser Users::Find(std::string_view user, bool local,
+protocol::ClientUser Users::Find(std::string_view user, bool local, Nanos now,
                                  protocol::ScramVerifier& mock) const {
   const auto found = entries_.find(user);
   if (found == entries_.end()) return Unknown(user, mock);
   const Entry& entry = found->second;
-  return {.trust = entry.trust && local, .known = true, .verifier = &entry.verifier};
+  const bool scram = entry.method == protocol::ClientMethod::kTrust && !local;
+  return {.method = scram ? protocol::ClientMethod::kScram : entry.method,
+          .known = true,
+          .verifier = &entry.secret.verifier(now),
+          .md5_hashes = entry.secret.md5_hashes(now),
+          .certificate_names = entry.certificate_names};
 }
 
 protocol::ClientUser Users::Unknown(std::string_view user, protocol::ScramVerifier& mock) const {
   mock = protocol::MockVerifier(user, salt_key_);
-  return {.trust = false, .known = false, .verifier = &mock};
+  return {.method = protocol::ClientMethod::kScram, .known = false, .verifier = &mock};
 }
 
-protocol::ServerLogin::Options Users::LoginOptions(std::string_view user,
-                                                   const TargetOptions& target) const {
-  protocol::ServerLogin::Options options;
-  options.password = std::string(Password(user));
-  const absl::StatusOr<engine::Address> address =
-      engine::Address::FromHost(target.host == "localhost" ? "127.0.0.1" : target.host, 1);
-  if (target.server_auth_methods.empty()) {
-    // A rogue server must not be able to ask for less than it should get; on this machine there is
-    // none.
-    options.allow_md5 = options.allow_trust = address.ok() && address->IsLocal();
-    return options;
-  }
-  options.allow_scram = false;
-  for (const std::string& method : target.server_auth_methods) {
-    options.allow_scram = options.allow_scram || method == "scram-sha-256";
-    options.allow_md5 = options.allow_md5 || method == "md5";
-    options.allow_trust = options.allow_trust || method == "trust";
-  }
-  return options;
+const UserSecret* Users::Secret(std::string_view user) const {
+  const auto found = entries_.find(user);
+  return found == entries_.end() ? nullptr : &found->second.secret;
 }
 
 std::vector<std::pair<std::string, std::string>> Users::Databases() const {
@@ -93,73 +123,44 @@ std::vector<std::pair<std::string, std::string>> Users::Databases() const {
   return databases;
 }
 
-std::string_view Users::Password(std::string_view user) const {
-  const auto found = entries_.find(user);
-  return found == entries_.end() ? std::string_view() : std::string_view(found->second.password);
+bool Users::IsGood(std::string_view password, Nanos now) const {
+  return std::any_of(entries_.begin(), entries_.end(), [&](const auto& each) {
+    const UserSecret& secret = each.second.secret;
+    return secret.password() == password || secret.previous(now) == password;
+  });
 }
 
-// Derives keys where it may take long.
-class DeriveJob final : public engine::Job {
- public:
-  DeriveJob(SessionServices& services, ServerKeys& owner, std::string password,
-            protocol::ScramKeyRequest request)
-      : services_(services),
-        owner_(owner),
-        password_(std::move(password)),
-        request_(std::move(request)) {}
-  ~DeriveJob() override { protocol::Wipe(password_); }
-
-  void Run() override {
-    keys_ = protocol::DeriveScramKeys(password_, request_.salt, request_.iterations);
-  }
-  void Done() override { owner_.OnDerived(services_, password_, request_, keys_); }
-
- private:
-  SessionServices& services_;
-  ServerKeys& owner_;
-  std::string password_;
-  const protocol::ScramKeyRequest request_;
-  protocol::ScramKeys keys_;
-};
-
-void ServerKeys::Ask(SessionServices& services, BackendSession& backend, std::string_view user,
-                     const protocol::ScramKeyRequest& request) {
-  const std::string_view password = services.users->Password(user);
-  for (const Known& known : known_) {
-    if (known.request == request && known.password == password) {
-      // A copy: the answer may lead to another question.
-      const protocol::ScramKeys keys = known.keys;
-      backend.OnServerKeys(keys);
-      return;
+std::vector<protocol::Digest256> Users::StoredKeys() const {
+  std::vector<protocol::Digest256> keys;
+  for (const auto& [user, entry] : entries_) {
+    for (const std::string_view password : {entry.secret.password(), entry.secret.previous(0)}) {
+      if (const auto verifier = protocol::ParseScramVerifier(password))
+        keys.push_back(verifier->stored_key);
     }
   }
-  for (Pending& pending : pending_) {
-    if (pending.request == request && pending.password == password) {
-      pending.backends.push_back(backend.self());
-      return;
-    }
-  }
-  pending_.push_back({std::string(password), request, {backend.self()}});
-  services.shard.worker().Submit(
-      services.shard.id(),
-      std::make_unique<DeriveJob>(services, *this, std::string(password), request));
+  return keys;
 }
 
-void ServerKeys::OnDerived(SessionServices& services, std::string_view password,
-                           const protocol::ScramKeyRequest& request,
-                           const protocol::ScramKeys& keys) {
-  if (known_.size() >= kKnownMax) known_.erase(known_.begin());
-  known_.push_back({std::string(password), request, keys});
-  for (size_t i = 0; i < pending_.size(); ++i) {
-    if (!(pending_[i].request == request) || pending_[i].password != password) continue;
-    const Pending done = std::move(pending_[i]);
-    pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(i));
-    for (const engine::Handle<BackendSession> handle : done.backends) {
-      if (BackendSession* backend = services.backends.Find(handle); backend != nullptr)
-        backend->OnServerKeys(keys);
-    }
-    return;
+protocol::ServerLogin::Options LoginOptionsOf(const TargetOptions& target) {
+  protocol::ServerLogin::Options options;
+  const absl::StatusOr<engine::Address> address =
+      engine::Address::FromHost(target.host == "localhost" ? "127.0.0.1" : target.host, 1);
+  if (target.server_auth_methods.empty()) {
+    // A rogue server must not be able to ask for less than it should get; on this machine there is
+    // none.
+    options.allow_md5 = options.allow_trust = address.ok() && address->IsLocal();
+    return options;
   }
+  const auto named = [&target](std::string_view method) {
+    return std::find(target.server_auth_methods.begin(), target.server_auth_methods.end(),
+                     method) != target.server_auth_methods.end();
+  };
+  options.allow_scram = named("scram-sha-256");
+  options.allow_scram_plus = named("scram-sha-256-plus");
+  options.allow_md5 = named("md5");
+  options.allow_trust = named("trust");
+  options.allow_password = named("password");
+  return options;
 }
 
 }  // namespace weir::pool

@@ -72,6 +72,8 @@ bool EqualInConstantTime(std::string_view a, std::string_view b) {
 }
 
 void Wipe(std::string& secret) {
+  // What a text that was moved away has left inside, too.
+  secret.resize(secret.capacity());
   OPENSSL_cleanse(secret.data(), secret.size());
   secret.clear();
 }

@@ -7,6 +7,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/text.h"
+#include "protocol/auth/md5.h"
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"
 #include "protocol/wire/cursor.h"
@@ -22,6 +23,8 @@ using Next = protocol::ClientLogin::Next;
 namespace {
 
 constexpr uint32_t kNewestMinor = 0;
+constexpr size_t kTokenBytesMax = 8192;
+constexpr size_t kMd5SaltBytes = 4;
 
 uint32_t LengthAt(std::string_view bytes) { return Cursor(bytes).U32(); }
 
@@ -31,7 +34,20 @@ void AppendAuthentication(std::string& out, Authentication code, std::string_vie
   writer.End();
 }
 
+// The text of a PasswordMessage; nullopt: it is none, or not that alone.
+std::optional<std::string_view> PasswordOf(std::string_view body) {
+  Cursor cursor(body);
+  const std::string_view text = cursor.CString();
+  if (!cursor.ok() || !cursor.empty()) return std::nullopt;
+  return text;
+}
+
 }  // namespace
+
+PostgresClientLogin::~PostgresClientLogin() {
+  protocol::Wipe(partial_);
+  protocol::Wipe(token_);
+}
 
 Next PostgresClientLogin::Fail(std::string_view sqlstate, std::string_view text, std::string& out) {
   state_ = State::kEnded;
@@ -53,9 +69,26 @@ Next PostgresClientLogin::FailProof(std::string& out) {
   return next;
 }
 
+Next PostgresClientLogin::FailToken(std::string_view why, std::string& out) {
+  wrong_proof_ = true;
+  const Next next = Fail("28P01",
+                         engine::Cat("The IAM authentication failed for the role ", identity_.user,
+                                     ". Check the IAM token for this role and try again."),
+                         out);
+  if (!why.empty()) engine::Append(failure_, " (", why, ")");
+  return next;
+}
+
+Next PostgresClientLogin::LetIn(std::string& out) {
+  state_ = State::kEnded;
+  AppendAuthentication(out, Authentication::kOk, {});
+  return Next::kDone;
+}
+
 Next PostgresClientLogin::OnBytes(engine::Bytes in, size_t& consumed, std::string& out) {
   consumed = 0;
-  if (state_ == State::kNeedUser || state_ == State::kEnded) return Next::kReceive;
+  if (state_ == State::kNeedUser || state_ == State::kTokenCheck || state_ == State::kEnded)
+    return Next::kReceive;
   const bool first = state_ == State::kFirstPacket;
   if (first && offers_tls_ && !asked_ssl_ && !asked_gss_ && partial_.empty() && !in.empty() &&
       in[0] == kTlsHandshake) {
@@ -71,9 +104,10 @@ Next PostgresClientLogin::OnBytes(engine::Bytes in, size_t& consumed, std::strin
   };
   if (partial_.size() < header && !append(header)) return Next::kReceive;
   if (!first && static_cast<uint8_t>(partial_[0]) != frontend::kPasswordMessage) {
+    const bool sasl = state_ == State::kSaslFirst || state_ == State::kSaslFinal;
     return Fail("08P01",
-                engine::Cat("expected a SASL response, got message type ",
-                            static_cast<uint8_t>(partial_[0])),
+                engine::Cat("expected ", sasl ? "a SASL" : "a password",
+                            " response, got message type ", static_cast<uint8_t>(partial_[0])),
                 out);
   }
   const uint32_t length = LengthAt(std::string_view(partial_).substr(header - 4));
@@ -83,10 +117,16 @@ Next PostgresClientLogin::OnBytes(engine::Bytes in, size_t& consumed, std::strin
                 first ? "invalid length of startup packet" : "invalid length of a password message",
                 out);
   }
+  // In one place, which is wiped.
+  partial_.reserve(header - 4 + length);
   if (!append(header - 4 + length)) return Next::kReceive;
-  const std::string packet = std::exchange(partial_, {});
+  std::string packet = std::exchange(partial_, {});
   const std::string_view body = std::string_view(packet).substr(header);
-  if (!first) return OnPassword(body, out);
+  if (!first) {
+    const Next proof = OnPassword(body, out);
+    protocol::Wipe(packet);
+    return proof;
+  }
   const Next next = OnFirstPacket(body, out);
   // The answer to SSLRequest tells the client how to go on: bytes that came before it were not
   // meant for us alone.
@@ -177,33 +217,103 @@ Next PostgresClientLogin::OnStartup(uint32_t version, std::string_view body, std
 }
 
 Next PostgresClientLogin::Resume(const protocol::ClientUser& user,
-                                 const protocol::TransportFacts& /*transport*/, std::string& out) {
+                                 const protocol::TransportFacts& transport, std::string& out) {
   CHECK(state_ == State::kNeedUser);
   known_user_ = user.known;
-  if (user.trust) {
-    state_ = State::kEnded;
-    AppendAuthentication(out, Authentication::kOk, {});
-    return Next::kDone;
+  switch (user.method) {
+    case protocol::ClientMethod::kTrust:
+      return LetIn(out);
+    case protocol::ClientMethod::kScram:
+      CHECK(user.verifier != nullptr);
+      return AskScram(*user.verifier, transport, out);
+    case protocol::ClientMethod::kMd5:
+      return AskMd5(user.md5_hashes, out);
+    case protocol::ClientMethod::kCertificate:
+      return CheckCertificate(user, transport, out);
+    case protocol::ClientMethod::kIam:
+      if (!transport.encrypted)
+        return Fail("28000", "IAM authentication is allowed only with SSL connections.", out);
+      state_ = State::kToken;
+      AppendAuthentication(out, Authentication::kCleartextPassword, {});
+      return Next::kReceive;
   }
-  CHECK(user.verifier != nullptr);
-  scram_.emplace(*user.verifier, entropy_);
+  UNREACHABLE();
+}
+
+Next PostgresClientLogin::AskScram(const protocol::ScramVerifier& verifier,
+                                   const protocol::TransportFacts& transport, std::string& out) {
+  scram_.emplace(
+      verifier, entropy_,
+      transport.encrypted ? std::string_view(transport.endpoint_binding) : std::string_view());
   state_ = State::kSaslFirst;
-  AppendAuthentication(out, Authentication::kSasl, engine::Cat(protocol::kScramSha256, '\0', '\0'));
+  std::string names;
+  for (const std::string_view name : scram_->Mechanisms()) engine::Append(names, name, '\0');
+  AppendAuthentication(out, Authentication::kSasl, engine::Cat(names, '\0'));
   return Next::kReceive;
 }
 
-Next PostgresClientLogin::OnPassword(std::string_view body, std::string& out) {
-  switch (state_) {
-    case State::kSaslFirst:
-      return OnSaslFirst(body, out);
-    case State::kSaslFinal:
-      return OnSaslFinal(body, out);
-    case State::kFirstPacket:
-    case State::kNeedUser:
-    case State::kEnded:
-      break;
+Next PostgresClientLogin::AskMd5(std::span<const std::string> hashes, std::string& out) {
+  uint8_t random[kMd5SaltBytes];
+  entropy_.Fill(random);
+  const std::string salt(random, random + sizeof random);
+  for (const std::string& hash : hashes) md5_answers_.push_back(protocol::Md5Answer(hash, salt));
+  state_ = State::kMd5;
+  AppendAuthentication(out, Authentication::kMd5Password, salt);
+  return Next::kReceive;
+}
+
+Next PostgresClientLogin::CheckCertificate(const protocol::ClientUser& user,
+                                           const protocol::TransportFacts& transport,
+                                           std::string& out) {
+  if (!transport.encrypted || transport.peer_names.empty())
+    return Fail("28000", "connection requires a valid client certificate", out);
+  for (const std::string& name : transport.peer_names) {
+    if (user.certificate_names.empty()
+            ? name == identity_.user
+            : std::find(user.certificate_names.begin(), user.certificate_names.end(), name) !=
+                  user.certificate_names.end())
+      return LetIn(out);
   }
-  UNREACHABLE();
+  const Next next =
+      Fail("28000",
+           engine::Cat("certificate authentication failed for user \"", identity_.user, "\""), out);
+  engine::Append(failure_, ": the certificate is for \"", transport.peer_names[0], "\"");
+  return next;
+}
+
+Next PostgresClientLogin::OnPassword(std::string_view body, std::string& out) {
+  if (state_ == State::kSaslFirst) return OnSaslFirst(body, out);
+  if (state_ == State::kSaslFinal) return OnSaslFinal(body, out);
+  const std::optional<std::string_view> password = PasswordOf(body);
+  if (!password) return Fail("08P01", "invalid password packet size", out);
+  if (state_ == State::kMd5) return OnMd5(*password, out);
+  CHECK(state_ == State::kToken);
+  return OnToken(*password, out);
+}
+
+Next PostgresClientLogin::OnMd5(std::string_view password, std::string& out) {
+  bool right = false;
+  for (const std::string& answer : md5_answers_)
+    right = (!answer.empty() && protocol::EqualInConstantTime(answer, password)) || right;
+  return right && known_user_ ? LetIn(out) : FailProof(out);
+}
+
+Next PostgresClientLogin::OnToken(std::string_view password, std::string& out) {
+  if (password.empty()) return FailToken("it is empty", out);
+  if (password.size() > kTokenBytesMax) return FailToken("it is longer than 8 KiB", out);
+  token_ = std::string(password);
+  state_ = State::kTokenCheck;
+  return Next::kCheckToken;
+}
+
+Next PostgresClientLogin::OnTokenChecked(bool good, std::string_view why, std::string& out) {
+  CHECK(state_ == State::kTokenCheck);
+  protocol::Wipe(token_);
+  return good && known_user_ ? LetIn(out) : FailToken(why, out);
+}
+
+std::string_view PostgresClientLogin::client_key() const {
+  return scram_proven_ ? protocol::AsText(scram_->client_key()) : std::string_view();
 }
 
 Next PostgresClientLogin::OnSaslFirst(std::string_view body, std::string& out) {
@@ -213,12 +323,11 @@ Next PostgresClientLogin::OnSaslFirst(std::string_view body, std::string& out) {
   const std::string_view message = cursor.Bytes(length);
   if (!cursor.ok() || !cursor.empty())
     return Fail("08P01", "malformed SCRAM message: invalid SASLInitialResponse", out);
-  if (mechanism != protocol::kScramSha256)
+  if (!scram_->Choose(mechanism))
     return Fail("08P01", "client selected an invalid SASL authentication mechanism", out);
   std::string reply;
-  if (scram_->OnFirst(message, reply) != ScramServer::Result::kOk) {
-    return Fail("08P01", "malformed SCRAM message", out);
-  }
+  if (scram_->OnFirst(message, reply) != ScramServer::Result::kOk)
+    return Fail(scram_->refusal().sqlstate, scram_->refusal().text, out);
   AppendAuthentication(out, Authentication::kSaslContinue, reply);
   state_ = State::kSaslFinal;
   return Next::kReceive;
@@ -227,18 +336,17 @@ Next PostgresClientLogin::OnSaslFirst(std::string_view body, std::string& out) {
 Next PostgresClientLogin::OnSaslFinal(std::string_view body, std::string& out) {
   std::string reply;
   switch (scram_->OnFinal(body, reply)) {
-    case ScramServer::Result::kMalformed:
-      return Fail("08P01", "malformed SCRAM message", out);
+    case ScramServer::Result::kRefused:
+      return Fail(scram_->refusal().sqlstate, scram_->refusal().text, out);
     case ScramServer::Result::kWrong:
       return FailProof(out);
     case ScramServer::Result::kOk:
       break;
   }
   if (!known_user_) return FailProof(out);
+  scram_proven_ = true;
   AppendAuthentication(out, Authentication::kSaslFinal, reply);
-  AppendAuthentication(out, Authentication::kOk, {});
-  state_ = State::kEnded;
-  return Next::kDone;
+  return LetIn(out);
 }
 
 }  // namespace weir::postgres

@@ -1,8 +1,10 @@
 // weir's way into a server: startup, proof, the server's report, its limits, init_query.
 //
-//   [SSLRequest -> TLS or not ->] startup -> [SCRAM: first -> keys -> final] or md5 or trust ->
-//   report -> facts -> [init_query
-//   -> what it has set] -> ready [-> facts or rows -> ready]
+//   [SSLRequest -> TLS or not ->] startup -> proof -> report -> facts -> [init_query -> what it has
+//   set] -> ready [-> facts or rows -> ready]
+//
+//   proof: SCRAM first -> keys -> SCRAM final | md5 | password in clear text | none (trust, or a
+//   certificate of ours)
 //
 // A method that is not allowed, an AuthenticationOk without the proof that the method demands, and
 // a wrong signature are failed logins. (PostgreSQL protocol 3.0, "Start-up"; RFC 5802.)
@@ -64,7 +66,11 @@ class PostgresServerLogin final : public protocol::ServerLogin {
   Next OnTlsAnswer(engine::Bytes in, std::string& out);
   Next OnMessage(uint8_t type, std::string_view body, std::string& out);
   Next OnAuthentication(std::string_view body, std::string& out);
+  Next OnOk();
+  Next OnMd5(std::string_view salt, std::string& out);
+  Next OnClearText(std::string& out);
   Next OnSasl(std::string_view mechanisms, std::string& out);
+  Next Choose(bool plain_offered, bool plus_offered, std::string& out);
   Next OnReady(std::string& out);
   Next OnError(std::string_view body);
   Next Fail(protocol::LoginFailure failure, std::string text);

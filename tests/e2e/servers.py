@@ -129,7 +129,7 @@ class Weir:
     """The program, with a TOML file of its own."""
 
     def __init__(self, target_port, *, pool="", proxy="", engine="shards = 2", auth="", password=PASSWORD, mask="",
-                 wait=True, limits=None, target=""):
+                 wait=True, limits=None, target="", host="127.0.0.1"):
         self.folder = tempfile.mkdtemp(prefix="weir-")
         self.port = free_port()
         self.lines = []
@@ -148,7 +148,7 @@ class Weir:
 [[endpoint]]
 listen = "127.0.0.1:{self.port}"
 [[target]]
-host = "127.0.0.1"
+host = "{host}"
 port = {target_port}
 {target}
 [[auth]]

@@ -1,11 +1,12 @@
 // A client's first bytes: whatever they are, in whatever pieces, they lead to the same place, and
-// nobody gets in without a proof.
+// nobody gets in without a proof, by whatever method.
 //
 // Input: options, how the bytes are cut, the bytes.
 #include <algorithm>
 #include <cstdint>
 #include <string>
 
+#include "protocol/auth/md5.h"
 #include "protocol/postgres/client_login.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -18,6 +19,24 @@ constexpr uint8_t kTrust = 1;
 constexpr uint8_t kKnown = 2;
 constexpr uint8_t kEager = 4;  // bytes come behind an encryption request without waiting
 constexpr uint8_t kTls = 8;    // is offered; what comes then is what TLS would yield
+constexpr uint8_t kPeer = 16;  // ... with a certificate of the user "app"
+// Of the two highest bits: how the user logs in.
+constexpr protocol::ClientMethod kMethods[] = {
+    protocol::ClientMethod::kScram, protocol::ClientMethod::kMd5,
+    protocol::ClientMethod::kCertificate, protocol::ClientMethod::kIam};
+constexpr std::string_view kGoodToken = "a good token";
+
+protocol::ClientMethod MethodOf(uint8_t options) {
+  return (options & kTrust) != 0 ? protocol::ClientMethod::kTrust : kMethods[options >> 6];
+}
+
+protocol::TransportFacts TransportOf(uint8_t options, bool encrypted) {
+  protocol::TransportFacts facts;
+  facts.encrypted = encrypted;
+  if (encrypted) facts.endpoint_binding = "a hash of 32 bytes, or something";
+  if ((options & kPeer) != 0) facts.peer_names = {"somebody", "app"};
+  return facts;
+}
 
 struct Outcome {
   Next next = Next::kReceive;
@@ -71,14 +90,42 @@ void CheckOut(const Outcome& outcome) {
   CheckError(messages.back(), "FATAL");
 }
 
+// What it takes without anybody's password.
+bool MayEnter(uint8_t options, const protocol::ClientIdentity& identity, bool encrypted,
+              bool good_token) {
+  switch (MethodOf(options)) {
+    case protocol::ClientMethod::kTrust:
+      return true;
+    case protocol::ClientMethod::kScram:
+    case protocol::ClientMethod::kMd5:
+      return false;
+    case protocol::ClientMethod::kCertificate:
+      return encrypted && (options & kPeer) != 0 &&
+             (identity.user == "app" || identity.user == "somebody");
+    case protocol::ClientMethod::kIam:
+      return encrypted && (options & kKnown) != 0 && good_token;
+  }
+  UNREACHABLE();
+}
+
+protocol::ClientUser UserOf(uint8_t options) {
+  static const protocol::ScramVerifier verifier = protocol::MockVerifier("app", "key");
+  static const std::string hashes[] = {protocol::Md5Hash("app", "what nobody knows"),
+                                       protocol::Md5Hash("app", "nor this")};
+  return {.method = MethodOf(options),
+          .known = (options & kKnown) != 0,
+          .verifier = &verifier,
+          .md5_hashes = hashes};
+}
+
 Outcome LogIn(std::string_view bytes, uint8_t options, Pieces* pieces) {
   ZeroEntropy entropy;
   postgres::PostgresClientLogin login(entropy, (options & kTls) != 0);
-  const protocol::ScramVerifier verifier = protocol::MockVerifier("app", "key");
   Outcome outcome;
   size_t& at = outcome.taken;
   bool named = false;
   bool encrypted = false;
+  bool good_token = false;
   while (at < bytes.size() && outcome.next == Next::kReceive) {
     size_t length = ((options & kEager) != 0 ? bytes.size() : Bound(bytes, at)) - at;
     if (pieces != nullptr) length = pieces->Next(length);
@@ -96,16 +143,23 @@ Outcome LogIn(std::string_view bytes, uint8_t options, Pieces* pieces) {
       continue;
     }
     CHECK(consumed > 0);
-    if (outcome.next != Next::kNeedUser) continue;
-    CHECK(!named);  // a client names itself once
-    named = true;
-    CheckIdentity(login.identity());
-    outcome.next = login.Resume(
-        {.trust = (options & kTrust) != 0, .known = (options & kKnown) != 0, .verifier = &verifier},
-        {}, outcome.out);
+    if (outcome.next == Next::kNeedUser) {
+      CHECK(!named);  // a client names itself once
+      named = true;
+      CheckIdentity(login.identity());
+      outcome.next = login.Resume(UserOf(options), TransportOf(options, encrypted), outcome.out);
+    }
+    if (outcome.next == Next::kCheckToken) {
+      CHECK(MethodOf(options) == protocol::ClientMethod::kIam && encrypted);
+      CHECK(!login.token().empty() && login.token().size() <= 8192);
+      good_token = login.token() == kGoodToken;
+      outcome.next = login.OnTokenChecked(good_token, "a bad one", outcome.out);
+      CHECK(login.token().empty());
+    }
   }
   // Nobody knows the password.
-  if (outcome.next == Next::kDone) CHECK((options & kTrust) != 0 && named);
+  if (outcome.next == Next::kDone) CHECK(named && MayEnter(options, login.identity(), encrypted, good_token));
+  CHECK(login.client_key().empty());
   if (outcome.next != Next::kReceive) {
     const std::string before = outcome.out;
     size_t consumed = 1;

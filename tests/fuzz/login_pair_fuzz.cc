@@ -1,6 +1,7 @@
 // Both logins against each other, with somebody between them who drops, repeats, changes and
 // invents messages. Whatever he does: without the right password nobody gets in, and a client stays
-// who it has said it is; left alone, the right password gets in.
+// who it has said it is; left alone, the right password gets in. Where he ends one encrypted
+// connection and begins another, channel binding keeps everybody out.
 //
 // Input: options, how the bytes are cut, then for each message what happens to it.
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "protocol/auth/md5.h"
 #include "protocol/postgres/client_login.h"
 #include "protocol/postgres/server_login.h"
 #include "tests/fuzz/fuzz.h"
@@ -20,6 +22,9 @@ using ServerNext = protocol::ServerLogin::Next;
 
 constexpr uint8_t kWrongPassword = 1;
 constexpr uint8_t kUnknownUser = 2;
+constexpr uint8_t kEncrypted = 4;
+constexpr uint8_t kTwoConnections = 8;  // encrypted each, to him
+constexpr uint8_t kMd5 = 16;
 
 struct Passwords {
   protocol::ScramVerifier verifier;
@@ -41,6 +46,30 @@ const Passwords& ThePasswords() {
   return passwords;
 }
 
+bool IsBroken(uint8_t options) {
+  const uint8_t middle = kEncrypted | kTwoConnections;
+  return (options & (kWrongPassword | kUnknownUser)) != 0 ||
+         ((options & kMd5) == 0 && (options & middle) == middle);
+}
+
+protocol::TransportFacts TransportOf(uint8_t options, bool inner) {
+  protocol::TransportFacts facts;
+  facts.encrypted = (options & kEncrypted) != 0;
+  if (facts.encrypted)
+    facts.endpoint_binding = inner && (options & kTwoConnections) != 0 ? "his" : "ours";
+  return facts;
+}
+
+protocol::ServerLogin::Options InnerOptions(uint8_t options) {
+  protocol::ServerLogin::Options made;
+  made.user = "app";
+  made.database = "db";
+  made.password = (options & kWrongPassword) != 0 ? "wrong" : "right";
+  made.allow_md5 = (options & kMd5) != 0;
+  made.transport = TransportOf(options, /*inner=*/true);
+  return made;
+}
+
 std::string OtherStartup() {
   const std::string body = Put32(3 << 16) + Z("user") + Z("other") + '\0';
   return Put32(static_cast<uint32_t>(body.size()) + 4) + body;
@@ -52,17 +81,10 @@ class Pair {
       : pieces_(pieces),
         choices_(choices),
         keys_((options & kWrongPassword) != 0 ? ThePasswords().wrong : ThePasswords().right),
-        known_((options & kUnknownUser) == 0),
-        may_enter_(options == 0),
+        options_(options),
+        may_enter_(!IsBroken(options)),
         outer_(entropy_),
-        inner_({.user = "app",
-                .database = "db",
-                .parameters = {},
-                .password = "right",
-                .allow_md5 = false,
-                .allow_trust = false,
-                .init_query = ""},
-               entropy_) {}
+        inner_(InnerOptions(options), entropy_) {}
 
   void Run() {
     std::string out;
@@ -149,11 +171,21 @@ class Pair {
       bytes.remove_prefix(consumed);
       if (outer_next_ == ClientNext::kNeedUser) {
         named_ = outer_.identity().user;
-        outer_next_ =
-            outer_.Resume({.known = known_, .verifier = &ThePasswords().verifier}, {}, out);
+        outer_next_ = Resume(out);
       }
       ToInner(out);
     }
+  }
+
+  ClientNext Resume(std::string& out) {
+    static const std::string hash[] = {protocol::Md5Hash("app", "right")};
+    const bool md5 = (options_ & kMd5) != 0;
+    return outer_.Resume(
+        {.method = md5 ? protocol::ClientMethod::kMd5 : protocol::ClientMethod::kScram,
+         .known = (options_ & kUnknownUser) == 0,
+         .verifier = &ThePasswords().verifier,
+         .md5_hashes = hash},
+        TransportOf(options_, /*inner=*/false), out);
   }
 
   void FeedInner(std::string_view bytes) {
@@ -163,8 +195,9 @@ class Pair {
       std::string out;
       inner_next_ = inner_.OnBytes(engine::AsBytes(part), out);
       while (inner_next_ == ServerNext::kNeedKeys) inner_next_ = inner_.OnKeys(keys_, out);
-      // The proof of the server is asked for before anything else is sent to it.
-      for (const Message& message : AllMessages(out)) CHECK(message.type == 'p' || may_enter_);
+      // The proof of the server is asked for before anything else is sent to it; md5 has none.
+      for (const Message& message : AllMessages(out))
+        CHECK(message.type == 'p' || may_enter_ || (options_ & kMd5) != 0);
       ToOuter(out);
     }
   }
@@ -172,7 +205,7 @@ class Pair {
   Pieces& pieces_;
   Choices& choices_;
   const protocol::ScramKeys& keys_;
-  const bool known_;
+  const uint8_t options_;
   const bool may_enter_;
   ZeroEntropy entropy_;
   postgres::PostgresClientLogin outer_;  // weir towards a client
@@ -188,7 +221,7 @@ class Pair {
 
 FUZZ_TARGET(login_pair) {
   Choices choices(input);
-  const uint8_t options = choices.Byte() & (kWrongPassword | kUnknownUser);
+  const uint8_t options = choices.Byte() & 31;
   Pieces pieces(choices.Byte());
   Pair(options, pieces, choices).Run();
 }

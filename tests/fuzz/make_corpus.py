@@ -61,6 +61,29 @@ def client_login():
     seed("scram_no_nonce", app + sasl_first("n,,n=,r="))
     seed("scram_plus", app + sasl_first("n,,n=,r=x", mechanism="SCRAM-SHA-256-PLUS"))
     seed("scram_length_beyond_body", app + sasl_first("n,,n=,r=x", length=2**31))
+    # How the user logs in is in the two highest bits; 8: TLS is offered, 16: with a certificate of the user.
+    tls = request(SSL) + app
+    bound = base64.b64encode(b"p=tls-server-end-point,," + b"a hash of 32 bytes, or something").decode()
+    plus = sasl_first("p=tls-server-end-point,,n=,r=abcdef", mechanism="SCRAM-SHA-256-PLUS")
+    proof = base64.b64encode(bytes(32)).decode()
+    seed("plus_wrong_proof", tls + plus + message(b"p", f"c={bound},r=abcdef{NONCE},p={proof}".encode()), options=10)
+    seed("plus_wrong_binding", tls + plus + message(b"p", f"c=biws,r=abcdef{NONCE},p={proof}".encode()), options=10)
+    seed("plus_downgrade", tls + sasl_first("y,,n=,r=abcdef"), options=10)
+    seed("plus_without_data", tls + sasl_first("n,,n=,r=abcdef", mechanism="SCRAM-SHA-256-PLUS"), options=10)
+    seed("plus_other_type", tls + sasl_first("p=tls-unique,,n=,r=abcdef", mechanism="SCRAM-SHA-256-PLUS"), options=10)
+    seed("md5_wrong", app + message(b"p", z("md5" + "0" * 32)), options=0x42)
+    seed("md5_scram_answer", app + first, options=0x42)
+    seed("md5_no_end", app + message(b"p", b"md5"), options=0x42)
+    seed("scram_md5_answer", app + message(b"p", z("md5" + "0" * 32)))
+    seed("certificate", tls, options=0x9a)
+    seed("certificate_of_another", request(SSL) + startup("user", "other"), options=0x9a)
+    seed("certificate_in_the_clear", app, options=0x92)
+    seed("token", tls + message(b"p", z("a good token")), options=0xca)
+    seed("token_wrong", tls + message(b"p", z("a bad token")), options=0xca)
+    seed("token_empty", tls + message(b"p", z("")), options=0xca)
+    seed("token_too_long", tls + message(b"p", z("x" * 8193)), options=0xca)
+    seed("token_twice", tls + message(b"p", z("a good token")) * 2, options=0xca)
+    seed("token_in_the_clear", app + message(b"p", z("a good token")), options=0xc2)
     seed("second_startup_in_scram", app + startup("user", "postgres"))
     seed("second_startup_after_sasl_first", app + first + startup("user", "postgres") + final)
     seed("query_before_proof", app + message(b"Q", z("SELECT 1")))
@@ -134,6 +157,14 @@ def server_login():
     seed("scram_iterations_0", SASL + authentication(11, scram_server(0)[0]))
     seed("scram_iterations_2_31", SASL + authentication(11, scram_server(2**31)[0]))
     seed("scram_no_mechanism", authentication(10, b"SCRAM-SHA-256-PLUS\0\0"))
+    both = authentication(10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")
+    seed("plus_offered", both, options=97)
+    seed("plus_offered_in_the_clear", both, options=33)
+    seed("plus_not_offered", SASL, options=97)
+    seed("plus_demanded_not_offered", SASL, options=96)
+    seed("password", authentication(3) + authentication(0) + report + facts, options=128)
+    seed("password_twice", authentication(3) + authentication(3), options=128)
+    seed("md5_then_password", authentication(5, b"salt") + authentication(3), options=130)
     seed("md5", authentication(5, b"salt") + authentication(0) + report + facts, options=2)
     seed("md5_short_salt", authentication(5, b"sa"), options=2)
     seed("trust", authentication(0) + report + facts, options=4)
@@ -157,9 +188,11 @@ def server_login():
 
 
 def login_pair():
-    for options in range(4):
+    for options in (*range(4), 4, 5, 6, 8, 12, 13, 16, 17, 18, 20, 28):
         write("login_pair", f"untouched_{options}", bytes([options, 0]))
     for at in range(6):
+        for name, what in [("change", b"\3\x13\x50"), ("insert", b"\x08\x18\4-PLU"), ("cut", b"\4\x18")]:
+            write("login_pair", f"{name}_encrypted_at_{at}", bytes([12 if at % 2 else 4, at]) + bytes(at) + what)
         for name, what in [("drop", b"\1"), ("twice", b"\2"), ("change", b"\3\x20\1"), ("cut", b"\4\x08"),
                            ("second_startup", b"\5"), ("garbage", b"\6\4xxxx"), ("again", b"\7\0"), ("ok", b"\x09")]:
             write("login_pair", f"{name}_at_{at}", bytes([at % 2, at]) + bytes(at) + what)
@@ -170,6 +203,19 @@ def scram():
         write("scram", name, bytes([options, len(first)]) + first + final)
 
     seed("server", 0, b"n,,n=,r=abc", f"c=biws,r=abc{NONCE},p={base64.b64encode(bytes(32)).decode()}".encode())
+    # The option's third digit to base 3: bound, PLUS chosen; or the client's flag.
+    flag = b"p=tls-server-end-point,,"
+    bound = base64.b64encode(flag + b"a hash of the certificate").decode()
+    seed("server_plus", 9, flag + b"n=,r=abc", f"c={bound},r=abc{NONCE},p={base64.b64encode(bytes(32)).decode()}".encode())
+    seed("server_plus_other_data", 9, flag + b"n=,r=abc", f"c=biws,r=abc{NONCE},p=AAAA".encode())
+    seed("server_downgrade", 3, b"y,,n=,r=abc")
+    seed("server_extension", 0, b"n,,m=x,n=,r=abc")
+    seed("client_y", 4, scram_server()[0], scram_server()[1])
+    seed("client_plus", 7, scram_server()[0], scram_server()[1])
+    key = base64.b64encode(bytes(32)).decode()
+    seed("verifier", 2, b"", f"SCRAM-SHA-256$4096:c2FsdA==${key}:{key}".encode())
+    seed("verifier_no_iterations", 2, b"", f"SCRAM-SHA-256$:c2FsdA==${key}:{key}".encode())
+    seed("verifier_short_key", 2, b"", f"SCRAM-SHA-256$1:c2FsdA==$c2FsdA==:{key}".encode())
     seed("server_y", 0, b"y,,n=app,r=abc,ext=1", f"c=eSws,r=abc{NONCE},p=AAAA".encode())
     seed("server_authzid", 0, b"n,a=other,n=,r=abc")
     seed("server_no_proof", 0, b"n,,n=,r=abc", b"c=biws")
@@ -457,6 +503,10 @@ def secret():
     seed("deep_object", '{"a":' * 2000 + "1" + "}" * 2000)
     seed("number_too_great", '{"username":"a","password":"x","port":1e999999}')
     seed("cut", '{"username": "app", "pass')
+    key = base64.b64encode(bytes(32)).decode()
+    seed("verifier", '{"username": "app", "password": "SCRAM-SHA-256$4096:c2FsdA==$%s:%s"}' % (key, key))
+    seed("verifier_cut", '{"username": "app", "password": "SCRAM-SHA-256$4096:c2FsdA=="}')
+    seed("md5_hash", '{"username": "app", "password": "md5%s"}' % ("0" * 32))
 
 
 def iam_token():

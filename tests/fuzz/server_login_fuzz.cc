@@ -20,6 +20,9 @@ constexpr uint8_t kMd5 = 2;
 constexpr uint8_t kTrust = 4;
 constexpr uint8_t kInitQuery = 8;
 constexpr uint8_t kReplication = 16;
+constexpr uint8_t kPlus = 32;
+constexpr uint8_t kEncrypted = 64;
+constexpr uint8_t kPassword = 128;  // in clear text
 
 struct Outcome {
   Next next = Next::kReceive;
@@ -36,14 +39,32 @@ struct Outcome {
 protocol::ServerLogin::Options LoginOptions(uint8_t options) {
   protocol::Parameters parameters;
   if ((options & kReplication) != 0) parameters.emplace_back("replication", "true");
+  protocol::TransportFacts transport;
+  transport.encrypted = (options & kEncrypted) != 0;
+  if (transport.encrypted) transport.endpoint_binding = "hash";
   return {.user = "app",
           .database = "db",
           .parameters = parameters,
           .password = "secret",
           .allow_scram = (options & kScram) != 0,
+          .allow_scram_plus = (options & kPlus) != 0,
           .allow_md5 = (options & kMd5) != 0,
           .allow_trust = (options & kTrust) != 0,
+          .allow_password = (options & kPassword) != 0,
+          .transport = transport,
           .init_query = (options & kInitQuery) != 0 ? "SELECT 1" : ""};
+}
+
+// The mechanism, and what is said of channel binding, are those of the options.
+void CheckChoice(const Message& message, uint8_t options) {
+  const bool able = (options & kPlus) != 0 && (options & kEncrypted) != 0;
+  const std::string_view body = message.body;
+  if (message.type != 'p' || !body.starts_with("SCRAM-SHA-256")) return;
+  const bool plus = body.starts_with(Z("SCRAM-SHA-256-PLUS"));
+  CHECK(plus || body.starts_with(Z("SCRAM-SHA-256")));
+  CHECK(plus ? able : (options & kScram) != 0);
+  const std::string_view first = body.substr(body.find('\0') + 5);
+  CHECK(first.starts_with(plus ? "p=tls-server-end-point,," : able ? "y,," : "n,,"));
 }
 
 // What weir has sent shows how far it trusted the server.
@@ -55,12 +76,14 @@ void CheckSent(const Outcome& outcome, uint8_t options, std::string_view bytes) 
   for (const Message& message : AllMessages(outcome.out)) {
     CHECK(message.type == 'p' || message.type == 'Q');
     (message.type == 'p' ? proofs : queries) += 1;
-    CHECK(told || message.body.find("secret") == std::string::npos);
+    CHECK(told || message.body.find("secret") == std::string::npos ||
+          (message.body == Z("secret") && (options & kPassword) != 0));
+    CheckChoice(message, options);
   }
   if (queries == 0 && outcome.next != Next::kDone) return;
   if ((options & kTrust) != 0) return;
-  CHECK((options & (kScram | kMd5)) != 0);
-  CHECK(proofs >= ((options & kMd5) != 0 ? 1 : 2));
+  CHECK((options & (kScram | kPlus | kMd5 | kPassword)) != 0);
+  CHECK(proofs >= ((options & (kMd5 | kPassword)) != 0 ? 1 : 2));
 }
 
 Outcome LogIn(std::string_view bytes, uint8_t options, Pieces* pieces) {

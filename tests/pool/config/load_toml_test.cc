@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -152,7 +153,7 @@ TEST_F(LoadConfigTest, AKeyThatIsNoneIsAnError) {
 
 TEST_F(LoadConfigTest, WhatComesLaterIsToldApartFromMistakes) {
   EXPECT_NE(
-      ErrorOf(std::string(kGood) + "rotation_grace = 5\n").find("not available in this version"),
+      ErrorOf(std::string(kGood) + "secret_arn = 'x'\n").find("not available in this version"),
       std::string::npos);
   EXPECT_NE(ErrorOf(std::string(kGood) + "[client_tls]\n").find("not available in this version"),
             std::string::npos);
@@ -168,6 +169,60 @@ TEST_F(LoadConfigTest, SecretsMustBeGood) {
   }
   Write("app.json", R"({"username": "app", "password": "hidden-value)");
   EXPECT_EQ(ErrorOf(kGood).find("hidden-value"), std::string::npos);
+}
+
+// A secret is in a file or in the environment; what it holds must serve the way clients log in.
+TEST_F(LoadConfigTest, WhereSecretsAreAndWhatTheyHold) {
+  setenv("WEIR_TEST_SECRET", R"({"username": "other", "password": "hidden-value"})", 1);
+  const std::string start = std::string(kGood) + "[[auth]]\n";
+  const absl::StatusOr<Config> good = Load(start + "secret_env = 'WEIR_TEST_SECRET'\n");
+  EXPECT_TRUE(good.ok()) << good.status();
+  EXPECT_EQ(good->auths[1].rotation_grace, 300 * engine::kSecond);
+  EXPECT_NE(
+      ErrorOf(std::string(kGood) + "secret_env = 'WEIR_TEST_SECRET'\n").find("one of them must go"),
+      std::string::npos);
+  EXPECT_NE(ErrorOf(start).find("or secret_env with the name of a variable"), std::string::npos);
+  EXPECT_NE(
+      ErrorOf(start + "secret_env = 'WEIR_TEST_NONE'\n")
+          .find("weir.toml:8:14: secret_env: environment variable WEIR_TEST_NONE: it is not set"),
+      std::string::npos);
+  setenv("WEIR_TEST_SECRET", R"({"username": "app", "password": "hidden-value"})", 1);
+  const std::string twice = ErrorOf(start + "secret_env = 'WEIR_TEST_SECRET'\n");
+  EXPECT_NE(twice.find("two [[auth]] entries"), std::string::npos);
+  EXPECT_EQ(twice.find("hidden-value"), std::string::npos);
+  unsetenv("WEIR_TEST_SECRET");
+
+  const std::string key(43, 'A');
+  const std::string verifier = "SCRAM-SHA-256$4096:c2FsdA==$" + key + "=:" + key + "=";
+  const std::string hash = "md5" + std::string(32, '0');
+  const auto with = [&](const std::string& password, const std::string& method) {
+    Write("app.json", R"({"username": "app", "password": ")" + password + "\"}");
+    return ErrorOf(std::string(kGood) + "client_password_auth_type = '" + method + "'\n");
+  };
+  for (const char* method : {"POSTGRES_SCRAM_SHA_256", "POSTGRES_MD5", "TRUST"}) {
+    EXPECT_EQ(with("x", method), "");
+    EXPECT_EQ(with(verifier, method).empty(), std::string(method).ends_with("256")) << method;
+    EXPECT_EQ(with(hash, method).empty(), !std::string(method).ends_with("256")) << method;
+  }
+  EXPECT_NE(with("x", "POSTGRES_CERTIFICATE").find("not available in this version"),
+            std::string::npos);
+}
+
+TEST_F(LoadConfigTest, MethodsOfServers) {
+  const auto with = [](const std::string& host, const std::string& methods) {
+    return "[[endpoint]]\nlisten = '127.0.0.1:6432'\n[[target]]\nhost = '" + host +
+           "'\nserver_auth_methods = [" + methods + "]\n[[auth]]\nsecret_file = 'app.json'\n";
+  };
+  EXPECT_EQ(ErrorOf(with("db.example", "'scram-sha-256', 'scram-sha-256-plus', 'md5', 'trust'")),
+            "");
+  EXPECT_EQ(ErrorOf(with("unix:/run/postgresql", "'password'")), "");
+  for (const char* host : {"127.0.0.1", "db.example"}) {
+    EXPECT_NE(ErrorOf(with(host, "'password'")).find("it needs a unix socket as host"),
+              std::string::npos);
+  }
+  EXPECT_NE(ErrorOf(with("db.example", "'certificate'")).find("not available in this version"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf(with("db.example", "'scram'")).find("\"scram\" is unknown"), std::string::npos);
 }
 
 TEST_F(LoadConfigTest, TwoSecretsOfOneUser) {

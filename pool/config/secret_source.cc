@@ -1,0 +1,62 @@
+#include "pool/config/secret_source.h"
+
+#include <sys/stat.h>
+
+#include <cstdlib>
+
+#include "engine/base/text.h"
+#include "pool/config/check_config.h"
+#include "protocol/auth/crypto.h"
+
+namespace weir::pool {
+
+using engine::Cat;
+using protocol::PasswordKind;
+
+SecretStamp StampOf(const AuthOptions& auth) {
+  struct stat status {};
+  if (auth.secret_file.empty() || stat(auth.secret_file.c_str(), &status) != 0) return {};
+  return {.device = status.st_dev,
+          .inode = status.st_ino,
+          .changed_at = status.st_mtim.tv_sec * engine::kSecond + status.st_mtim.tv_nsec,
+          .size = status.st_size};
+}
+
+std::string SecretName(const AuthOptions& auth) {
+  return auth.secret_env.empty() ? auth.secret_file : Cat("environment variable ", auth.secret_env);
+}
+
+absl::StatusOr<std::string> ReadSecretText(const AuthOptions& auth) {
+  if (auth.secret_env.empty()) return ReadSmallFile(auth.secret_file);
+  const char* text = std::getenv(auth.secret_env.c_str());
+  if (text == nullptr) return absl::NotFoundError(Cat(SecretName(auth), ": it is not set"));
+  return std::string(text);
+}
+
+absl::StatusOr<protocol::Secret> ReadSecret(const AuthOptions& auth) {
+  absl::StatusOr<std::string> text = ReadSecretText(auth);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<protocol::Secret> secret = protocol::ParseSecret(*text);
+  protocol::Wipe(*text);
+  if (secret.ok()) return secret;
+  return absl::InvalidArgumentError(
+      Cat(SecretName(auth), ": ", std::string_view(std::string(secret.status().message()))));
+}
+
+std::string SecretProblem(const AuthOptions& auth, PasswordKind kind) {
+  const std::string& type = auth.client_password_auth_type;
+  if (kind == PasswordKind::kScramVerifier &&
+      (type != "POSTGRES_SCRAM_SHA_256" || auth.iam_auth == "REQUIRED")) {
+    return Cat(
+        "a SCRAM verifier in place of a password needs clients that log in by it: "
+        "client_password_auth_type must be POSTGRES_SCRAM_SHA_256");
+  }
+  if (kind == PasswordKind::kMd5Hash && type == "POSTGRES_SCRAM_SHA_256" &&
+      auth.iam_auth != "REQUIRED") {
+    return "an md5 hash in place of a password is of no use for SCRAM: client_password_auth_type "
+           "must be POSTGRES_MD5, or the secret must hold the password";
+  }
+  return {};
+}
+
+}  // namespace weir::pool

@@ -1,0 +1,526 @@
+// How clients and weir prove who they are, method by method, and what is tried against each.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/text.h"
+#include "protocol/auth/md5.h"
+#include "protocol/postgres/client_login.h"
+#include "protocol/postgres/encode.h"
+#include "protocol/postgres/server_login.h"
+#include "protocol/wire/cursor.h"
+#include "protocol/wire/writer.h"
+
+namespace weir::postgres {
+namespace {
+
+using engine::Cat;
+using protocol::ClientMethod;
+using protocol::ClientUser;
+using protocol::ScramBinding;
+using protocol::TransportFacts;
+using protocol::Writer;
+using ClientNext = protocol::ClientLogin::Next;
+using ServerNext = protocol::ServerLogin::Next;
+
+class SeededEntropy final : public engine::Entropy {
+ public:
+  void Fill(engine::MutableBytes out) override {
+    for (uint8_t& byte : out) byte = static_cast<uint8_t>(prng_.Next());
+  }
+
+ private:
+  engine::Prng prng_{1};
+};
+
+TransportFacts Encrypted(std::string binding = "hash", std::vector<std::string> names = {}) {
+  return {
+      .encrypted = true, .endpoint_binding = std::move(binding), .peer_names = std::move(names)};
+}
+
+std::string Message(uint8_t type, std::string_view body) {
+  std::string out;
+  Writer writer(out);
+  writer.Begin(type).Raw(body);
+  writer.End();
+  return out;
+}
+std::string Password(std::string_view text) { return Message('p', Cat(text, '\0')); }
+std::string SaslFirst(std::string_view mechanism, std::string_view first) {
+  std::string body;
+  Writer(body).CString(mechanism).U32(static_cast<uint32_t>(first.size())).Raw(first);
+  return Message('p', body);
+}
+std::string Startup(std::string_view user) {
+  std::string out;
+  Writer writer(out);
+  writer.Begin(0).U32(3 << 16).CString("user").CString(user).U8(0);
+  writer.End();
+  return out;
+}
+
+class ClientMethodTest : public testing::Test {
+ protected:
+  ClientMethodTest() {
+    verifier_.salt = "salt";
+    verifier_.iterations = 2;
+    keys_ = protocol::DeriveScramKeys("secret", "salt", 2);
+    verifier_.stored_key = keys_.stored_key;
+    verifier_.server_key = keys_.server_key;
+  }
+  ClientNext Feed(PostgresClientLogin& login, std::string_view bytes, size_t piece = 1 << 20) {
+    ClientNext next = ClientNext::kReceive;
+    while (!bytes.empty() && next == ClientNext::kReceive) {
+      size_t consumed = 0;
+      next = login.OnBytes(engine::AsBytes(bytes.substr(0, piece)), consumed, out_);
+      if (consumed == 0) break;
+      bytes.remove_prefix(consumed);
+    }
+    return next;
+  }
+  // The login of "app" up to the question.
+  ClientNext Begin(PostgresClientLogin& login, const ClientUser& user,
+                   const TransportFacts& transport = {}) {
+    EXPECT_EQ(Feed(login, Startup("app")), ClientNext::kNeedUser);
+    out_.clear();
+    return login.Resume(user, transport, out_);
+  }
+  ClientUser Scram() const { return {.known = true, .verifier = &verifier_}; }
+  ClientUser Md5() const {
+    return {.method = ClientMethod::kMd5, .known = true, .md5_hashes = md5_hashes_};
+  }
+  // What was answered: the code of an Authentication message, or an error as "SQLSTATE text".
+  uint32_t Code() const { return protocol::Cursor(std::string_view(out_).substr(5)).U32(); }
+  std::string Error() const {
+    const std::string_view last = std::string_view(out_).substr(out_.find('E'));
+    return Cat(ErrorField(last.substr(5), 'C'), " ", ErrorField(last.substr(5), 'M'));
+  }
+
+  SeededEntropy entropy_;
+  std::string out_;
+  protocol::ScramVerifier verifier_;
+  protocol::ScramKeys keys_;
+  std::vector<std::string> md5_hashes_ = {protocol::Md5Hash("app", "secret"),
+                                          protocol::Md5Hash("app", "before")};
+};
+
+TEST_F(ClientMethodTest, PlusIsOfferedWhereTheConnectionIsBound) {
+  const std::string plain("SCRAM-SHA-256\0\0", 15);
+  const std::string both("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0", 34);
+  const std::pair<TransportFacts, std::string> cases[] = {
+      {{}, plain},
+      {Encrypted(), both},
+      {Encrypted(""), plain},
+      // Nothing binds what is not encrypted.
+      {{.encrypted = false, .endpoint_binding = "hash", .peer_names = {}}, plain}};
+  for (const auto& [transport, names] : cases) {
+    PostgresClientLogin login(entropy_);
+    EXPECT_EQ(Begin(login, Scram(), transport), ClientNext::kReceive);
+    EXPECT_EQ(Code(), 10u);
+    EXPECT_EQ(out_.substr(9), names);
+  }
+}
+
+TEST_F(ClientMethodTest, PlusInEverySplit) {
+  for (const size_t piece : {1, 3, 1000}) {
+    PostgresClientLogin login(entropy_);
+    protocol::ScramClient client(entropy_, ScramBinding::kEndPoint, "hash");
+    ASSERT_EQ(Begin(login, Scram(), Encrypted()), ClientNext::kReceive);
+    out_.clear();
+    ASSERT_EQ(Feed(login, SaslFirst("SCRAM-SHA-256-PLUS", client.First()), piece),
+              ClientNext::kReceive);
+    ASSERT_TRUE(client.OnServerFirst(std::string_view(out_).substr(9)));
+    EXPECT_TRUE(login.client_key().empty());
+    EXPECT_EQ(Feed(login, Message('p', client.Final(keys_)), piece), ClientNext::kDone);
+    EXPECT_EQ(login.client_key(), protocol::AsText(keys_.client_key));
+  }
+}
+
+TEST_F(ClientMethodTest, WhatIsRefusedOfChannelBinding) {
+  struct Case {
+    TransportFacts transport;
+    std::string message;
+    std::string error;
+  };
+  const Case cases[] = {
+      {Encrypted(), SaslFirst("SCRAM-SHA-256", "y,,n=,r=abc"),
+       "28000 SCRAM channel binding negotiation error"},
+      {{},
+       SaslFirst("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc"),
+       "08P01 client selected an invalid SASL authentication mechanism"},
+      {{},
+       SaslFirst("SCRAM-SHA-256", "p=tls-server-end-point,,n=,r=abc"),
+       "08P01 malformed SCRAM message"},
+      {Encrypted(), SaslFirst("SCRAM-SHA-256-PLUS", "p=tls-unique,,n=,r=abc"),
+       "08P01 unsupported SCRAM channel-binding type \"tls-unique\""},
+  };
+  for (const Case& each : cases) {
+    PostgresClientLogin login(entropy_);
+    ASSERT_EQ(Begin(login, Scram(), each.transport), ClientNext::kReceive);
+    EXPECT_EQ(Feed(login, each.message), ClientNext::kFailed);
+    EXPECT_TRUE(Error().starts_with(each.error)) << Error();
+    EXPECT_FALSE(login.wrong_proof());
+    out_.clear();
+  }
+}
+
+TEST_F(ClientMethodTest, Md5) {
+  for (const auto& [password, next] :
+       {std::pair("secret", ClientNext::kDone), std::pair("before", ClientNext::kDone),
+        std::pair("neither", ClientNext::kFailed)}) {
+    for (const size_t piece : {1, 1000}) {
+      PostgresClientLogin login(entropy_);
+      ASSERT_EQ(Begin(login, Md5()), ClientNext::kReceive);
+      EXPECT_EQ(Code(), 5u);
+      const std::string salt = out_.substr(9);
+      ASSERT_EQ(salt.size(), 4u);
+      const std::string answer = protocol::Md5Answer(protocol::Md5Hash("app", password), salt);
+      out_.clear();
+      EXPECT_EQ(Feed(login, Password(answer), piece), next) << password;
+      if (next == ClientNext::kDone) {
+        EXPECT_EQ(Code(), 0u);
+      } else {
+        EXPECT_TRUE(login.wrong_proof());
+        EXPECT_EQ(Error(), "28P01 The password that was provided for the role app is wrong.");
+      }
+    }
+  }
+}
+
+TEST_F(ClientMethodTest, TheSaltsOfMd5AreDifferent) {
+  PostgresClientLogin first(entropy_);
+  ASSERT_EQ(Begin(first, Md5()), ClientNext::kReceive);
+  const std::string salt = out_.substr(9);
+  PostgresClientLogin second(entropy_);
+  ASSERT_EQ(Begin(second, Md5()), ClientNext::kReceive);
+  EXPECT_NE(out_.substr(9), salt);
+  // An answer that has been overheard is good for nothing.
+  EXPECT_EQ(Feed(second, Password(protocol::Md5Answer(md5_hashes_[0], salt))), ClientNext::kFailed);
+}
+
+TEST_F(ClientMethodTest, AnswersToAnotherQuestion) {
+  PostgresClientLogin md5(entropy_);
+  ASSERT_EQ(Begin(md5, Md5()), ClientNext::kReceive);
+  EXPECT_EQ(Feed(md5, SaslFirst("SCRAM-SHA-256", "n,,n=,r=abc")), ClientNext::kFailed);
+  EXPECT_EQ(Error(), "08P01 invalid password packet size");
+  out_.clear();
+  PostgresClientLogin scram(entropy_);
+  ASSERT_EQ(Begin(scram, Scram()), ClientNext::kReceive);
+  EXPECT_EQ(Feed(scram, Password(protocol::Md5Answer(md5_hashes_[0], "salt"))),
+            ClientNext::kFailed);
+  EXPECT_TRUE(Error().starts_with("08P01 malformed SCRAM message")) << Error();
+}
+
+// Whatever comes in the place of a proof ends the login, and changes nothing of who it was.
+TEST_F(ClientMethodTest, OutOfTurn) {
+  const ClientUser users[] = {Scram(), Md5(), {.method = ClientMethod::kIam, .known = true}};
+  for (const ClientUser& user : users) {
+    for (const std::string& bytes :
+         {Startup("postgres"), Message('Q', std::string("SELECT 1\0", 9)), Message('p', ""),
+          Message('X', ""), std::string("\x16\x03\x01\x02\x00", 5)}) {
+      PostgresClientLogin login(entropy_);
+      ASSERT_EQ(Begin(login, user, Encrypted()), ClientNext::kReceive);
+      EXPECT_EQ(Feed(login, bytes), ClientNext::kFailed);
+      EXPECT_TRUE(Error().starts_with("08P01 ")) << Error();
+      EXPECT_EQ(login.identity().user, "app");
+      out_.clear();
+    }
+  }
+}
+
+TEST_F(ClientMethodTest, Certificates) {
+  const std::vector<std::string> others = {"robot", "crane"};
+  struct Case {
+    TransportFacts transport;
+    std::vector<std::string> names;
+    std::string error;  // empty: let in
+  };
+  const std::string none = "28000 connection requires a valid client certificate";
+  const std::string wrong = "28000 certificate authentication failed for user \"app\"";
+  const Case cases[] = {
+      {Encrypted("hash", {"app"}), {}, ""},
+      {Encrypted("", {"cn", "app"}), {}, ""},
+      {Encrypted("hash", {"crane"}), others, ""},
+      // With names of their own, the user's counts only if it is among them.
+      {Encrypted("hash", {"app"}), others, wrong},
+      {Encrypted("hash", {"App"}), {}, wrong},
+      {Encrypted("hash", {""}), {}, wrong},
+      {Encrypted("hash", {std::string("app\0x", 5)}), {}, wrong},
+      {Encrypted("hash", {}), {}, none},
+      {{}, {}, none},
+      {{.encrypted = false, .endpoint_binding = "", .peer_names = {"app"}}, {}, none},
+  };
+  for (const Case& each : cases) {
+    PostgresClientLogin login(entropy_);
+    const ClientNext next = Begin(
+        login,
+        {.method = ClientMethod::kCertificate, .known = true, .certificate_names = each.names},
+        each.transport);
+    EXPECT_EQ(next, each.error.empty() ? ClientNext::kDone : ClientNext::kFailed) << each.error;
+    if (each.error.empty()) {
+      EXPECT_EQ(Code(), 0u);
+    } else {
+      EXPECT_EQ(Error(), each.error);
+    }
+  }
+}
+
+class TokenTest : public ClientMethodTest {
+ protected:
+  const ClientUser user_{.method = ClientMethod::kIam, .known = true};
+  const std::string failure_ =
+      "28P01 The IAM authentication failed for the role app. Check the IAM token for this role and "
+      "try again.";
+};
+
+TEST_F(TokenTest, GoodAndBad) {
+  for (const bool good : {true, false}) {
+    for (const size_t size : {1u, 1500u, 8192u}) {
+      const std::string token(size, 't');
+      PostgresClientLogin login(entropy_);
+      ASSERT_EQ(Begin(login, user_, Encrypted()), ClientNext::kReceive);
+      EXPECT_EQ(Code(), 3u);
+      out_.clear();
+      ASSERT_EQ(Feed(login, Password(token), 100), ClientNext::kCheckToken);
+      EXPECT_EQ(login.token(), token);
+      // What comes meanwhile is left where it is.
+      size_t consumed = 1;
+      EXPECT_EQ(login.OnBytes(engine::AsBytes("p"), consumed, out_), ClientNext::kReceive);
+      EXPECT_EQ(consumed, 0u);
+      EXPECT_EQ(login.OnTokenChecked(good, "it is too old", out_),
+                good ? ClientNext::kDone : ClientNext::kFailed);
+      EXPECT_TRUE(login.token().empty());
+      if (good) {
+        EXPECT_EQ(Code(), 0u);
+      } else {
+        EXPECT_EQ(Error(), failure_);
+        EXPECT_TRUE(login.wrong_proof());
+        EXPECT_EQ(login.failure(), Cat(failure_.substr(6), " (it is too old)"));
+      }
+      out_.clear();
+    }
+  }
+}
+
+TEST_F(TokenTest, OnlyOnAnEncryptedConnection) {
+  PostgresClientLogin login(entropy_);
+  EXPECT_EQ(Begin(login, user_), ClientNext::kFailed);
+  EXPECT_EQ(Error(), "28000 IAM authentication is allowed only with SSL connections.");
+}
+
+TEST_F(TokenTest, WhatIsNoToken) {
+  for (const auto& [bytes, error] :
+       {std::pair(Password(""), failure_), std::pair(Password(std::string(8193, 't')), failure_),
+        std::pair(Message('p', "no end"), std::string("08P01 invalid password packet size")),
+        std::pair(Message('p', std::string("a\0b\0", 4)),
+                  std::string("08P01 invalid password packet size")),
+        std::pair(Password(std::string(9000, 't')),
+                  std::string("08P01 invalid length of a password message"))}) {
+    PostgresClientLogin login(entropy_);
+    ASSERT_EQ(Begin(login, user_, Encrypted()), ClientNext::kReceive);
+    EXPECT_EQ(Feed(login, bytes), ClientNext::kFailed);
+    EXPECT_EQ(Error(), error);
+    out_.clear();
+  }
+}
+
+// Names: as long as a startup packet lets them be, and never more than their text.
+TEST_F(ClientMethodTest, LongNamesAndNuls) {
+  const protocol::ScramVerifier mock = protocol::MockVerifier("x", "key");
+  PostgresClientLogin login(entropy_);
+  ASSERT_EQ(Feed(login, Startup(std::string(9900, 'u'))), ClientNext::kNeedUser);
+  EXPECT_EQ(login.identity().user.size(), 9900u);
+  EXPECT_EQ(login.Resume({.known = false, .verifier = &mock}, {}, out_), ClientNext::kReceive);
+  out_.clear();
+  PostgresClientLogin longer(entropy_);
+  EXPECT_EQ(Feed(longer, Startup(std::string(10000, 'u'))), ClientNext::kFailed);
+  EXPECT_EQ(Error(), "08P01 invalid length of startup packet");
+  out_.clear();
+  // A NUL in a name ends it, and what follows stands where it must not.
+  PostgresClientLogin nul(entropy_);
+  EXPECT_EQ(Feed(nul, Startup(std::string_view("app\0postgres", 12))), ClientNext::kFailed);
+  EXPECT_TRUE(Error().starts_with("08P01 invalid startup packet layout")) << Error();
+}
+
+// What a stranger sees of a user who does not exist, and of a wrong password, is the same.
+TEST_F(ClientMethodTest, AnUnknownUserLooksLikeAWrongPassword) {
+  std::vector<std::string> seen;
+  for (const bool known : {true, false}) {
+    for (const bool encrypted : {true, false}) {
+      const protocol::ScramVerifier mock = protocol::MockVerifier("app", "key");
+      SeededEntropy entropy;
+      PostgresClientLogin login(entropy);
+      protocol::ScramClient client(entropy);
+      std::string all;
+      ASSERT_EQ(Begin(login, {.known = known, .verifier = &mock},
+                      encrypted ? Encrypted() : TransportFacts{}),
+                ClientNext::kReceive);
+      all += std::exchange(out_, {});
+      ASSERT_EQ(Feed(login, SaslFirst("SCRAM-SHA-256", client.First())), ClientNext::kReceive);
+      ASSERT_TRUE(client.OnServerFirst(std::string_view(out_).substr(9)));
+      all += std::exchange(out_, {});
+      EXPECT_EQ(Feed(login, Message('p', client.Final(keys_))), ClientNext::kFailed);
+      all += std::exchange(out_, {});
+      seen.push_back(all);
+    }
+  }
+  EXPECT_EQ(seen[0], seen[2]);
+  EXPECT_EQ(seen[1], seen[3]);
+}
+
+// weir's own proof, to a server.
+class ServerMethodTest : public testing::Test {
+ protected:
+  static constexpr std::string_view kPlain{"SCRAM-SHA-256\0\0", 15};
+  static constexpr std::string_view kBoth{"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0", 34};
+
+  static std::string Authentication(uint32_t code, std::string_view data = {}) {
+    std::string body;
+    Writer(body).U32(code).Raw(data);
+    return Message('R', body);
+  }
+  static protocol::ServerLogin::Options Options(TransportFacts transport = {}) {
+    protocol::ServerLogin::Options options;
+    options.user = "app";
+    options.database = "db";
+    options.password = "secret";
+    options.transport = std::move(transport);
+    return options;
+  }
+  // What weir says to the server's first words: its message, or "failed: why".
+  std::string Answer(const protocol::ServerLogin::Options& options, const std::string& bytes) {
+    PostgresServerLogin login(options, entropy_);
+    std::string out;
+    login.Start(out);
+    out.clear();
+    const ServerNext next = login.OnBytes(engine::AsBytes(bytes), out);
+    if (next == ServerNext::kFailed) return Cat("failed: ", login.failure_text());
+    return out.size() < 5 ? out : out.substr(5);
+  }
+
+  SeededEntropy entropy_;
+};
+
+TEST_F(ServerMethodTest, TheMechanismAndTheFlag) {
+  protocol::ServerLogin::Options without = Options(Encrypted());
+  without.allow_scram_plus = false;
+  const auto begins = [](std::string_view mechanism, std::string_view flag) {
+    return std::pair(std::string(mechanism) + '\0', std::string(flag) + "n=,r=");
+  };
+  struct Case {
+    protocol::ServerLogin::Options options;
+    std::string_view offered;
+    std::pair<std::string, std::string> expected;
+  };
+  const Case cases[] = {
+      {Options(Encrypted()), kBoth, begins("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,")},
+      {Options(Encrypted()), kPlain, begins("SCRAM-SHA-256", "y,,")},
+      {Options(Encrypted("")), kBoth, begins("SCRAM-SHA-256", "n,,")},
+      {Options(), kBoth, begins("SCRAM-SHA-256", "n,,")},
+      {Options(), kPlain, begins("SCRAM-SHA-256", "n,,")},
+      {without, kBoth, begins("SCRAM-SHA-256", "n,,")},
+  };
+  for (const Case& each : cases) {
+    const std::string answer = Answer(each.options, Authentication(10, each.offered));
+    const auto& [mechanism, first] = each.expected;
+    EXPECT_TRUE(answer.starts_with(mechanism)) << answer;
+    EXPECT_TRUE(std::string_view(answer).substr(mechanism.size() + 4).starts_with(first)) << answer;
+  }
+}
+
+TEST_F(ServerMethodTest, OnlyPlus) {
+  for (const auto& [transport, offered, text] :
+       {std::tuple(Encrypted(), kPlain, "the server does not offer scram-sha-256-plus"),
+        std::tuple(Encrypted(""), kBoth, "which the server's certificate does not allow"),
+        std::tuple(TransportFacts{}, kBoth, "which needs an encrypted connection")}) {
+    protocol::ServerLogin::Options options = Options(transport);
+    options.allow_scram = false;
+    const std::string answer = Answer(options, Authentication(10, offered));
+    EXPECT_TRUE(answer.starts_with("failed: ")) << answer;
+    EXPECT_NE(answer.find(text), std::string::npos) << answer;
+  }
+  protocol::ServerLogin::Options options = Options(Encrypted());
+  options.allow_scram = false;
+  EXPECT_TRUE(Answer(options, Authentication(10, kBoth)).starts_with("SCRAM-SHA-256-PLUS"));
+  options.allow_scram_plus = false;
+  EXPECT_TRUE(Answer(options, Authentication(10, kBoth)).starts_with("failed: "));
+  // A server that has nothing but PLUS is no use in the clear.
+  EXPECT_TRUE(Answer(Options(), Authentication(10, std::string_view("SCRAM-SHA-256-PLUS\0\0", 20)))
+                  .starts_with("failed: "));
+}
+
+TEST_F(ServerMethodTest, PlusAgainstOurOwnServerSide) {
+  protocol::ScramVerifier verifier;
+  verifier.salt = "salt";
+  const protocol::ScramKeys keys =
+      protocol::DeriveScramKeys("secret", verifier.salt, verifier.iterations);
+  verifier.stored_key = keys.stored_key;
+  verifier.server_key = keys.server_key;
+  for (const bool same : {true, false}) {
+    PostgresServerLogin login(Options(Encrypted()), entropy_);
+    protocol::ScramServer server(verifier, entropy_, same ? "hash" : "the hash of another");
+    ASSERT_TRUE(server.Choose(protocol::kScramSha256Plus));
+    std::string out;
+    login.Start(out);
+    out.clear();
+    ASSERT_EQ(login.OnBytes(engine::AsBytes(Authentication(10, kBoth)), out), ServerNext::kReceive);
+    std::string reply;
+    ASSERT_EQ(server.OnFirst(std::string_view(out).substr(5 + 19 + 4), reply),
+              protocol::ScramServer::Result::kOk);
+    out.clear();
+    ASSERT_EQ(login.OnBytes(engine::AsBytes(Authentication(11, reply)), out),
+              ServerNext::kNeedKeys);
+    ASSERT_EQ(login.OnKeys(keys, out), ServerNext::kReceive);
+    EXPECT_EQ(server.OnFinal(std::string_view(out).substr(5), reply),
+              same ? protocol::ScramServer::Result::kOk : protocol::ScramServer::Result::kRefused);
+    if (!same) continue;
+    EXPECT_EQ(login.OnBytes(engine::AsBytes(Authentication(12, reply) + Authentication(0)), out),
+              ServerNext::kReceive);
+  }
+}
+
+TEST_F(ServerMethodTest, ClearText) {
+  protocol::ServerLogin::Options options = Options();
+  EXPECT_TRUE(Answer(options, Authentication(3)).starts_with("failed: "));
+  options.allow_password = true;
+  EXPECT_EQ(Answer(options, Authentication(3)), std::string("secret\0", 7));
+  // Once, and nothing else afterwards.
+  for (const uint32_t code : {3u, 5u, 10u}) {
+    const std::string more = Authentication(code, code == 10 ? kPlain : std::string_view("salt"));
+    EXPECT_TRUE(Answer(options, Authentication(3) + more).starts_with("failed: ")) << code;
+  }
+  options.password = protocol::Md5Hash("app", "secret");
+  EXPECT_TRUE(Answer(options, Authentication(3)).starts_with("failed: "));
+  options.password.clear();
+  EXPECT_TRUE(Answer(options, Authentication(3)).starts_with("failed: "));
+}
+
+TEST_F(ServerMethodTest, Md5OfAPasswordOrOfItsHash) {
+  protocol::ServerLogin::Options options = Options();
+  options.allow_md5 = true;
+  const std::string answer = protocol::Md5Answer(protocol::Md5Hash("app", "secret"), "salt") + '\0';
+  EXPECT_EQ(Answer(options, Authentication(5, "salt")), answer);
+  options.password = protocol::Md5Hash("app", "secret");
+  EXPECT_EQ(Answer(options, Authentication(5, "salt")), answer);
+  // Which is no password for SCRAM.
+  EXPECT_TRUE(Answer(options, Authentication(10, kPlain)).starts_with("failed: "));
+  EXPECT_TRUE(Answer(options, Authentication(5, "sal")).starts_with("failed: "));
+  options.password.clear();
+  EXPECT_TRUE(Answer(options, Authentication(5, "salt")).starts_with("failed: "));
+}
+
+TEST_F(ServerMethodTest, OkWithoutAProof) {
+  protocol::ServerLogin::Options options = Options(Encrypted());
+  EXPECT_TRUE(Answer(options, Authentication(0)).starts_with("failed: "));
+  options.allow_certificate = true;
+  EXPECT_EQ(Answer(options, Authentication(0)), "");
+  // A proof that has begun is to be ended.
+  EXPECT_TRUE(
+      Answer(options, Authentication(10, kBoth) + Authentication(0)).starts_with("failed: "));
+}
+
+}  // namespace
+}  // namespace weir::postgres
