@@ -54,6 +54,8 @@ void CheckParsed(const IamToken& token, std::string_view text) {
 }
 
 void CheckTerms(const IamToken& token) {
+  // Nanoseconds end in the year 2262.
+  if (token.signed_at < 0 || token.signed_at > engine::kForever / engine::kSecond - 2000) return;
   const std::string hosts[] = {protocol::IamHostName(token.host, 443)};
   protocol::IamTerms terms{token.user, token.scope.region, hosts,
                            token.signed_at * engine::kSecond};
