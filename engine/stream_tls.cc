@@ -217,7 +217,7 @@ void Stream::SealSlices(std::span<const Slice> plaintext) {
   std::vector<uint8_t>& record = context_->handshakes_->record;
   record.resize(kRecordBytes);
   size_t filled = 0;
-  const auto write = [&tls](Bytes bytes) {
+  const auto seal = [&tls](Bytes bytes) {
     if (tls.tls->ready()) tls.tls->Write(bytes, tls);
   };
   for (size_t i = 0; i < plaintext.size(); ++i) {
@@ -225,16 +225,16 @@ void Stream::SealSlices(std::span<const Slice> plaintext) {
     while (!rest.empty()) {
       const size_t part = std::min(rest.size(), kRecordBytes - filled);
       if (filled == 0 && (part == kRecordBytes || i + 1 == plaintext.size())) {
-        write(rest.first(part));
+        seal(rest.first(part));
       } else {
         std::memcpy(record.data() + filled, rest.data(), part);
         filled += part;
-        if (filled == kRecordBytes) write(Bytes(record.data(), std::exchange(filled, 0)));
+        if (filled == kRecordBytes) seal(Bytes(record.data(), std::exchange(filled, 0)));
       }
       rest = rest.subspan(part);
     }
   }
-  if (filled > 0) write(Bytes(record.data(), filled));
+  if (filled > 0) seal(Bytes(record.data(), filled));
 }
 
 }  // namespace weir::engine

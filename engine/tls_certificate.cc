@@ -43,7 +43,7 @@ absl::Status CheckPrivate(const std::string& file) {
                          : "others may use the private key: chmod 0600");
 }
 
-std::string ErrorText(unsigned long code) {  // NOLINT
+std::string ErrorText(unsigned long code) {
   if (code == 0) return "for no reason that the TLS library tells";
   if (ERR_SYSTEM_ERROR(code)) return std::strerror(ERR_GET_REASON(code));
   const char* text = ERR_reason_error_string(code);
@@ -51,8 +51,8 @@ std::string ErrorText(unsigned long code) {  // NOLINT
 }
 
 std::string ReadFailure(std::string_view what) {
-  const unsigned long code = ERR_peek_error();                                     // NOLINT
-  for (unsigned long each = ERR_get_error(); each != 0; each = ERR_get_error()) {  // NOLINT
+  const unsigned long code = ERR_peek_error();
+  for (unsigned long each = ERR_get_error(); each != 0; each = ERR_get_error()) {
     const int library = ERR_GET_LIB(each);
     const int reason = ERR_GET_REASON(each);
     if ((library == ERR_LIB_PEM && reason == PEM_R_NO_START_LINE) ||

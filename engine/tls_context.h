@@ -29,7 +29,7 @@ struct TlsServerOptions {
   std::string client_ca_file{};  // not empty: clients are asked for certificates
   bool client_certificate_required = false;
   bool only_newest = false;  // TLS 1.3
-  std::string protocol{};      // the only one that a client may ask for (ALPN)
+  std::string protocol{};    // the only one that a client may ask for (ALPN)
 };
 
 class TlsServerContext {

@@ -72,7 +72,7 @@ int TlsOpenssl::OnBioWrite(BIO* bio, const char* data, size_t size, size_t* done
   return 1;
 }
 
-long TlsOpenssl::OnBioControl(BIO*, int command, long, void*) {  // NOLINT
+long TlsOpenssl::OnBioControl(BIO*, int command, long, void*) {
   return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
@@ -152,9 +152,9 @@ void TlsOpenssl::Close(TlsOutput& out) {
 
 // What failed lies deepest; what it failed for is said by the SSL part of the library.
 std::string TlsOpenssl::Reason() const {
-  unsigned long code = ERR_peek_error();  // NOLINT
+  unsigned long code = ERR_peek_error();
   if (code == 0) return "the handshake was cut off";
-  for (unsigned long each = ERR_get_error(); each != 0; each = ERR_get_error()) {  // NOLINT
+  for (unsigned long each = ERR_get_error(); each != 0; each = ERR_get_error()) {
     if (ERR_GET_LIB(each) != ERR_LIB_SSL) continue;
     if (ERR_GET_LIB(code) != ERR_LIB_SSL) code = each;
     if (ERR_GET_REASON(each) == SSL_R_CERTIFICATE_VERIFY_FAILED) {

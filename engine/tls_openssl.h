@@ -48,7 +48,7 @@ class TlsOpenssl final : public Tls {
   static const BIO_METHOD* Method();
   static int OnBioRead(BIO* bio, char* data, size_t size, size_t* done);
   static int OnBioWrite(BIO* bio, const char* data, size_t size, size_t* done);
-  static long OnBioControl(BIO* bio, int command, long number, void* pointer);  // NOLINT
+  static long OnBioControl(BIO* bio, int command, long number, void* pointer);
 
   Status After(int result);
   std::string Reason() const;

@@ -32,7 +32,7 @@ TlsTicketKeys::TlsTicketKeys(Entropy& entropy) { entropy.Fill(master_); }
 TlsTicketKeys::~TlsTicketKeys() { OPENSSL_cleanse(master_.data(), master_.size()); }
 
 bool TlsTicketKeys::Install(SSL_CTX& context) {
-  SSL_CTX_set_timeout(&context, static_cast<long>(kPeriod / kSecond));  // NOLINT
+  SSL_CTX_set_timeout(&context, static_cast<long>(kPeriod / kSecond));
   // One of our own goes with the first data.
   return SSL_CTX_set_num_tickets(&context, 0) == 1 &&
          SSL_CTX_set_tlsext_ticket_key_evp_cb(&context, &TlsTicketKeys::OnTicket) != 0;

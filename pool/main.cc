@@ -135,6 +135,11 @@ class Program {
   absl::StatusOr<Snapshot> Load(MissingKey missing) {
     absl::StatusOr<Config> config = LoadConfig(path_);
     if (!config.ok()) return config.status();
+    std::vector<std::string> need_restart;
+    if (snapshot_.config != nullptr) {
+      need_restart = NeedRestart(*snapshot_.config, *config);
+      KeepFromStart(*snapshot_.config, *config);
+    }
     if (salt_key_.empty()) {
       absl::StatusOr<std::string> key = LoadSaltKey(*config, entropy_, missing);
       if (!key.ok()) return key.status();
@@ -143,7 +148,25 @@ class Program {
     absl::StatusOr<std::unique_ptr<const Users>> users =
         Users::Load(*config, entropy_, salt_key_, snapshot_.users.get(), engine::MonotonicNow());
     if (!users.ok()) return users.status();
-    return Snapshot{std::make_shared<const Config>(*std::move(config)), std::move(*users)};
+    absl::StatusOr<std::unique_ptr<const TlsContexts>> tls = TlsContexts::Load(*config, entropy_);
+    if (!tls.ok()) return tls.status();
+    for (const std::string& option : need_restart) {
+      Log(LogLevel::kWarn,
+          Cat("event=reload: ", option, " needs a restart; its old value stays in force"));
+    }
+    return Snapshot{std::make_shared<const Config>(*std::move(config)), std::move(*users),
+                    std::move(*tls)};
+  }
+
+  // Addresses, targets and the engine are what they were at start.
+  static void KeepFromStart(const Config& start, Config& config) {
+    config.endpoints = start.endpoints;
+    config.targets.resize(start.targets.size());
+    for (size_t i = 0; i < config.targets.size(); ++i) {
+      config.targets[i].host = start.targets[i].host;
+      config.targets[i].port = start.targets[i].port;
+    }
+    config.engine = start.engine;
   }
 
   void ConfigureShards() {
@@ -167,6 +190,7 @@ class Program {
       if (!fd.ok()) return fd.status();
       shared_->listeners.push_back(*fd);
       shared_->local_listeners.push_back(address->IsLocal());
+      shared_->unix_listeners.push_back(address->IsUnix());
       if (address->IsUnix()) socket_files_.push_back(address->path());
     }
     return absl::OkStatus();
@@ -264,21 +288,7 @@ class Program {
                                 std::string(next.status().message())));
       return;
     }
-    for (const std::string& option : NeedRestart(*snapshot_.config, *next->config)) {
-      Log(LogLevel::kWarn,
-          Cat("event=reload: ", option, " needs a restart; its old value stays in force"));
-    }
-    // Addresses and targets are what they were at start.
-    auto config = std::make_shared<Config>(*next->config);
-    config->endpoints = snapshot_.config->endpoints;
-    config->targets.resize(snapshot_.config->targets.size());
-    for (size_t i = 0; i < config->targets.size(); ++i) {
-      config->targets[i].host = snapshot_.config->targets[i].host;
-      config->targets[i].port = snapshot_.config->targets[i].port;
-    }
-    config->engine = snapshot_.config->engine;
-    next->config = config;
-    rotation_->Begin(*config);
+    rotation_->Begin(*next->config);
     Hand(shards, *std::move(next));
     Log(LogLevel::kInfo, "event=reloaded");
   }
@@ -286,7 +296,7 @@ class Program {
   // Files and time change what secrets are good.
   void RenewSecrets(engine::Shards& shards, Nanos now) {
     std::unique_ptr<const Users> users = rotation_->Poll(*snapshot_.config, *snapshot_.users, now);
-    if (users != nullptr) Hand(shards, {snapshot_.config, std::move(users)});
+    if (users != nullptr) Hand(shards, {snapshot_.config, std::move(users), snapshot_.tls});
   }
 
   void Hand(engine::Shards& shards, Snapshot snapshot) {

@@ -72,6 +72,7 @@ void ShardProxy::Use(Snapshot snapshot) {
   snapshot_ = std::move(snapshot);
   config = snapshot_.config.get();
   users = snapshot_.users.get();
+  tls = snapshot_.tls.get();
   const ConnectionPoolOptions& options = config->connection_pool;
   dialect.Configure({.scan_limit = static_cast<uint32_t>(options.statement_scan_limit),
                      .prepared_max = static_cast<uint32_t>(options.max_prepared_statements),
@@ -133,7 +134,8 @@ void ShardProxy::OnAccepted(uint32_t listener, int fd) {
   shared_.clients.fetch_add(1, std::memory_order_relaxed);
   shared_.pool.clients[shard.id()].fetch_add(1, std::memory_order_relaxed);
   clients.Emplace(*this, listener)
-      .Accept(fd, shared_.local_listeners[listener], std::move(refusal));
+      .Accept(fd, shared_.local_listeners[listener], shared_.unix_listeners[listener],
+              std::move(refusal));
 }
 
 void ShardProxy::OnAcceptPaused(uint32_t listener, int error) {
@@ -268,9 +270,14 @@ void ShardProxy::FillStatistics(ShardStatistics& out) {
   out.borrowed = counts.linked;
   out.waiting = counts.waiting;
   out.budget = counts.budget;
-  out.pinned = 0;
+  out.pinned = out.backends_tls = 0;
   out.pin_names = dialect.PinNames();
-  backends.ForEach([&out](BackendSession& backend) { out.pinned += backend.pinned ? 1 : 0; });
+  backends.ForEach([&out](BackendSession& backend) {
+    out.pinned += backend.pinned ? 1 : 0;
+    out.backends_tls += backend.encrypted() ? 1 : 0;
+  });
+  out.clients_tls = 0;
+  clients.ForEach([&out](ClientSession& client) { out.clients_tls += client.encrypted() ? 1 : 0; });
   out.metrics = metrics;
   const engine::IoCounts& io = shard.io().counts();
   out.metrics.Set(Counter::kTicks, io.ticks);

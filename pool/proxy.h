@@ -28,6 +28,7 @@ namespace weir::pool {
 struct Snapshot {
   std::shared_ptr<const Config> config;
   std::shared_ptr<const Users> users;
+  std::shared_ptr<const TlsContexts> tls{};  // nullptr: none on either side
 };
 
 // What all shards share. Made before the shards start, outlives them.
@@ -42,6 +43,7 @@ struct ProxyShared {
   SecretNews secret_news;
   std::vector<int> listeners;         // a descriptor per endpoint
   std::vector<bool> local_listeners;  // loopback or unix: TRUST may be used
+  std::vector<bool> unix_listeners;   // no TLS there
   std::atomic<uint64_t> clients{0};
   uint64_t clients_max = 0;  // what the descriptors allow
 };

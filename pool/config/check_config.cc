@@ -31,7 +31,6 @@ void CheckAvailable(const Config& config, const ReportProblem& report) {
   };
   const ProxyOptions& proxy = config.proxy;
   const ConnectionPoolOptions& pool = config.connection_pool;
-  if (proxy.require_tls) later("proxy.require_tls", 0, "true");
   if (proxy.engine_family == "MYSQL") {
     later("proxy.engine_family", 0, "MYSQL");
   } else if (proxy.engine_family != "POSTGRESQL") {
@@ -146,6 +145,31 @@ void CheckSecrets(Config& config, const ReportProblem& report) {
   }
 }
 
+void CheckTargetTls(const TargetOptions& target, size_t i, const ReportProblem& report) {
+  const std::string& mode = target.tls_mode;
+  const bool verifies = mode == "verify-ca" || mode == "verify-full";
+  const bool always = verifies || mode == "require";
+  const bool own = target.tls_ca_file != "system";
+  if (!always && mode != "prefer" && mode != "disable") {
+    report("target.tls_mode", i,
+           "tls_mode: must be disable, prefer, require, verify-ca or verify-full");
+  } else if (always && target.host.starts_with("unix:")) {
+    report("target.tls_mode", i, "tls_mode: there is no TLS on unix sockets");
+  } else if (mode == "verify-ca" && !own) {
+    report("target.tls_mode", i,
+           "tls_mode: verify-ca would take any server that a public authority has certified: "
+           "name your own in tls_ca_file, or use verify-full");
+  } else if (own && !verifies) {
+    report("target.tls_ca_file", i,
+           "tls_ca_file: is read for tls_mode = \"verify-ca\" and \"verify-full\" only");
+  } else if (target.tls_ca_file.empty()) {
+    report("target.tls_ca_file", i, "tls_ca_file: must be a file or \"system\"");
+  }
+  if (target.tls_certificate_file.empty() != target.tls_key_file.empty())
+    report("target.tls_certificate_file", i,
+           "tls_certificate_file: a certificate and its key (tls_key_file) go together");
+}
+
 void CheckTargets(const Config& config, const ReportProblem& report) {
   for (size_t i = 0; i < config.targets.size(); ++i) {
     const TargetOptions& target = config.targets[i];
@@ -153,6 +177,7 @@ void CheckTargets(const Config& config, const ReportProblem& report) {
         target.host.starts_with("unix:") != (target.host.find('/') != std::string::npos)) {
       report("target.host", i, "host: expected a host name, an address or unix:/dir");
     }
+    CheckTargetTls(target, i, report);
     for (const std::string& method : target.server_auth_methods) {
       if (method == "scram-sha-256" || method == "scram-sha-256-plus" || method == "md5" ||
           method == "trust")
@@ -170,6 +195,33 @@ void CheckTargets(const Config& config, const ReportProblem& report) {
                  "; there are scram-sha-256, scram-sha-256-plus, md5, trust, password"));
     }
   }
+}
+
+void CheckClientTls(const Config& config, const ReportProblem& report) {
+  for (size_t i = 0; i < config.certificates.size(); ++i) {
+    if (config.certificates[i].certificate_file.empty())
+      report("certificate.certificate_file", i,
+             "certificate_file: the file with the certificate is missing");
+    if (config.certificates[i].key_file.empty())
+      report("certificate.key_file", i, "key_file: the file with the key is missing");
+  }
+  const bool none = config.certificates.empty();
+  if (config.proxy.require_tls && none)
+    report("proxy.require_tls", 0,
+           "require_tls: no client could come in: TLS needs a [[certificate]]");
+  const ClientTlsOptions& options = config.client_tls;
+  if (!options.client_ca_file.empty() && none)
+    report("client_tls.client_ca_file", 0, "client_ca_file: TLS needs a [[certificate]]");
+  const std::string& asked = options.client_certificate;
+  if (asked != "optional" && asked != "required") {
+    report("client_tls.client_certificate", 0, "client_certificate: must be optional or required");
+  } else if (asked == "required" && options.client_ca_file.empty()) {
+    report("client_tls.client_certificate", 0,
+           "client_certificate: required needs client_ca_file, the authorities of the clients' "
+           "certificates");
+  }
+  if (options.minimum_version != "TLSv1.2" && options.minimum_version != "TLSv1.3")
+    report("client_tls.minimum_version", 0, "minimum_version: must be TLSv1.2 or TLSv1.3");
 }
 
 }  // namespace
@@ -211,6 +263,7 @@ void CheckConfig(Config& config, const ReportProblem& report) {
   CheckAvailable(config, report);
   CheckEndpoints(config, report);
   CheckTargets(config, report);
+  CheckClientTls(config, report);
   CheckSecrets(config, report);
   CheckAccess(config, report);
   CheckIam(config, report);

@@ -31,6 +31,8 @@ using BytesOrOff = uint64_t;  // 0: off
 #define OPTION_connection_pool(...)
 #define OPTION_endpoint(...)
 #define OPTION_target(...)
+#define OPTION_certificate(...)
+#define OPTION_client_tls(...)
 #define OPTION_auth(...)
 #define OPTION_access(...)
 #define OPTION_iam(...)
@@ -68,6 +70,22 @@ struct TargetOptions {
 };
 #undef OPTION_target
 #define OPTION_target(...)
+
+#undef OPTION_certificate
+#define OPTION_certificate(...) OPTION_MEMBER(__VA_ARGS__)
+struct CertificateOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_certificate
+#define OPTION_certificate(...)
+
+#undef OPTION_client_tls
+#define OPTION_client_tls(...) OPTION_MEMBER(__VA_ARGS__)
+struct ClientTlsOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_client_tls
+#define OPTION_client_tls(...)
 
 #undef OPTION_auth
 #define OPTION_auth(...) OPTION_MEMBER(__VA_ARGS__)
@@ -113,6 +131,8 @@ struct EngineOptions {
 #undef OPTION_connection_pool
 #undef OPTION_endpoint
 #undef OPTION_target
+#undef OPTION_certificate
+#undef OPTION_client_tls
 #undef OPTION_auth
 #undef OPTION_access
 #undef OPTION_iam
@@ -127,6 +147,8 @@ struct Config {
   ConnectionPoolOptions connection_pool;
   std::vector<EndpointOptions> endpoints;
   std::vector<TargetOptions> targets;
+  std::vector<CertificateOptions> certificates;  // none: no TLS for clients
+  ClientTlsOptions client_tls;
   std::vector<AuthOptions> auths;
   std::vector<AccessOptions> access;
   IamOptions iam;

@@ -12,8 +12,8 @@ std::string OptionsHelp() {
     const std::string_view its = info.section == "iam_principal" ? "iam.principal" : info.section;
     if (its != section) {
       section = its;
-      const bool many = section == "endpoint" || section == "target" || section == "auth" ||
-                        section == "access" || section == "iam.principal";
+      const bool many = section == "endpoint" || section == "target" || section == "certificate" ||
+                        section == "auth" || section == "access" || section == "iam.principal";
       engine::Append(out, "\n", many ? "[[" : "[", section, many ? "]]" : "]", "\n");
     }
     std::string_view fallback = info.default_toml == "-1" ? "(see help)" : info.default_toml;
@@ -57,6 +57,7 @@ std::vector<std::string> NeedRestart(const Config& before, const Config& after) 
   std::vector<std::string> out;
   Compare(before.proxy, after.proxy, out);
   Compare(before.connection_pool, after.connection_pool, out);
+  Compare(before.client_tls, after.client_tls, out);
   Compare(before.engine, after.engine, out);
   CompareAll(before.endpoints, after.endpoints, "endpoint", out);
   CompareAll(before.targets, after.targets, "target", out);

@@ -32,10 +32,8 @@ using engine::Cat;
 constexpr size_t kErrorsMax = 20;
 
 // Sections and keys that are known and come in a later version: told apart from mistakes.
-constexpr std::string_view kLaterSections[] = {"certificate", "client_tls", "aws"};
-constexpr std::string_view kLaterKeys[] = {
-    "reveal_unknown_roles", "tls_mode",    "tls_ca_file", "tls_certificate_file",
-    "tls_key_file",         "server_auth", "secret_arn"};
+constexpr std::string_view kLaterSections[] = {"aws"};
+constexpr std::string_view kLaterKeys[] = {"reveal_unknown_roles", "server_auth", "secret_arn"};
 
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -147,6 +145,8 @@ class Loader {
     LoadTable(root, "engine", config_.engine);
     LoadArray(root, "endpoint", config_.endpoints);
     LoadArray(root, "target", config_.targets);
+    if (root.contains("certificate")) LoadArray(root, "certificate", config_.certificates);
+    LoadTable(root, "client_tls", config_.client_tls);
     LoadArray(root, "auth", config_.auths);
     LoadArray(root, "access", config_.access, /*may_be_none=*/true);
     LoadIam(root);
@@ -183,7 +183,8 @@ class Loader {
 
   void CheckSections(const toml::table& root) {
     const std::vector<std::string_view> known = {
-        "proxy", "connection_pool", "engine", "endpoint", "target", "auth", "access", "iam"};
+        "proxy",       "connection_pool", "engine", "endpoint", "target",
+        "certificate", "client_tls",      "auth",   "access",   "iam"};
     for (const auto& [key, node] : root) {
       const std::string_view name = key.str();
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
@@ -390,6 +391,16 @@ class Loader {
     resolve(config_.iam.credentials_file);
     for (IamPrincipalOptions& principal : config_.iam_principals) {
       for (std::string& file : principal.policy_files) resolve(file);
+    }
+    for (CertificateOptions& certificate : config_.certificates) {
+      resolve(certificate.certificate_file);
+      resolve(certificate.key_file);
+    }
+    resolve(config_.client_tls.client_ca_file);
+    for (TargetOptions& target : config_.targets) {
+      if (target.tls_ca_file != "system") resolve(target.tls_ca_file);
+      resolve(target.tls_certificate_file);
+      resolve(target.tls_key_file);
     }
   }
 

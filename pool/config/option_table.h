@@ -45,6 +45,8 @@ std::span<const OptionInfo> AllOptions();
 #define OPTION_connection_pool(...)
 #define OPTION_endpoint(...)
 #define OPTION_target(...)
+#define OPTION_certificate(...)
+#define OPTION_client_tls(...)
 #define OPTION_auth(...)
 #define OPTION_access(...)
 #define OPTION_iam(...)
@@ -94,6 +96,28 @@ void VisitOptions(Options& options, Visit&& visit) {
 }
 #undef OPTION_target
 #define OPTION_target(...)
+
+#undef OPTION_certificate
+#define OPTION_certificate(...) OPTION_VISIT(__VA_ARGS__)
+template <class Options, class Visit>
+requires std::same_as<std::remove_const_t<Options>, CertificateOptions>
+void VisitOptions(Options& options, Visit&& visit) {
+  constexpr std::string_view kSection = "certificate";
+#include "pool/config/options.def"
+}
+#undef OPTION_certificate
+#define OPTION_certificate(...)
+
+#undef OPTION_client_tls
+#define OPTION_client_tls(...) OPTION_VISIT(__VA_ARGS__)
+template <class Options, class Visit>
+requires std::same_as<std::remove_const_t<Options>, ClientTlsOptions>
+void VisitOptions(Options& options, Visit&& visit) {
+  constexpr std::string_view kSection = "client_tls";
+#include "pool/config/options.def"
+}
+#undef OPTION_client_tls
+#define OPTION_client_tls(...)
 
 #undef OPTION_auth
 #define OPTION_auth(...) OPTION_VISIT(__VA_ARGS__)
@@ -154,6 +178,8 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_connection_pool
 #undef OPTION_endpoint
 #undef OPTION_target
+#undef OPTION_certificate
+#undef OPTION_client_tls
 #undef OPTION_auth
 #undef OPTION_access
 #undef OPTION_iam

@@ -19,18 +19,19 @@ std::string Line(std::string_view who, const ShardStatistics& now, const ShardMe
   const auto micros = [&since](double fraction) {
     return since.borrow_wait.Percentile(fraction) / engine::kMicrosecond;
   };
-  return engine::Cat("event=statistics shard=", who, " clients=", now.clients,
-                     " backends=", now.backends, " budget=", now.budget, " borrowed=", now.borrowed,
-                     " pinned=", now.pinned, " pins=", Pins(since, now.pin_names),
-                     " waiting=", now.waiting, " transactions=", since[Counter::kTransactions],
-                     " borrow_timeouts=", since[Counter::kDatabaseConnectionsBorrowRequestsAborted],
-                     " borrowed_again=", since[Counter::kDatabaseConnectionsBorrowedAgain],
-                     " borrowed_other=", since[Counter::kDatabaseConnectionsBorrowedOther],
-                     " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99),
-                     " ticks=", since[Counter::kTicks],
-                     " completions=", since[Counter::kCompletions],
-                     " enobufs=", since[Counter::kReceivesWithoutBuffer],
-                     " short_sends=", since[Counter::kShortSends]);
+  return engine::Cat(
+      "event=statistics shard=", who, " clients=", now.clients, " clients_tls=", now.clients_tls,
+      " clients_no_tls=", now.clients - now.clients_tls, " backends=", now.backends,
+      " backends_tls=", now.backends_tls, " budget=", now.budget, " borrowed=", now.borrowed,
+      " pinned=", now.pinned, " pins=", Pins(since, now.pin_names), " waiting=", now.waiting,
+      " transactions=", since[Counter::kTransactions],
+      " borrow_timeouts=", since[Counter::kDatabaseConnectionsBorrowRequestsAborted],
+      " borrowed_again=", since[Counter::kDatabaseConnectionsBorrowedAgain],
+      " borrowed_other=", since[Counter::kDatabaseConnectionsBorrowedOther],
+      " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99),
+      " ticks=", since[Counter::kTicks], " completions=", since[Counter::kCompletions],
+      " enobufs=", since[Counter::kReceivesWithoutBuffer],
+      " short_sends=", since[Counter::kShortSends]);
 }
 
 }  // namespace
@@ -49,7 +50,9 @@ std::vector<std::string> StatisticsLines(const std::vector<ShardStatistics>& bef
     }
     lines.push_back(Line(engine::Cat(now.shard), now, since));
     all.clients += now.clients;
+    all.clients_tls += now.clients_tls;
     all.backends += now.backends;
+    all.backends_tls += now.backends_tls;
     all.borrowed += now.borrowed;
     all.pinned += now.pinned;
     all.pin_names = now.pin_names;

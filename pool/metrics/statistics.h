@@ -15,7 +15,9 @@ namespace weir::pool {
 struct ShardStatistics {
   uint32_t shard = 0;
   uint64_t clients = 0;
+  uint64_t clients_tls = 0;  // of those: encrypted
   uint64_t backends = 0;
+  uint64_t backends_tls = 0;
   uint64_t borrowed = 0;
   uint64_t pinned = 0;
   uint64_t waiting = 0;

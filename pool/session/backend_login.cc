@@ -37,6 +37,8 @@ void BackendSession::Open() {
     services_.shard.timers().Arm(timer_, services_.shard.now());
     return;
   }
+  if (services_.TlsOf(target()).use != protocol::TlsUse::kNever)
+    services_.metrics.Add(Counter::kDatabaseConnectionRequestsWithTLS);
   const engine::Nanos login_deadline =
       services_.shard.now() + services_.config->connection_pool.backend_connect_timeout;
   services_.shard.timers().Arm(timer_, login_deadline);
@@ -54,6 +56,7 @@ void BackendSession::OnConnected(int fd) {
   stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kBackends, *this);
   const RouteKey& route_key = services_.routes.Get(route()).key;
   protocol::ServerLogin::Options options = LoginOptionsOf(services_.config->targets[target()]);
+  options.tls = services_.TlsOf(target()).use;
   options.user = route_key.user;
   // A verifier proves nothing by itself.
   if (protocol::KindOf(secret_->password) != protocol::PasswordKind::kScramVerifier)
@@ -64,6 +67,22 @@ void BackendSession::OnConnected(int fd) {
   login_ = services_.dialect.NewServerLogin(std::move(options));
   std::string out;
   login_->Start(out);
+  stream_.Queue(engine::AsBytes(out));
+}
+
+void BackendSession::StartTls() {
+  const TlsContexts::Target& tls = services_.TlsOf(target());
+  if (tls.context == nullptr) {
+    FailOpen({LaunchFailure::Kind::kOther, "a reload has taken TLS away meanwhile", {}});
+    return;
+  }
+  stream_.StartTls(tls.context->NewConnection(), {});
+}
+
+void BackendSession::OnEncrypted() {
+  if (phase_ != BackendPhase::kLoggingIn) return;
+  std::string out;
+  login_->OnEncrypted(TransportOf(stream_), out);
   stream_.Queue(engine::AsBytes(out));
 }
 
@@ -88,7 +107,8 @@ void BackendSession::ContinueLogin(Next next) {
     case Next::kReceive:
       return;
     case Next::kStartTls:
-      UNREACHABLE();
+      StartTls();
+      return;
     case Next::kNeedKeys:
       services_.server_keys.Ask(services_, *this, secret_->password, login_->key_request());
       return;
@@ -197,7 +217,12 @@ void BackendSession::FailOpen(const LaunchFailure& failure) {
   Move(BackendPhase::kTerminating);
   services_.pool.OnOpenFailed(*this, failure);
   if (!connecting) {
-    stream_.Close();
+    // What TLS has to say to the server leaves before.
+    if (encrypted() && !stream_.tls()->ready()) {
+      stream_.CloseWhenSent();
+    } else {
+      stream_.Close();
+    }
   } else if (connector_.active()) {
     connector_.Cancel();
   } else {
@@ -233,12 +258,23 @@ LaunchFailure BackendSession::FailureOfLogin() const {
       break;
   }
   // What is not the server's own error is told to those who wait all the same.
-  const std::string own = services_.dialect.EncodeError(
-      true, "08006", engine::Cat("cannot connect to the database: ", login_->failure_text()));
-  const std::string_view error =
-      login_->server_error().empty() ? std::string_view(own) : login_->server_error();
+  const std::string_view error = login_->server_error();
   return {kind, std::string(login_->failure_text()),
-          std::vector<uint8_t>(error.begin(), error.end())};
+          error.empty() ? OwnError(login_->failure_text())
+                        : std::vector<uint8_t>(error.begin(), error.end())};
+}
+
+LaunchFailure BackendSession::FailureOfTls() const {
+  const std::string text =
+      engine::Cat("TLS with the database server failed: ", stream_.tls()->error(),
+                  " (tls_mode of the [[target]])");
+  return {LaunchFailure::Kind::kOther, text, OwnError(text)};
+}
+
+std::vector<uint8_t> BackendSession::OwnError(std::string_view why) const {
+  const std::string error = services_.dialect.EncodeError(
+      true, "08006", engine::Cat("cannot connect to the database: ", why));
+  return {error.begin(), error.end()};
 }
 
 bool BackendSession::AskFacts() {

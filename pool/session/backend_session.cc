@@ -249,20 +249,25 @@ void BackendSession::TakeOwn(const engine::Slice& bytes) {
 }
 
 void BackendSession::OnEnd(engine::StreamEnd end) {
+  const std::string why = end == engine::StreamEnd::kTlsFailed
+                              ? engine::Cat("TLS: ", stream_.tls()->error())
+                              : "the server closed the connection";
   switch (phase_) {
     case BackendPhase::kTerminating:
       stream_.Close();
       return;
     case BackendPhase::kConnecting:
     case BackendPhase::kLoggingIn:
-      FailOpen({LaunchFailure::Kind::kUnreachable,
-                "the server closed the connection during the login",
-                {}});
+      if (end == engine::StreamEnd::kTlsFailed) {
+        FailOpen(FailureOfTls());
+      } else {
+        FailOpen({LaunchFailure::Kind::kUnreachable, engine::Cat(why, " during the login"), {}});
+      }
       return;
     case BackendPhase::kReady:
       if (client_ != nullptr) {
         client_->OnBackendLost({});
-        LogBackendLost(services_, *this, "the server closed the connection");
+        LogBackendLost(services_, *this, why);
       }
       Lost();
       return;
@@ -413,8 +418,9 @@ engine::Handle<BackendSession> BackendSession::self() const {
 }
 
 std::unique_ptr<protocol::ServerCancel> BackendSession::NewCancel() const {
-  return services_.dialect.NewServerCancel(login_->process_id(), login_->secret(),
-                                           protocol::TlsUse::kNever);
+  return services_.dialect.NewServerCancel(
+      login_->process_id(), login_->secret(),
+      encrypted() ? protocol::TlsUse::kAlways : protocol::TlsUse::kNever);
 }
 
 void BackendSession::NoteSequenceRead() {

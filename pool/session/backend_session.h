@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/connector.h"
 #include "engine/stream.h"
@@ -108,6 +109,7 @@ class BackendSession final : public Backend,
   engine::Handle<BackendSession> self() const;
   std::unique_ptr<protocol::ServerCancel> NewCancel() const;  // of what it runs
   void set_pinned(bool value) { pinned = value; }
+  bool encrypted() const { return stream_.tls() != nullptr; }
   uint32_t process_id() const { return login_ == nullptr ? 0 : login_->process_id(); }
   engine::Nanos last_reply() const { return last_reply_; }
   // currval or lastval was seen on this route: writes keep their link to be readable.
@@ -118,6 +120,7 @@ class BackendSession final : public Backend,
   // engine::StreamEvents
   void OnBytes(engine::Slice bytes) override;
   void OnEnd(engine::StreamEnd end) override;
+  void OnEncrypted() override;
   void OnDrained() override;
   void OnClosed() override;
   void OnDetached(engine::Detached&& detached) override;
@@ -136,6 +139,7 @@ class BackendSession final : public Backend,
  private:
   void Move(BackendPhase to);
   void ContinueLogin(protocol::ServerLogin::Next next);
+  void StartTls();
   void OnLoggedIn();
   void KnowCatalogue();
   void BeReady();
@@ -153,6 +157,8 @@ class BackendSession final : public Backend,
   void Lost();
   void OnTimer();
   LaunchFailure FailureOfLogin() const;
+  LaunchFailure FailureOfTls() const;
+  std::vector<uint8_t> OwnError(std::string_view why) const;
   uint64_t Generation() const;
 
   // What every message touches.

@@ -49,7 +49,7 @@ void CancelClient(SessionServices& services, uint32_t seat, uint32_t secret) {
 
 void StartCancel(SessionServices& services, BackendSession& backend) {
   CancelSender& sender = services.cancels.Emplace(services, backend.self(), backend.NewCancel());
-  sender.Start(services.config->targets[backend.target()]);
+  sender.Start(backend.target());
 }
 
 CancelSender::CancelSender(SessionServices& services, engine::Handle<BackendSession> backend,
@@ -60,7 +60,9 @@ CancelSender::CancelSender(SessionServices& services, engine::Handle<BackendSess
 
 CancelSender::~CancelSender() { services_.shard.timers().Cancel(timer_); }
 
-void CancelSender::Start(const TargetOptions& target) {
+void CancelSender::Start(TargetId target_id) {
+  target_ = target_id;
+  const TargetOptions& target = services_.config->targets[target_id];
   connector_.Start(services_.shard, target.host, target.port,
                    services_.shard.now() + kCancelTimeout, *this);
 }
@@ -86,11 +88,22 @@ void CancelSender::Continue(Next next, const std::string& out) {
     case Next::kSent:
       return;
     case Next::kStartTls:
-      UNREACHABLE();
+      if (const auto& context = services_.TlsOf(target_).context; context != nullptr) {
+        stream_.StartTls(context->NewConnection(), {});
+      } else {
+        stream_.Close();
+      }
+      return;
     case Next::kFailed:
       stream_.Close();
       return;
   }
+}
+
+void CancelSender::OnEncrypted() {
+  std::string out;
+  const Next next = request_->OnEncrypted(out);
+  Continue(next, out);
 }
 
 void CancelSender::OnTimer() {

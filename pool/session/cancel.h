@@ -38,10 +38,11 @@ class CancelSender final : public engine::StreamEvents, public engine::Connector
   CancelSender(SessionServices& services, engine::Handle<BackendSession> backend,
                std::unique_ptr<protocol::ServerCancel> request);
   ~CancelSender() override;
-  void Start(const TargetOptions& target);
+  void Start(TargetId target);
 
   void OnBytes(engine::Slice bytes) override;
   void OnEnd(engine::StreamEnd end) override;
+  void OnEncrypted() override;
   void OnDrained() override {}
   void OnClosed() override;
   void OnDetached(engine::Detached&&) override {}
@@ -57,6 +58,7 @@ class CancelSender final : public engine::StreamEvents, public engine::Connector
   SessionServices& services_;
   engine::Handle<BackendSession> backend_;
   std::unique_ptr<protocol::ServerCancel> request_;
+  TargetId target_ = 0;
   engine::Connector connector_;
   engine::Stream stream_;
   engine::Timer timer_;

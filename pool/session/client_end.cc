@@ -33,6 +33,15 @@ void ClientSession::OnEnd(engine::StreamEnd end) {
     LogClientClosed(services_, number(), endpoint_,
                     "it took none of its reply for client_write_timeout");
   }
+  if (end == engine::StreamEnd::kTlsFailed) {
+    const std::string why = engine::Cat("TLS: ", stream_.tls()->error());
+    if (state_ == ClientState::kLogin) {
+      services_.metrics.Add(Counter::kClientConnectionsSetupFailedAuth);
+      LogLoginFailure(services_, number(), endpoint_, arrival_->login->identity().user, why);
+    } else {
+      LogClientClosed(services_, number(), endpoint_, why);
+    }
+  }
   if (backend_ != nullptr) AbandonBackend(true);
   Close();
 }

@@ -28,11 +28,14 @@ ClientSession::~ClientSession() {
   if (counted_ != nullptr) counted_->Leave();
 }
 
-void ClientSession::Accept(int fd, bool local, std::string refusal) {
+void ClientSession::Accept(int fd, bool local, bool on_unix_socket, std::string refusal) {
   arrival_->refusal = std::move(refusal);
   arrival_->local = local;
+  arrival_->on_unix_socket = on_unix_socket;
   accepted_at_ = last_active_ = services_.shard.now();
-  arrival_->login = services_.dialect.NewClientLogin(/*offers_tls=*/false);
+  const bool offers_tls =
+      services_.tls != nullptr && services_.tls->clients != nullptr && !on_unix_socket;
+  arrival_->login = services_.dialect.NewClientLogin(offers_tls);
   services_.metrics.Add(Counter::kClientConnectionsReceived);
   services_.shard.timers().Arm(timer_, accepted_at_ + services_.config->proxy.client_login_timeout);
   stream_.Attach(services_.shard.streams(), fd, engine::BufferGroup::kClients, *this);
@@ -58,6 +61,10 @@ void ClientSession::ContinueLogin(engine::Slice bytes) {
     if (!out.empty()) stream_.Queue(engine::AsBytes(out));
     const uint32_t taken = static_cast<uint32_t>(consumed);
     bytes = bytes.Sub(taken, bytes.length - taken);
+    if (next == Next::kStartTls) {
+      StartTls(bytes);
+      return;
+    }
     if (next == Next::kReceive && consumed == 0) {
       if (arrival_->token_asked) held_.Append(services_.shard.chunks(), bytes);
       break;
@@ -69,6 +76,18 @@ void ClientSession::ContinueLogin(engine::Slice bytes) {
     }
     FinishLogin(next);
   }
+}
+
+// `received`: not empty if the client has begun without asking.
+void ClientSession::StartTls(const engine::Slice& received) {
+  // Offered when it came; a reload may have taken it away since.
+  if (services_.tls == nullptr || services_.tls->clients == nullptr) {
+    Close();
+    return;
+  }
+  stream_.StartTls(
+      services_.tls->clients->NewConnection(/*direct=*/received.length > 0, services_.shard.now()),
+      received);
 }
 
 // The answer to a wrong password may have to wait; true if it does.
@@ -144,6 +163,13 @@ void ClientSession::OnIdentity() {
     Kill({"53300", arrival_->refusal});
     return;
   }
+  if (services_.config->proxy.require_tls && !encrypted() && !arrival_->on_unix_socket) {
+    services_.metrics.Add(Counter::kClientConnectionsSetupFailedAuth);
+    LogLoginFailure(services_, number(), endpoint_, arrival_->login->identity().user,
+                    kTlsRequired.text);
+    Kill(kTlsRequired);
+    return;
+  }
   if (services_.config->access_rules.in_force() && AdmittingRule() == nullptr) return;
   arrival_->home = services_.PlaceClient();
   // An answer on its way (to an SSLRequest) does not travel: then it stays.
@@ -194,7 +220,7 @@ void ClientSession::ResumeLogin() {
     if (WantsAnotherMethod(*rule, user)) user = services_.users->Unknown(name, mock);
   }
   std::string out;
-  const Next next = arrival_->login->Resume(user, {}, out);
+  const Next next = arrival_->login->Resume(user, TransportOf(stream_), out);
   if (!out.empty()) stream_.Queue(engine::AsBytes(out));
   FinishLogin(next);
   if (state_ == ClientState::kLogin && !held_.empty()) {

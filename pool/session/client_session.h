@@ -50,11 +50,12 @@ class ClientSession final : public Waiter,
 
   // `refusal`: not empty if it is one too many; it is told so when it has named itself, as a driver
   // expects.
-  void Accept(int fd, bool local, std::string refusal);
+  void Accept(int fd, bool local, bool on_unix_socket, std::string refusal);
   void Place(PlacedClient& placed);
 
   ClientState state() const { return state_; }
   bool pinned() const { return pinned_; }
+  bool encrypted() const { return stream_.tls() != nullptr; }
   BackendSession* backend() { return backend_; }
   uint32_t endpoint() const { return endpoint_; }
   uint32_t number() const;  // as the log and the cancel key name it
@@ -100,6 +101,7 @@ class ClientSession final : public Waiter,
  private:
   void Move(ClientState to);
   void ContinueLogin(engine::Slice bytes);
+  void StartTls(const engine::Slice& received);
   void OnIdentity();
   void ResumeLogin();
   void OnLoggedIn();
@@ -112,7 +114,6 @@ class ClientSession final : public Waiter,
   void FinishLogin(protocol::ClientLogin::Next next);
   void CheckToken();
   bool DelayFailure(const std::string& answer);
-  bool encrypted() const { return false; }
   const AccessRule* AdmittingRule();
   bool WantsAnotherMethod(const AccessRule& rule, const protocol::ClientUser& user);
   bool CountIn();
@@ -171,8 +172,9 @@ class ClientSession final : public Waiter,
     std::string delayed_answer;  // to a wrong password, when it is time
     std::string why_unknown;     // not empty: its user is none, for a reason that the log tells
     bool local = false;          // from loopback or a unix socket
-    bool token_asked = false;    // of the checker, who has not answered yet
-    uint32_t home = 0;           // while moving: to that shard
+    bool on_unix_socket = false;
+    bool token_asked = false;  // of the checker, who has not answered yet
+    uint32_t home = 0;         // while moving: to that shard
     protocol::StartupSettings startup;
     std::string base_key;      // the base as one text
     uint32_t proofs_lost = 0;  // with the backend

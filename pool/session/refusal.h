@@ -13,6 +13,7 @@ struct Refusal {
 
 inline constexpr Refusal kBorrowTimedOut = {"08000",
                                             "Timed-out waiting to acquire database connection."};
+inline constexpr Refusal kTlsRequired = {"28000", "This proxy requires TLS connections."};
 inline constexpr Refusal kCancelled = {"57014", "canceling statement due to user request"};
 inline constexpr Refusal kShuttingDown = {
     "57P01", "terminating connection due to administrator command: the proxy is shutting down"};

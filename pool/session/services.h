@@ -17,6 +17,7 @@
 #include "pool/session/login_delays.h"
 #include "pool/session/server_keys.h"
 #include "pool/session/server_secrets.h"
+#include "pool/session/tls_contexts.h"
 #include "pool/session/users.h"
 #include "protocol/dialect.h"
 
@@ -65,8 +66,9 @@ struct SessionServices {
   ServerKeys& server_keys;
   ClientKeys& client_keys;
   ServerSecrets server_secrets;
-  const Config* config = nullptr;  // replaced at reload
-  const Users* users = nullptr;    // replaced at reload
+  const Config* config = nullptr;    // replaced at reload
+  const Users* users = nullptr;      // replaced at reload
+  const TlsContexts* tls = nullptr;  // replaced at reload; nullptr: none on either side
   engine::Slab<ClientSession>& clients;
   engine::Slab<BackendSession>& backends;
   engine::Slab<CancelSender>& cancels;
@@ -81,6 +83,12 @@ struct SessionServices {
   engine::LogLimit login_log{10};
   engine::LogLimit client_log{10};
   engine::LogLimit backend_log{10};
+
+  // How connections to a target are encrypted.
+  const TlsContexts::Target& TlsOf(TargetId target) const {
+    static const TlsContexts::Target kNone;
+    return tls == nullptr ? kNone : tls->targets[target];
+  }
 
   // Where a new client should live; asked once per client.
   virtual uint32_t PlaceClient() = 0;

@@ -175,6 +175,7 @@ void World::MakeShards() {
   const int listener = descriptors_.OpenListener();
   shared_->listeners.push_back(listener);
   shared_->local_listeners.push_back(false);
+  shared_->unix_listeners.push_back(false);
   shared_->clients_max = 100000;
   net_->Listen(std::string(kWeirAddress), [this, listener](End& end) {
     if (draining_) return false;
