@@ -10,10 +10,12 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "engine/base/log.h"
 #include "engine/base/text.h"
+#include "engine/base/wall_clock.h"
 #include "engine/shards.h"
 #include "engine/signals.h"
 #include "engine/socket.h"
@@ -150,17 +152,21 @@ class Program {
     if (!users.ok()) return users.status();
     absl::StatusOr<std::unique_ptr<const TlsContexts>> tls = TlsContexts::Load(*config, entropy_);
     if (!tls.ok()) return tls.status();
+    absl::StatusOr<std::unique_ptr<const Iam>> iam = Iam::Load(*config, wall_clock_);
+    if (!iam.ok()) return iam.status();
     for (const std::string& option : need_restart) {
       Log(LogLevel::kWarn,
           Cat("event=reload: ", option, " needs a restart; its old value stays in force"));
     }
     return Snapshot{std::make_shared<const Config>(*std::move(config)), std::move(*users),
-                    std::move(*tls)};
+                    std::move(*tls), std::move(*iam)};
   }
 
   // Addresses, targets and the engine are what they were at start.
   static void KeepFromStart(const Config& start, Config& config) {
-    config.endpoints = start.endpoints;
+    std::vector<EndpointOptions> now = std::exchange(config.endpoints, start.endpoints);
+    for (size_t i = 0; i < config.endpoints.size() && i < now.size(); ++i)
+      config.endpoints[i].host_names = std::move(now[i].host_names);
     config.targets.resize(start.targets.size());
     for (size_t i = 0; i < config.targets.size(); ++i) {
       config.targets[i].host = start.targets[i].host;
@@ -296,7 +302,8 @@ class Program {
   // Files and time change what secrets are good.
   void RenewSecrets(engine::Shards& shards, Nanos now) {
     std::unique_ptr<const Users> users = rotation_->Poll(*snapshot_.config, *snapshot_.users, now);
-    if (users != nullptr) Hand(shards, {snapshot_.config, std::move(users), snapshot_.tls});
+    if (users != nullptr)
+      Hand(shards, {snapshot_.config, std::move(users), snapshot_.tls, snapshot_.iam});
   }
 
   void Hand(engine::Shards& shards, Snapshot snapshot) {
@@ -333,6 +340,7 @@ class Program {
 
   std::string path_;
   engine::SystemEntropy entropy_;
+  engine::SystemWallClock wall_clock_;
   std::string salt_key_;
   Snapshot snapshot_;
   engine::ShardsOptions options_;

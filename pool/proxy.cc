@@ -60,6 +60,7 @@ ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot s
       pool_(*this, *this, shared.pool, route_cache_, PoolOptionsOf(*snapshot.config)) {
   trace = &trace_;
   client_counts = &shared.client_counts;
+  tokens = &iam_checker_;
   Use(std::move(snapshot));
   sweep_.Bind(engine::Callback::To<&ShardProxy::OnSweep>(*this));
 }
@@ -73,6 +74,7 @@ void ShardProxy::Use(Snapshot snapshot) {
   config = snapshot_.config.get();
   users = snapshot_.users.get();
   tls = snapshot_.tls.get();
+  iam_checker_.Use(snapshot_.iam.get());
   const ConnectionPoolOptions& options = config->connection_pool;
   dialect.Configure({.scan_limit = static_cast<uint32_t>(options.statement_scan_limit),
                      .prepared_max = static_cast<uint32_t>(options.max_prepared_statements),

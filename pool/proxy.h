@@ -19,6 +19,7 @@
 #include "pool/session/cancel.h"
 #include "pool/session/client_counts.h"
 #include "pool/session/client_session.h"
+#include "pool/session/iam_checker.h"
 #include "pool/session/services.h"
 #include "protocol/dialect.h"
 
@@ -29,6 +30,7 @@ struct Snapshot {
   std::shared_ptr<const Config> config;
   std::shared_ptr<const Users> users;
   std::shared_ptr<const TlsContexts> tls{};  // nullptr: none on either side
+  std::shared_ptr<const Iam> iam{};          // nullptr: no token is good
 };
 
 // What all shards share. Made before the shards start, outlives them.
@@ -127,6 +129,7 @@ class ShardProxy final : public engine::ShardApplication,
   RouteCache route_cache_;
   ShardMetrics shard_metrics_;
   ServerKeys keys_;
+  IamChecker iam_checker_;
   engine::Trace trace_;
   Pool pool_;
   engine::Slab<ClientSession> client_slab_;

@@ -69,10 +69,12 @@ void CheckAvailable(const Config& config, const ReportProblem& report) {
     }
   }
   for (size_t i = 0; i < config.auths.size(); ++i) {
-    if (config.auths[i].iam_auth == "REQUIRED") {
-      later("auth.iam_auth", i, "REQUIRED");
-    } else if (config.auths[i].iam_auth != "DISABLED") {
-      report("auth.iam_auth", i, "iam_auth: must be DISABLED");
+    const std::string& iam = config.auths[i].iam_auth;
+    if (iam != "DISABLED" && iam != "REQUIRED")
+      report("auth.iam_auth", i, "iam_auth: must be DISABLED or REQUIRED");
+    if (iam == "REQUIRED" && config.certificates.empty()) {
+      report("auth.iam_auth", i,
+             "iam_auth: tokens come over TLS only, and there is no [[certificate]] to show");
     }
   }
 }

@@ -129,7 +129,7 @@ class Weir:
     """The program, with a TOML file of its own."""
 
     def __init__(self, target_port, *, pool="", proxy="", engine="shards = 2", auth="", password=PASSWORD, mask="",
-                 wait=True, limits=None, target="", host="127.0.0.1"):
+                 wait=True, limits=None, target="", endpoint="", host="127.0.0.1"):
         self.folder = tempfile.mkdtemp(prefix="weir-")
         self.port = free_port()
         self.lines = []
@@ -147,6 +147,7 @@ class Weir:
 {pool}
 [[endpoint]]
 listen = "127.0.0.1:{self.port}"
+{endpoint}
 [[target]]
 host = "{host}"
 port = {target_port}
