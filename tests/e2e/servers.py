@@ -37,7 +37,7 @@ def wait_until(condition, seconds=10, what="a condition"):
 class Postgres:
     """A server of its own in a temporary directory, with SCRAM passwords."""
 
-    def __init__(self, max_connections=40, more=""):
+    def __init__(self, max_connections=40, more="", prepare=None):
         binaries = glob.glob("/usr/lib/postgresql/*/bin")
         self.bin = max(binaries, key=lambda path: float(path.split("/")[4]))
         self.folder = tempfile.mkdtemp(prefix="weir-pg-")
@@ -61,6 +61,8 @@ full_page_writes = off
 synchronous_commit = off
 {more}
 """)
+        if prepare is not None:
+            prepare(self)   # what it needs in its folder
         self.start()
 
     @property
@@ -129,7 +131,7 @@ class Weir:
     """The program, with a TOML file of its own."""
 
     def __init__(self, target_port, *, pool="", proxy="", engine="shards = 2", auth="", password=PASSWORD, mask="",
-                 wait=True, limits=None, target="", endpoint="", host="127.0.0.1"):
+                 wait=True, limits=None, target="", endpoint="", target_host="127.0.0.1"):
         self.folder = tempfile.mkdtemp(prefix="weir-")
         self.port = free_port()
         self.lines = []
@@ -149,7 +151,7 @@ class Weir:
 listen = "127.0.0.1:{self.port}"
 {endpoint}
 [[target]]
-host = "{host}"
+host = "{target_host}"
 port = {target_port}
 {target}
 [[auth]]
