@@ -34,6 +34,7 @@ class End final : public StreamEvents {
     if (echo_to != nullptr) echo_to->Queue(std::move(bytes));
   }
   void OnEnd(StreamEnd how) override { ends.push_back(how); }
+  void OnEncrypted() override { encrypted = true; }
   void OnDrained() override { ++drained; }
   void OnClosed() override { closed = true; }
   void OnDetached(Detached&& what) override {
@@ -46,6 +47,7 @@ class End final : public StreamEvents {
   std::string received;
   std::vector<StreamEnd> ends;
   int drained = 0;
+  bool encrypted = false;
   bool closed = false;
   bool was_detached = false;
   Detached detached;

@@ -145,8 +145,10 @@ TEST_P(StreamTest, DetachAndAttachLoseNothing) {
   ASSERT_TRUE(Until([&] { return end->was_detached; }));
   Write(other, "after");
   auto next = std::make_unique<End>();
-  next->received = std::string(end->detached.unread.begin(), end->detached.unread.end());
-  next->stream.Attach(*context_, end->detached.fd, BufferGroup::kBackends, *next);
+  const std::string unread(end->detached.unread.begin(), end->detached.unread.end());
+  EXPECT_EQ(end->received + unread, "before ");
+  next->stream.Attach(*context_, std::move(end->detached), BufferGroup::kBackends, *next);
+  EXPECT_EQ(next->received, "");  // not from inside the call
   ASSERT_TRUE(Until([&] { return end->received + next->received == "before after"; }));
   Close(*next);
   close(other);
