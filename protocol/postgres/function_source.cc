@@ -26,7 +26,9 @@ class SourceReader {
     OnSetting(token, keyword, after_dot);
     OnName(token);
     if (!keyword.empty()) OnKeyword(keyword);
-    if (word && token.text.starts_with("pg_temp")) facts_.effect.AtLeast(Effect::kOpaque);
+    if (word &&
+        (token.text.starts_with("pg_temp") || token.text.starts_with("pg_prepared_statement")))
+      facts_.effect.AtLeast(Effect::kOpaque);
     starts_ = token.kind == Token::Kind::kSymbol
                   ? token.symbol == ';' || token.symbol == '>'
                   : Is(keyword, {"begin", "then", "else", "loop", "atomic", "declare"});

@@ -9,16 +9,6 @@
 namespace weir::postgres {
 namespace {
 
-constexpr std::string_view kName = "__weir_own";
-
-void Append(std::string& out, uint8_t type, std::initializer_list<std::string_view> parts) {
-  uint32_t length = 4;
-  for (const std::string_view part : parts) length += static_cast<uint32_t>(part.size());
-  out.push_back(static_cast<char>(type));
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(length >> shift));
-  for (const std::string_view part : parts) out.append(part);
-}
-
 // The part of a Bind behind its names: formats of parameters, parameters, formats of results; all
 // formats are text.
 std::string Values(OwnParameters parameters) {
@@ -40,6 +30,14 @@ constexpr std::string_view kZeros("\0\0\0\0", 4);
 
 }  // namespace
 
+void AppendMessage(std::string& out, uint8_t type, std::initializer_list<std::string_view> parts) {
+  uint32_t length = 4;
+  for (const std::string_view part : parts) length += static_cast<uint32_t>(part.size());
+  out.push_back(static_cast<char>(type));
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(length >> shift));
+  for (const std::string_view part : parts) out.append(part);
+}
+
 std::string SelectCalls(std::string_view front, std::string_view back, size_t count) {
   std::string sql = "SELECT ";
   for (size_t i = 1; i <= count; ++i) engine::Append(sql, i > 1 ? "," : "", front, i, back);
@@ -58,20 +56,20 @@ std::string SetConfigs(const Calls& calls, bool local) {
 std::string OwnStatementMessages(std::string_view sql, OwnStatementOptions options,
                                  OwnParameters parameters) {
   std::string out;
-  if (options.close_first) Append(out, frontend::kClose, {"S", kName, kNul});
-  Append(out, frontend::kParse, {kName, kNul, sql, kNul, kZeros.substr(0, 2)});
-  Append(out, frontend::kBind, {kName, kNul, kName, kNul, Values(parameters)});
-  Append(out, frontend::kExecute, {kName, kNul, kZeros});
-  if (options.close_portal) Append(out, frontend::kClose, {"P", kName, kNul});
-  Append(out, frontend::kClose, {"S", kName, kNul});
-  if (options.sync) Append(out, frontend::kSync, {});
+  if (options.close_first) AppendMessage(out, frontend::kClose, {"S", kOwnName, kNul});
+  AppendMessage(out, frontend::kParse, {kOwnName, kNul, sql, kNul, kZeros.substr(0, 2)});
+  AppendMessage(out, frontend::kBind, {kOwnName, kNul, kOwnName, kNul, Values(parameters)});
+  AppendMessage(out, frontend::kExecute, {kOwnName, kNul, kZeros});
+  if (options.close_portal) AppendMessage(out, frontend::kClose, {"P", kOwnName, kNul});
+  AppendMessage(out, frontend::kClose, {"S", kOwnName, kNul});
+  if (options.sync) AppendMessage(out, frontend::kSync, {});
   return out;
 }
 
 void AppendOwnExecution(std::string& out, std::string_view name, OwnParameters parameters) {
-  Append(out, frontend::kBind, {kNul, name, kNul, Values(parameters)});
-  Append(out, frontend::kExecute, {kNul, kZeros});
-  Append(out, frontend::kSync, {});
+  AppendMessage(out, frontend::kBind, {kNul, name, kNul, Values(parameters)});
+  AppendMessage(out, frontend::kExecute, {kNul, kZeros});
+  AppendMessage(out, frontend::kSync, {});
 }
 
 }  // namespace weir::postgres

@@ -2,6 +2,8 @@
 // Query would destroy the session's unnamed statement, and so would an unnamed Parse.
 #pragma once
 
+#include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,6 +11,12 @@
 #include <vector>
 
 namespace weir::postgres {
+
+// The name of what comes and goes.
+inline constexpr std::string_view kOwnName = "__weir_own";
+
+// A message of these parts.
+void AppendMessage(std::string& out, uint8_t type, std::initializer_list<std::string_view> parts);
 
 // Values of $1, $2, ...; none: NULL.
 using OwnParameters = std::span<const std::optional<std::string_view>>;

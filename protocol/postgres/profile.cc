@@ -47,6 +47,14 @@ Settings Sorted(Settings settings) {
   return settings;
 }
 
+Settings Over(const Settings& below, const Settings& settings) {
+  Settings all = settings;
+  for (const Setting& each : below) {
+    if (ValueOf(settings, each.name) == nullptr) all.push_back(each);
+  }
+  return Sorted(std::move(all));
+}
+
 ProfileRef::~ProfileRef() {
   if (profile_ == nullptr) return;
   CHECK(profile_->references_ > 0);

@@ -28,6 +28,8 @@ struct Setting {
 using Settings = std::vector<Setting>;  // sorted by name, each once
 
 Settings Sorted(Settings settings);
+// Settings on top of others.
+Settings Over(const Settings& below, const Settings& settings);
 
 const std::string* ValueOf(const Settings& settings, std::string_view name);  // nullptr: not there
 

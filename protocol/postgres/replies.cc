@@ -26,11 +26,6 @@ uint32_t ReadLength(const uint8_t* header) {
 
 bool IsFake(OwedKind kind) { return kind == OwedKind::kFakeParse || kind == OwedKind::kFakeClose; }
 
-// It may prepare statements or close them, or change the unnamed one.
-bool ChangesPrepared(const Owed& owed) {
-  return owed.kind == OwedKind::kParse || owed.kind == OwedKind::kClose || owed.unnamed_change;
-}
-
 // The messages whose bodies are read.
 bool ReadWhole(uint8_t type) {
   return type == backend::kErrorResponse || type == backend::kParameterStatus ||
@@ -77,6 +72,7 @@ void PostgresReplies::Part() {
     if (owed_[i].owner == OwedTo::kClient) owed_[i].owner = OwedTo::kNobody;
     owed_[i].name_change = owed_[i].unnamed_change = false;
   }
+  if (named_.size() > 0) SettleNamed();
   if (listener_->SettingsUncertain() && !WEIR_FAULT("settings_of_a_gone_client")) ForgetProfile();
   listener_ = nullptr;
   if (disposal_ == Disposal::kForward) disposal_ = Disposal::kSwallow;
@@ -196,6 +192,10 @@ void PostgresReplies::Finish(Cursor& cursor) {
   if (malformed_ || !Complete()) {
     malformed_ = true;
     return;
+  }
+  if (std::exchange(sync_due_, false)) {
+    static constexpr uint8_t kSync[] = {frontend::kSync, 0, 0, 0, 4};
+    cursor.sink.InsertToServer(kSync);
   }
   if (!owed_.empty() && IsFake(owed_.Front().kind)) {
     cursor.FlushRun();
@@ -394,14 +394,16 @@ void PostgresReplies::TellUndone(const Undone& undone) {
 void PostgresReplies::SkipToSync() {
   size_t skipped = 0;
   Undone undone;
-  while (skipped < owed_.size() && owed_[skipped].kind != OwedKind::kSync) {
+  while (skipped < owed_.size() && owed_[skipped].kind != OwedKind::kSync &&
+         !owed_[skipped].fenced) {
     const Owed& owed = owed_[skipped];
     Undo(owed, skipped == 0, undone);
     if (owed.kind == OwedKind::kParse && owed.statement != 0 &&
         !WEIR_FAULT("failed_parse_remembered"))
       prepared_.Remove(owed.statement);
-    if (owed.kind == OwedKind::kClose && owed.statement != 0 && skipped > 0) close_first_ = true;
+    if (owed.kind == OwedKind::kClose && owed.statement != 0 && skipped > 0) Forget(owed.statement);
     if (owed.unnamed_parse) unnamed_tag_ = 0;
+    if (owed.purpose == OwnPurpose::kPlace) ForgetNamed();
     if (ChangesPrepared(owed)) --changes_owed_;
     if (owed.discards_sequences) {
       --discards_owed_;
@@ -419,7 +421,17 @@ void PostgresReplies::SkipToSync() {
     skipping_ = open_batch_ = true;
   } else {
     owed_.Front().failed = true;
+    if (owed_.Front().fenced) EndFence();
   }
+}
+
+// The server skips a Query, too, behind a message of weir's that has failed: the error is its
+// answer, and its end that of a Sync.
+void PostgresReplies::EndFence() {
+  owed_.Front().kind = OwedKind::kSync;
+  owed_.Front().fenced = false;
+  sync_due_ = true;
+  if (client_at_head() && listener_ != nullptr) listener_->OnRequestFailed(/*syntax=*/false);
 }
 
 // One that leaves owed_.
@@ -445,31 +457,6 @@ void PostgresReplies::PopFront() {
     listener_->OnNameConfirmed();
   }
   if (owed.unnamed_change) listener_->OnUnnamedConfirmed();
-}
-
-bool PostgresReplies::StatementInFlight(StatementId statement) const {
-  if (changes_owed_ == 0 || requests_owed_ == 0 || WEIR_FAULT("statement_in_flight_trusted"))
-    return false;
-  size_t ends = owed_.size();
-  while (!EndsRequest(owed_[ends - 1].kind)) --ends;
-  for (size_t i = 0; i < ends; ++i) {
-    const Owed& owed = owed_[i];
-    if (ChangesPrepared(owed) && owed.statement == statement) return true;
-  }
-  return false;
-}
-
-bool PostgresReplies::UnnamedInFlight() const {
-  if (changes_owed_ == 0 || requests_owed_ == 0) return false;
-  bool earlier = false;
-  for (size_t i = owed_.size(); i > 0; --i) {
-    const Owed& owed = owed_[i - 1];
-    if (EndsRequest(owed.kind)) earlier = true;
-    if (!earlier && owed.owner == OwedTo::kClient && (owed.unnamed_parse || owed.unnamed_change))
-      return false;
-    if (earlier && (owed.unnamed_parse || owed.unnamed_change)) return true;
-  }
-  return false;
 }
 
 void PostgresReplies::Push(Owed owed) {

@@ -64,6 +64,7 @@ enum class OwnPurpose : uint8_t {
   kFencedReplay,  // ... in the same send as that: must end the session if it fails
   kQuestion,      // its rows are kept
   kRebase,        // gives the client its base back; its reports are the client's
+  kPlace,         // statements under the client's own names, ahead of a message of its own
 };
 
 struct Owed {
@@ -74,13 +75,19 @@ struct Owed {
   bool unnamed_parse = false;   // a Parse of the unnamed statement
   bool discards_sequences = false;  // weir's DISCARD SEQUENCES ahead of a client's message
   bool resets = false;              // a Query that does nothing but reset settings
-  bool failed = false;              // its error has come
+  bool fenced = false;  // a Query or FunctionCall that is skipped if what is ahead of it fails
+  bool failed = false;  // its error has come
   OwnPurpose purpose = OwnPurpose::kNone;
   uint16_t copy_ends = 0;     // CopyDone or CopyFail sent behind it, before it was their turn
   StatementId statement = 0;  // prepared by this Parse, or closed by this Close, on the server
   // The client's name for the statement, where its id alone does not tell.
   std::unique_ptr<std::string> name = nullptr;
 };
+
+// It may prepare statements or close them, or change the unnamed one.
+inline bool ChangesPrepared(const Owed& owed) {
+  return owed.kind == OwedKind::kParse || owed.kind == OwedKind::kClose || owed.unnamed_change;
+}
 
 // How the client's half hears what became of the changes it made in advance.
 class OwedListener {
@@ -94,6 +101,7 @@ class OwedListener {
   virtual void OnUnnamedRefused() = 0;  // the server has none, behind what is confirmed
   virtual void OnBindsUndone() = 0;     // no portal that was bound is what it was to be
   virtual std::string NameOf(StatementId statement) = 0;  // the client's, for error texts
+  virtual const Statement* StatementOf(std::string_view name) const = 0;  // nullptr: none
   virtual bool SettingsUncertain() const = 0;  // the session's settings may not be the profile's
   virtual void OnReplayFailed() = 0;           // fenced: the backend is lost
   // The value of a setting of the client's base, nullptr if it is none.
@@ -148,8 +156,8 @@ class PostgresReplies final : public protocol::Replies {
 
   // For the client's half.
   void Push(Owed owed);
-  // What OwnStatementMessages will be answered with (kRebase and a DISCARD SEQUENCES: with its
-  // portal closed, too). Returns whether its name has to be closed first.
+  // What OwnStatementMessages will be answered with (kRebase, kPlace and a DISCARD SEQUENCES: with
+  // its portal closed, too). Returns whether its name has to be closed first.
   bool PushOwnStatement(bool sync, OwnPurpose purpose = OwnPurpose::kNone,
                         bool discards_sequences = false);
   // The same of AppendOwnExecution.
@@ -203,11 +211,20 @@ class PostgresReplies final : public protocol::Replies {
                      std::string_view value);  // at login, then by ParameterStatus
 
   PreparedSet& prepared() { return prepared_; }
+  // What it has under clients' own names, of whichever client: nobody else may find it there.
+  StatementNames& named() { return named_; }
+  void ForgetNamed();
   // A DISCARD or DEALLOCATE may have failed after the map was cleared: a Parse is then preceded by
   // a Close.
   void ForgetPrepared();
   bool close_first() const { return close_first_; }
-  void set_close_first() { close_first_ = true; }
+  // It is on the server, or may be, and does not count as prepared.
+  void Forget(StatementId id) {
+    close_first_ = true;
+    forgotten_.push_back(id);
+  }
+  // Those, each once. They are about to be closed.
+  std::vector<StatementId> TakeForgotten();
 
   uint64_t unnamed_tag() const {
     return unnamed_tag_;
@@ -253,6 +270,8 @@ class PostgresReplies final : public protocol::Replies {
   void SkipToSync();
   void CountEnd(const Owed& owed);
   void PopFront();
+  void EndFence();
+  void SettleNamed();
 
   // What every message touches.
   engine::RingQueue<Owed> owed_;
@@ -268,6 +287,7 @@ class PostgresReplies final : public protocol::Replies {
   bool copy_in_ = false;
   bool malformed_ = false;
   bool close_first_ = false;
+  bool sync_due_ = false;  // weir has to end what the server skips
   protocol::TransactionStatus status_ = protocol::TransactionStatus::kIdle;
   LexMode lex_mode_;
   const protocol::CatalogueView* catalogue_ = nullptr;
@@ -290,6 +310,8 @@ class PostgresReplies final : public protocol::Replies {
   std::optional<std::string> own_error_;  // of weir's last statement that failed, as a message
 
   PreparedSet prepared_;
+  std::vector<StatementId> forgotten_;
+  StatementNames named_;
   std::string held_;  // a message that is read, header included
   std::string fatal_error_;
   std::string fatal_sqlstate_;

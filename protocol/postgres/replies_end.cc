@@ -70,7 +70,8 @@ bool PostgresReplies::PushOwnStatement(bool sync, OwnPurpose purpose, bool disca
           .purpose = purpose});
   };
   const bool close_first = std::exchange(own_name_left_, false);
-  const bool close_portal = purpose == OwnPurpose::kRebase || discards_sequences;
+  const bool close_portal =
+      purpose == OwnPurpose::kRebase || purpose == OwnPurpose::kPlace || discards_sequences;
   if (close_first) push(OwedKind::kClose);
   push(OwedKind::kParse);
   push(OwedKind::kBind);
@@ -85,6 +86,8 @@ bool PostgresReplies::PushOwnStatement(bool sync, OwnPurpose purpose, bool disca
 void PostgresReplies::OnDiscarded() {
   CHECK(settled());
   if (!WEIR_FAULT("discarded_statements_trusted")) prepared_.Clear();
+  named_.Clear();
+  forgotten_.clear();
   close_first_ = false;
   sequence_owner_ = 0;
   // What init_query has set has gone, too.
@@ -94,11 +97,6 @@ void PostgresReplies::OnDiscarded() {
 void PostgresReplies::PushOwnExecution(OwnPurpose purpose) {
   for (const OwedKind kind : {OwedKind::kBind, OwedKind::kExecute, OwedKind::kSync})
     Push({.kind = kind, .owner = OwedTo::kWeir, .purpose = purpose});
-}
-
-void PostgresReplies::ForgetPrepared() {
-  prepared_.Clear();
-  close_first_ = true;
 }
 
 void PostgresReplies::ForgetAnswers() {

@@ -86,6 +86,9 @@ bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewrit
   }
   syntax_error_ = ErrorField(body, 'C') == "42601";
   if (!owed_.empty() && owed_.Front().owner == OwedTo::kWeir) own_name_left_ = true;
+  // Code that nobody sees has taken weir's statements away.
+  if (ErrorField(body, 'C') == "26000" && message.find(kServerNamePrefix) != std::string_view::npos)
+    ForgetPrepared();
   // A fault of weir's own statements concerns nobody else, unless a client's request falls with it.
   bool for_client = false;
   for (size_t i = 0; i < owed_.size() && !for_client; ++i) {

@@ -95,7 +95,12 @@ void PostgresRequests::TakeBody(Cursor& cursor) {
   Verdict verdict = long_scan_->Finish();
   long_scan_.reset();
   if ((verdict.flags & Verdict::kDropsStatements) != 0) cursor.backend->ForgetPrepared();
+  if ((verdict.flags & (Verdict::kDropsStatements | Verdict::kNamesStatements)) != 0)
+    cursor.backend->ForgetNamed();
   constexpr std::string_view kText = "(a statement longer than the scan limit)";
+  // Which statements it has made is not known either.
+  if ((verdict.flags & Verdict::kNamesStatements) != 0)
+    Suspect(cursor, PinReason::kStatementTooLong, kText);
   // Which settings it has made is not known.
   if ((verdict.flags & Verdict::kSets) != 0) Suspect(cursor, PinReason::kStatementTooLong, kText);
   verdict.flags &= static_cast<uint16_t>(~Verdict::kSets);
@@ -144,7 +149,8 @@ void PostgresRequests::OnBackendLost(bool open_batch) {
   long_scan_.reset();
   skip_to_sync_ = open_batch;
   touched_.reset();
-  asks_pins_ = stops_timeout_ = false;
+  named_touched_.reset();
+  asks_pins_ = stops_timeout_ = fenced_ = unknown_names_ = false;
   suspects_ = stands_ = 0;
   marks_.pin_reason = 0;
   rebase_.reset();
@@ -220,8 +226,9 @@ PostgresRequests::Step PostgresRequests::TakeEntered(Cursor& cursor) {
   PostgresReplies& backend = *cursor.backend;
   if (IsCopy(cursor.type)) return TakeCopy(cursor);
   if (backend.skipping() && cursor.type != frontend::kSync) return Drop(cursor);
+  if (fenced_ && backend.client_requests_owed() == 0) fenced_ = false;
   // Nothing else runs without settings that the first request was let through without.
-  const bool waits = cursor.yield || (exempt_ && entry_ == Entry::kDone);
+  const bool waits = cursor.yield || fenced_ || (exempt_ && entry_ == Entry::kDone);
   if (backend.full() || (waits && backend.client_requests_owed() > 0 && !backend.copy_in()))
     return Await(cursor);
   if (rebase_ != nullptr && !RestoreBase(cursor)) return Await(cursor);
@@ -265,7 +272,10 @@ PostgresRequests::Step PostgresRequests::TakeFunctionCall(Cursor& cursor) {
                                   uint32_t{oid[0]} << 24 | uint32_t{oid[1]} << 16 |
                                       uint32_t{oid[2]} << 8 | oid[3]) != std::end(kLargeObjects);
   CountText();
-  if (!harmless) Suspect(cursor, PinReason::kFunctionCall, "FunctionCall");
+  if (!harmless) {
+    PlaceNames(cursor, {.names = {}, .all = true}, /*may_fence=*/false);
+    Suspect(cursor, PinReason::kFunctionCall, "FunctionCall");
+  }
   return Forward(cursor, {.kind = OwedKind::kFunctionCall});
 }
 
@@ -282,6 +292,7 @@ PostgresRequests::Step PostgresRequests::TakeLongText(Cursor& cursor) {
   if (cursor.left() < context_.options.scan_limit) return Need(cursor, context_.options.scan_limit);
   if (cursor.type == frontend::kParse) return TakeLongParse(cursor);
   BeginLongScan(cursor);
+  PlaceNames(cursor, {.names = {}, .all = true}, /*may_fence=*/false);
   const bool change = LeaveUnnamed(cursor);
   cursor.backend->set_unnamed_tag(0);
   return Forward(cursor, {.kind = OwedKind::kQuery, .unnamed_change = change});
@@ -298,8 +309,10 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
   if (LexingUncertain(cursor)) return Await(cursor);
   const std::string_view body = cursor.body();
   const std::string_view text = body.substr(0, body.find('\0'));
-  const Verdict verdict = cursor.Judge(text);
-  if (MustWaitForDiscard(cursor, verdict.flags)) return Await(cursor);
+  Verdict verdict = cursor.Judge(text);
+  Named named;
+  if (!FindNames(cursor, verdict, text, named) || MustWaitForDiscard(cursor, verdict.flags))
+    return Await(cursor);
   std::string deallocated;
   if ((verdict.flags & Verdict::kDeallocate) != 0) {
     deallocated = DeallocatedName(text, cursor.backend->lex_mode());
@@ -311,17 +324,20 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
   cursor.backend->set_unnamed_tag(0);
   if (RefuseEarlyReset(cursor, verdict, text, change)) return Step::kTaken;
   if (!deallocated.empty() && RewriteDeallocate(cursor, deallocated, change)) return Step::kTaken;
-  // A DEALLOCATE of a name that is not the protocol's is of one that SQL prepared, or an error.
+  const bool fenced = PlaceNames(cursor, named);
   MarkText(cursor, verdict, text);
+  MarkRuns(cursor, named);
+  const bool makes = MarkNames(cursor, verdict, named, text, /*query=*/true);
   const bool drops = (verdict.flags & Verdict::kDropsStatements) != 0;
   if (drops) {
     cursor.backend->ForgetPrepared();
-    DropNames();
+    DropNames(*cursor.backend);
   }
   cursor.backend->Push({.kind = OwedKind::kQuery,
-                        .name_change = drops,
+                        .name_change = drops || makes,
                         .unnamed_change = change,
-                        .resets = RebaseQuery()});
+                        .resets = RebaseQuery(),
+                        .fenced = Fence(fenced)});
   cursor.Extend(cursor.whole);
   return Step::kTaken;
 }

@@ -25,6 +25,7 @@
 #include "protocol/postgres/own_messages.h"
 #include "protocol/postgres/profile.h"
 #include "protocol/postgres/replies.h"
+#include "protocol/postgres/sql_names.h"
 #include "protocol/postgres/sql_scan.h"
 #include "protocol/postgres/sql_settings.h"
 #include "protocol/postgres/statements.h"
@@ -76,7 +77,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool discardable() const override;
   void Pin(uint8_t reason) override;
   bool session_at_risk() const override {
-    return pin_committed_ || (touched_ != nullptr && touched_->committed);
+    return pin_committed_ || (touched_ != nullptr && touched_->committed) ||
+           (named_touched_ != nullptr && !named_touched_->names.empty());
   }
   uint64_t sequence_mark() const override { return sequence_mark_; }
   void KeepSequencesApart() override { keep_sequences_apart_ = true; }
@@ -92,6 +94,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void OnUnnamedRefused() override;
   void OnBindsUndone() override;
   std::string NameOf(StatementId statement) override;
+  const Statement* StatementOf(std::string_view name) const override { return names_.Find(name); }
   bool SettingsUncertain() const override {
     return touched_ != nullptr || entry_ == Entry::kWaiting;
   }
@@ -159,6 +162,30 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     enum class State : uint8_t { kBound, kInBatch, kSent } state = State::kBound;
   };
 
+  // Which of the client's statements its texts may have made or taken away under the server's eyes
+  // only, since the last answer.
+  struct NamedTouched {
+    struct Name {
+      std::string name;
+      const Statement* made = nullptr;
+    };
+    std::vector<Name> names;
+    bool all = false;     // code that nobody sees may have done so with any
+    bool asking = false;  // the question is on its way
+  };
+  // The statements that a text names, or may reach.
+  struct Named {
+    SqlNames names;
+    bool all = false;
+    bool shown = false;  // it may see which there are
+  };
+
+  struct Bound {
+    Verdict verdict;
+    std::string_view text;
+    Named named;
+  };
+
   // Each takes the message at the cursor, whose header is valid, or says in cursor.result why it
   // cannot.
   Step TakeUnlinked(Cursor& cursor);
@@ -194,13 +221,42 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   const Statement* FindStatement(Cursor& cursor, std::string_view tail);
   const Verdict& VerdictOn(Cursor& cursor, const Statement& statement);
   void JudgeUnnamed(Cursor& cursor);
+  // Under a name of weir's on the server.
+  static bool IsShared(const Statement* statement) {
+    return statement != nullptr && statement != &kNotShared && !statement->from_sql();
+  }
   const Statement* FindNamed(Cursor& cursor, std::string_view name);
   std::string_view ParseKey(const Cursor& cursor);
   bool ParsingUncertain() const {
     return settings_unknown_ || (touched_ != nullptr && (touched_->lexing || touched_->literals));
   }
   bool ParsesUncertainly(Cursor& cursor, std::string_view name, const Statement* statement);
+  bool IsTouched(std::string_view name) const;
+  void Touch(std::string_view name, const Statement* made);
+  bool FindNames(Cursor& cursor, Verdict& verdict, std::string_view text, Named& named);
+  bool MustBeMadeBefore(Cursor& cursor, const Verdict& verdict, std::string_view text) const;
+  bool Lacks(PostgresReplies& backend) const;
+  bool Place(Cursor& cursor, const std::string& name);
+  bool PlaceAll(Cursor& cursor, bool shown);
+  bool PlaceNames(Cursor& cursor, const Named& named, bool may_fence = true);
+  void PlaceFromSql(Cursor& cursor, const Statement& statement);
+  void CloseName(Cursor& cursor, std::string_view name);
+  void CloseForeign(Cursor& cursor);
+  bool Fence(bool fenced);
+  void MarkRuns(Cursor& cursor, const Named& named);
+  bool MarkNames(Cursor& cursor, const Verdict& verdict, const Named& named, std::string_view text,
+                 bool query);
+  const Statement* Made(Cursor& cursor, std::string_view name, const Verdict& verdict,
+                        std::string_view text);
+  bool TooMany(std::string_view text) const;
+  bool HasPrivate() const;
+  bool AskStatements(Cursor& cursor);
+  void SendStatementsQuestion(Cursor& cursor);
+  bool KeepStatements(PostgresReplies& backend);
   bool UnnamedIsThere(const Cursor& cursor) const;
+  bool PlaceForParse(Cursor& cursor, Verdict verdict, std::string_view text);
+  bool FindBound(Cursor& cursor, std::string_view name, const Statement* statement, Bound& bound);
+  void PrivateName(Cursor& cursor, std::string_view name);
   Step TakePrivateParse(Cursor& cursor, std::string_view name, std::string_view text);
   void CloseOnServer(Cursor& cursor, StatementId id);
   bool LeaveUnnamed(Cursor& cursor);
@@ -239,6 +295,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void ForgetUntracked(PostgresReplies& backend);
   bool AskPins(Cursor& cursor);
   void AskPinsToo(Cursor& cursor);
+  PinSet PinsToAsk() const;
+  bool TouchAllNames(PostgresReplies& backend);
   bool StopIdleTimeout(Cursor& cursor);
   void KeepPins(PostgresReplies& backend);
   void TellPin();
@@ -250,8 +308,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool MustWaitForDiscard(Cursor& cursor, uint16_t flags) const;
   void DiscardSequences(Cursor& cursor);
   bool RewriteDeallocate(Cursor& cursor, const std::string& name, bool unnamed_change);
-  void ChangeName(std::string_view name, const Statement* statement);
-  void DropNames();
+  void ChangeName(PostgresReplies& backend, std::string_view name, const Statement* statement);
+  void DropNames(PostgresReplies& backend);
+  bool IsPending(std::string_view name) const;
   void Apply(NameChange& change);
   void TakeBackChanges();
   void ApplyChanges();
@@ -275,6 +334,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool asks_pins_ : 1 = false;             // the question is on its way
   bool stops_timeout_ : 1 = false;         // ... the statement that ends idle_session_timeout
   bool pin_committed_ : 1 = false;         // what may pin is made, and the client knows
+  bool from_sql_ : 1 = false;              // SQL has made some of its statements
+  bool unknown_names_ : 1 = false;         // code has made statements under names of its own
+  bool fenced_ : 1 = false;                // what it has sent last may be skipped
   std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams
   std::unique_ptr<std::string> bound_deallocate_;  // ... and the name that it takes away
   Unnamed unnamed_;
@@ -283,6 +345,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   ProfileRef base_;                   // all of its names are in the profile, too
   std::unique_ptr<Rebase> rebase_;    // nullptr: nothing
   std::unique_ptr<Touched> touched_;  // nullptr: nothing
+  std::unique_ptr<NamedTouched> named_touched_;
   PinSet suspects_ = 0;           // what may keep the backend, by the texts since the last answer
   PinSet stands_ = 0;             // what does
   uint64_t careful_profile_ = 0;  // a replay of it has failed: it is sent alone, and waited for

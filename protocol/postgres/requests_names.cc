@@ -7,6 +7,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/fault.h"
+#include "engine/base/text.h"
 #include "protocol/postgres/request_cursor.h"
 #include "protocol/postgres/requests.h"
 
@@ -26,10 +27,7 @@ bool PostgresRequests::Uncertain(Cursor& cursor, std::string_view name,
   if (backend.requests_owed() == 0 || backend.copy_in()) return false;
   if (name.empty()) return backend.UnnamedInFlight();
   if (statement != nullptr && backend.StatementInFlight(statement->id)) return true;
-  for (size_t i = 0; changes_ != nullptr && i < changes_->size(); ++i) {
-    if ((*changes_)[i].name.empty() || (*changes_)[i].name == name) return true;
-  }
-  return false;
+  return IsPending(name);
 }
 
 // The unnamed statement is about to become another one, or none. True if the server may skip that:
@@ -45,7 +43,21 @@ bool PostgresRequests::LeaveUnnamed(Cursor& cursor) {
   return change;
 }
 
-void PostgresRequests::ChangeName(std::string_view name, const Statement* statement) {
+bool PostgresRequests::IsPending(std::string_view name) const {
+  for (size_t i = 0; changes_ != nullptr && i < changes_->size(); ++i) {
+    if ((*changes_)[i].name.empty() || (*changes_)[i].name == name) return true;
+  }
+  return false;
+}
+
+void PostgresRequests::ChangeName(PostgresReplies& backend, std::string_view name,
+                                  const Statement* statement) {
+  // What its last change has made of the name on the server.
+  if (backend.named().Find(name) == &kOwnChange)
+    backend.named().Set(name, IsPending(name) ? &kUnknownName : names_.Find(name));
+  from_sql_ = from_sql_ || (statement != nullptr && statement->from_sql());
+  if (statement == nullptr && names_.Find(name) == &kNotShared)
+    suspects_ |= stands_ & Only(PinReason::kPreparedStatement);
   if (statement != nullptr && statement != &kNotShared && names_.FindId(statement->id) != nullptr)
     aliases_ = true;
   if (changes_ == nullptr) changes_ = std::make_unique<engine::RingQueue<NameChange>>();
@@ -53,7 +65,9 @@ void PostgresRequests::ChangeName(std::string_view name, const Statement* statem
   Apply(changes_->Back());
 }
 
-void PostgresRequests::DropNames() {
+void PostgresRequests::DropNames(PostgresReplies& backend) {
+  // If it fails, they are still there.
+  backend.ForgetNamed();
   if (changes_ == nullptr) changes_ = std::make_unique<engine::RingQueue<NameChange>>();
   changes_->PushBack({});
   Apply(changes_->Back());
@@ -71,6 +85,7 @@ void PostgresRequests::Apply(NameChange& change) {
 void PostgresRequests::OnNameConfirmed() {
   CHECK(changes_ != nullptr);
   changes_->PopFront();
+  if (names_.size() == 0) from_sql_ = false;
 }
 
 // To what the names were before all changes that are not confirmed; and on again.
@@ -129,6 +144,51 @@ std::string PostgresRequests::NameOf(StatementId statement) {
   std::string name(names_.NameOf(statement));
   ApplyChanges();
   return name;
+}
+
+// What a statement is parsed under: the client's settings, and how its route's sessions lex.
+std::string_view PostgresRequests::ParseKey(const Cursor& cursor) {
+  const LexMode mode = cursor.backend->lex_mode();
+  if (mode == LexMode()) return profile_.parse_key();
+  context_.key_scratch.assign(profile_.parse_key());
+  context_.key_scratch += mode.standard_conforming_strings ? "" : "escapes";
+  context_.key_scratch += mode.ascii_trailing_bytes ? "trails" : "";
+  return context_.key_scratch;
+}
+
+// The statement of a text under the client's settings. nullptr: there are too many.
+const Statement* PostgresRequests::FindStatement(Cursor& cursor, std::string_view tail) {
+  std::string_view key = ParseKey(cursor);
+  const Statement* statement = context_.statements.Find(tail, key);
+  if (statement != nullptr) return statement;
+  const std::string_view text = tail.substr(0, tail.find('\0'));
+  const Verdict verdict = Scan(text, cursor.backend->lex_mode());
+  std::string longer;
+  if ((verdict.flags & Verdict::kRunsStatement) != 0) {
+    // What an EXECUTE gives depends on what it executes.
+    longer = key;
+    for (const std::string& name : NamesIn(text, cursor.backend->lex_mode()).runs) {
+      const Statement* runs = names_.Find(name);
+      engine::Append(longer, name, '\0', runs == nullptr ? std::string_view() : runs->key);
+    }
+    key = longer;
+    statement = context_.statements.Find(tail, key);
+    if (statement != nullptr) return statement;
+  }
+  return context_.statements.Intern(tail, key, verdict);
+}
+
+// The statement behind a name of the client's. If its settings have changed since, it is parsed
+// anew under those that it has now.
+const Statement* PostgresRequests::FindNamed(Cursor& cursor, std::string_view name) {
+  const Statement* statement = names_.Find(name);
+  if (statement == nullptr || statement == &kNotShared || statement->from_sql() ||
+      statement->parse_key() == ParseKey(cursor))
+    return statement;
+  // If there are too many, it is gone.
+  statement = FindStatement(cursor, statement->parse_tail());
+  names_.Set(name, statement);
+  return statement;
 }
 
 // What a statement means for the session, by the catalogue of now.

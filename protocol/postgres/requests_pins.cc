@@ -21,6 +21,8 @@ namespace weir::postgres {
 
 namespace {
 
+constexpr PinSet kStatements = Only(PinReason::kPreparedStatement);
+
 constexpr size_t kStatementLogged = 4096;
 
 }  // namespace
@@ -101,7 +103,8 @@ bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::Exchange
   }
   // Asked beside settings: those may ask on.
   if (asks_pins_) KeepPins(backend);
-  if (!AskSettings(cursor)) return AskPins(cursor) || StopIdleTimeout(cursor);
+  if (!AskSettings(cursor))
+    return AskStatements(cursor) || AskPins(cursor) || StopIdleTimeout(cursor);
   AskPinsToo(cursor);
   return true;
 }
@@ -134,10 +137,17 @@ void PostgresRequests::AskPinsToo(Cursor& cursor) {
   constexpr PinSet kSettings = Only(PinReason::kSettings);
   const bool first = touched_->asking == Asking::kSession || touched_->asking == Asking::kValues;
   const bool kept = (stands_ & ~kAskable) != 0 || (suspects_ & ~(kAskable | kSettings)) != 0;
-  if (!first || kept || (suspects_ & kAskable) == 0) return;
+  TouchAllNames(*cursor.backend);
+  if (!first || kept || PinsToAsk() == 0) return;
   asks_pins_ = true;
   cursor.backend->DoubtOwnName();
-  SendOwn(cursor, PinQuestion(suspects_ & kAskable), OwnPurpose::kQuestion);
+  SendOwn(cursor, PinQuestion(PinsToAsk()), OwnPurpose::kQuestion);
+}
+
+// Statements that have names are asked about by these (AskStatements).
+PinSet PostgresRequests::PinsToAsk() const {
+  const bool names = named_touched_ != nullptr && !named_touched_->names.empty();
+  return suspects_ & kAskable & (names ? ~kStatements : ~PinSet{0});
 }
 
 bool PostgresRequests::AskPins(Cursor& cursor) {
@@ -156,7 +166,7 @@ bool PostgresRequests::AskPins(Cursor& cursor) {
 
 void PostgresRequests::KeepPins(PostgresReplies& backend) {
   const auto& [answer, failed] = backend.last_answer();
-  const PinSet asked = suspects_ & kAskable;
+  const PinSet asked = PinsToAsk();
   const bool known = !failed && answer.size() == static_cast<size_t>(std::popcount(asked));
   asks_pins_ = false;
   if (Has(asked, PinReason::kTemporaryObject)) backend.ForgetPrepared();
@@ -170,6 +180,7 @@ void PostgresRequests::KeepPins(PostgresReplies& backend) {
       stands_ |= reason;
     }
   }
+  if ((asked & kStatements) != 0) unknown_names_ = (stands_ & kStatements) != 0;
   suspects_ &= ~asked;
 }
 

@@ -61,7 +61,7 @@ void PostgresRequests::PassEmpty(Cursor& cursor) {
 bool PostgresRequests::RewriteDeallocate(Cursor& cursor, const std::string& name,
                                          bool unnamed_change) {
   const Statement* statement = names_.Find(name);
-  if (statement == nullptr) return false;
+  if (statement == nullptr || IsTouched(name)) return false;
   if (statement == &kNotShared) {
     cursor.Extend(cursor.whole);
   } else {
@@ -70,7 +70,7 @@ bool PostgresRequests::RewriteDeallocate(Cursor& cursor, const std::string& name
     BuildMessage(context_.scratch, frontend::kQuery, "DEALLOCATE ", kPassingName);
     cursor.Insert(context_.scratch);
   }
-  ChangeName(name, nullptr);
+  ChangeName(*cursor.backend, name, nullptr);
   cursor.backend->Push({.kind = OwedKind::kQuery,
                         .name_change = true,
                         .unnamed_change = unnamed_change,
@@ -93,12 +93,13 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
   if (!name.empty()) return TakeNamedParse(cursor, name, tail);
 
   const std::string_view text = body.substr(name_end + 1, text_end - name_end - 1);
-  const Verdict verdict = cursor.Judge(text);
+  Verdict verdict = cursor.Judge(text);
   std::string deallocated;
   if ((verdict.flags & Verdict::kDeallocate) != 0) {
     deallocated = DeallocatedName(text, cursor.backend->lex_mode());
     if (Uncertain(cursor, deallocated, nullptr)) return Await(cursor);
   }
+  if (!PlaceForParse(cursor, verdict, text)) return Await(cursor);
   const bool change = LeaveUnnamed(cursor);
   unnamed_.tag = ++context_.unnamed_tags;
   unnamed_.verdict = verdict;
@@ -109,7 +110,8 @@ PostgresRequests::Step PostgresRequests::TakeParse(Cursor& cursor) {
   cursor.backend->set_unnamed_tag(unnamed_.tag);
   cursor.backend->Push({.kind = OwedKind::kParse, .unnamed_change = change, .unnamed_parse = true});
   if ((verdict.flags & Verdict::kDeallocate) != 0) {
-    if (const Statement* named = names_.Find(deallocated); named != nullptr) {
+    if (const Statement* named = names_.Find(deallocated);
+        named != nullptr && !IsTouched(deallocated)) {
       // As with a Query.
       unnamed_.deallocates = std::make_unique<std::string>(std::move(deallocated));
       if (named == &kNotShared) {
@@ -135,10 +137,12 @@ PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::str
   PostgresReplies& backend = *cursor.backend;
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
-  const Statement* statement = ParsingUncertain() ? &kNotShared : FindStatement(cursor, tail);
+  const std::string_view text = tail.substr(0, tail.find('\0'));
+  const Statement* statement =
+      ParsingUncertain() || IsTouched(name) ? &kNotShared : FindStatement(cursor, tail);
   if (statement == nullptr) return Malformed(cursor, "too many different prepared statements");
   if (Uncertain(cursor, name, statement)) return Await(cursor);
-  const bool taken = names_.Find(name) != nullptr;
+  const bool taken = names_.Find(name) != nullptr && !IsTouched(name);
   const bool known = backend.prepared().Contains(statement->id);
   if ((taken || known) && backend.requests_owed() > 0 && !backend.copy_in()) return Await(cursor);
   if (taken) {
@@ -149,8 +153,10 @@ PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::str
                  {.kind = OwedKind::kParse, .name = std::make_unique<std::string>(name)});
     return Step::kTaken;
   }
-  if (statement == &kNotShared)
-    return TakePrivateParse(cursor, name, tail.substr(0, tail.find('\0')));
+  Verdict verdict = statement->verdict;
+  if (statement == &kNotShared) verdict = cursor.Judge(text);
+  if (!PlaceForParse(cursor, verdict, text)) return Await(cursor);
+  if (statement == &kNotShared) return TakePrivateParse(cursor, name, text);
   cursor.Skip(cursor.whole);
   if (known && backend.transaction_status() != TransactionStatus::kFailed) {
     backend.prepared().Touch(statement->id);
@@ -162,40 +168,8 @@ PostgresRequests::Step PostgresRequests::TakeNamedParse(Cursor& cursor, std::str
   } else {
     Prepare(cursor, *statement, OwedTo::kClient, true);
   }
-  ChangeName(name, statement);
+  ChangeName(backend, name, statement);
   return Step::kTaken;
-}
-
-// What a statement is parsed under: the client's settings, and how its route's sessions lex.
-std::string_view PostgresRequests::ParseKey(const Cursor& cursor) {
-  const LexMode mode = cursor.backend->lex_mode();
-  if (mode == LexMode()) return profile_.parse_key();
-  context_.key_scratch.assign(profile_.parse_key());
-  context_.key_scratch += mode.standard_conforming_strings ? "" : "escapes";
-  context_.key_scratch += mode.ascii_trailing_bytes ? "trails" : "";
-  return context_.key_scratch;
-}
-
-// The statement of a text under the client's settings. nullptr: there are too many.
-const Statement* PostgresRequests::FindStatement(Cursor& cursor, std::string_view tail) {
-  const std::string_view key = ParseKey(cursor);
-  const Statement* statement = context_.statements.Find(tail, key);
-  if (statement != nullptr) return statement;
-  const Verdict verdict = Scan(tail.substr(0, tail.find('\0')), cursor.backend->lex_mode());
-  return context_.statements.Intern(tail, key, verdict);
-}
-
-// The statement behind a name of the client's. If its settings have changed since, it is parsed
-// anew under those that it has now.
-const Statement* PostgresRequests::FindNamed(Cursor& cursor, std::string_view name) {
-  const Statement* statement = names_.Find(name);
-  if (statement == nullptr || statement == &kNotShared ||
-      statement->parse_key() == ParseKey(cursor))
-    return statement;
-  // If there are too many, it is gone.
-  statement = FindStatement(cursor, statement->parse_tail());
-  names_.Set(name, statement);
-  return statement;
 }
 
 // One that is parsed under settings of this transaction is nobody else's: it keeps its own name, on
@@ -206,11 +180,21 @@ PostgresRequests::Step PostgresRequests::TakePrivateParse(Cursor& cursor, std::s
   const Verdict verdict = cursor.Judge(text);
   Suspect(cursor, PinReason::kPreparedStatement, text);
   MarkText(cursor, verdict, text);
-  if ((verdict.flags & Verdict::kDropsStatements) != 0) cursor.backend->ForgetPrepared();
-  ChangeName(name, &kNotShared);
+  if ((verdict.flags & Verdict::kDropsStatements) != 0) {
+    cursor.backend->ForgetPrepared();
+    cursor.backend->ForgetNamed();
+  }
+  PrivateName(cursor, name);
   cursor.backend->Push({.kind = OwedKind::kParse, .name_change = true});
   cursor.Extend(cursor.whole);
   return Step::kTaken;
+}
+
+// The name is about to stand for a statement on this backend only.
+void PostgresRequests::PrivateName(Cursor& cursor, std::string_view name) {
+  Place(cursor, std::string(name));
+  ChangeName(*cursor.backend, name, &kNotShared);
+  cursor.backend->named().Set(name, &kOwnChange);
 }
 
 // One that is too long to be looked at whole is this client's alone, under its own name, on this
@@ -252,7 +236,7 @@ PostgresRequests::Step PostgresRequests::TakeLongParse(Cursor& cursor) {
     backend.set_unnamed_tag(unnamed_.tag);
     backend.Push({.kind = OwedKind::kParse, .unnamed_change = change, .unnamed_parse = true});
   } else {
-    ChangeName(name, &kNotShared);
+    PrivateName(cursor, name);
     backend.Push({.kind = OwedKind::kParse, .name_change = true});
   }
   cursor.Extend(front);
@@ -280,7 +264,7 @@ void PostgresRequests::Prepare(Cursor& cursor, const Statement& statement, OwedT
   // Under settings of this transaction it becomes another one, which nobody else may have: so it
   // does not count as prepared, and the next Parse of it closes it first.
   const bool passing = ParsingUncertain() && purpose == OwnPurpose::kNone;
-  if (passing) backend.set_close_first();
+  if (passing) backend.Forget(statement.id);
   if (backend.close_first()) CloseOnServer(cursor, statement.id);
   BuildMessage(context_.scratch, frontend::kParse, "", ServerName(statement.id));
   context_.scratch.append(statement.parse_tail());
@@ -330,8 +314,33 @@ bool PostgresRequests::ParsesUncertainly(Cursor& cursor, std::string_view name,
     if (unnamed_.lex_mode != cursor.backend->lex_mode()) JudgeUnnamed(cursor);
     return false;
   }
-  const bool shared = statement != nullptr && statement != &kNotShared;
-  return shared && !cursor.backend->prepared().Contains(statement->id) && LexingUncertain(cursor);
+  return IsShared(statement) && !cursor.backend->prepared().Contains(statement->id) &&
+         LexingUncertain(cursor);
+}
+
+// What a Bind of the statement is about to run. False: that is not known before an earlier request
+// has been answered.
+bool PostgresRequests::FindBound(Cursor& cursor, std::string_view name, const Statement* statement,
+                                 Bound& bound) {
+  if (IsShared(statement)) {
+    bound.verdict = VerdictOn(cursor, *statement);
+    bound.text = statement->text();
+    return FindNames(cursor, bound.verdict, bound.text, bound.named);
+  }
+  if (name.empty()) {
+    bound.verdict = unnamed_.verdict;
+    bound.text = unnamed_.parse_tail.c_str();
+    return unnamed_.deallocates != nullptr ||
+           FindNames(cursor, bound.verdict, bound.text, bound.named);
+  }
+  // As an EXECUTE of its name; the server says whether it is there.
+  bound.named.names.runs.emplace_back(name);
+  if (statement == nullptr) return true;
+  const uint16_t flags = statement->verdict.flags;
+  bound.named.shown = bound.named.all = (flags & Verdict::kReadsStatements) != 0;
+  bound.verdict.flags = static_cast<uint16_t>(
+      Verdict::kWritesSequence | (flags & static_cast<uint16_t>(Verdict::kReadsSequence)));
+  return true;
 }
 
 PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
@@ -347,7 +356,7 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   const std::string_view name = body.substr(portal_end + 1, name_end - portal_end - 1);
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
-  const Statement* statement = name.empty() ? nullptr : FindNamed(cursor, name);
+  const Statement* statement = name.empty() || IsTouched(name) ? nullptr : FindNamed(cursor, name);
   if (ParsesUncertainly(cursor, name, statement)) return Await(cursor);
   if (Uncertain(cursor, name, statement)) return Await(cursor);
   const std::string* deallocates =
@@ -356,33 +365,40 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (name.empty() && unnamed_.catalogue != cursor.catalogue_number() &&
       !unnamed_.parse_tail.empty())
     JudgeUnnamed(cursor);
-  const bool shared = statement != nullptr && statement != &kNotShared;
-  const Verdict verdict = shared         ? VerdictOn(cursor, *statement)
-                          : name.empty() ? unnamed_.verdict
-                                         : Verdict();
-  if (MustWaitForDiscard(cursor, verdict.flags)) return Await(cursor);
+  const bool shared = IsShared(statement);
+  Bound bound;
+  if (!FindBound(cursor, name, statement, bound) || MustWaitForDiscard(cursor, bound.verdict.flags))
+    return Await(cursor);
+  const Verdict& verdict = bound.verdict;
   if (texts_ == 0) CountText();
   bound_deallocate_.reset();
   const bool fresh =
       cursor.backend->settled() && cursor.backend->transaction_status() == TransactionStatus::kIdle;
   earlier_drops_ = !fresh && (earlier_drops_ || bound_drops_);
   bound_drops_ = false;
+  PlaceNames(cursor, bound.named);
+  MarkRuns(cursor, bound.named);
+  MarkNames(cursor, verdict, bound.named, bound.text, /*query=*/false);
   if (name.empty()) {
-    MarkText(cursor, unnamed_.verdict, unnamed_.parse_tail.c_str());
+    MarkText(cursor, verdict, bound.text);
     EnsureUnnamed(cursor);
     bound_drops_ = (unnamed_.verdict.flags & Verdict::kDropsStatements) != 0;
     if (deallocates != nullptr) {
       bound_deallocate_ = std::make_unique<std::string>(*deallocates);
-      const Statement* named = names_.Find(*deallocates);
-      if (named == nullptr) ClosePassing(cursor);
-      if (named != nullptr && named != &kNotShared) PassEmpty(cursor);
+      const Statement* gone = names_.Find(*deallocates);
+      if (gone == nullptr) ClosePassing(cursor);
+      if (gone != nullptr && gone != &kNotShared) PassEmpty(cursor);
     }
   }
   // An unknown name goes to the server as it is: the error is the server's own.
-  if (statement == nullptr || statement == &kNotShared)
+  if (!shared) {
+    if (statement != nullptr && statement->from_sql()) MarkText(cursor, verdict, bound.text);
     return Forward(cursor, {.kind = OwedKind::kBind});
-
+  }
   MarkText(cursor, verdict, statement->text());
+  // It shows all statements, itself, too.
+  if (bound.named.shown && cursor.backend->named().Find(name) == statement)
+    return Forward(cursor, {.kind = OwedKind::kBind});
   if (cursor.backend->prepared().Contains(statement->id)) {
     cursor.backend->prepared().Touch(statement->id);
   } else {
@@ -411,10 +427,11 @@ PostgresRequests::Step PostgresRequests::TakeExecute(Cursor& cursor) {
       bound_deallocate_ != nullptr && names_.Find(*bound_deallocate_) != nullptr;
   if (drops || earlier_drops_) backend.ForgetPrepared();
   if (drops) {
-    DropNames();
+    DropNames(backend);
   } else if (deallocates) {
-    ChangeName(*bound_deallocate_, nullptr);
+    ChangeName(backend, *bound_deallocate_, nullptr);
   }
+  if (earlier_drops_) backend.ForgetNamed();
   backend.Push({.kind = OwedKind::kExecute,
                 .name_change = drops || deallocates,
                 .name = std::move(bound_deallocate_)});
@@ -448,18 +465,22 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
     EnsureUnnamed(cursor);
     return Forward(cursor, {.kind = kind});
   }
-  const Statement* statement = FindNamed(cursor, name);
+  const Statement* statement = IsTouched(name) ? nullptr : FindNamed(cursor, name);
   if (!close && ParsesUncertainly(cursor, name, statement)) return Await(cursor);
   if (Uncertain(cursor, name, statement)) return Await(cursor);
-  if (statement == nullptr || (statement == &kNotShared && !close))
+  if (!close && !IsShared(statement)) {
+    // Under its own name; another client's is not there.
+    Place(cursor, std::string(name));
     return Forward(cursor, {.kind = kind});
+  }
+  if (statement == nullptr) return Forward(cursor, {.kind = kind});
   if (statement == &kNotShared) {
-    ChangeName(name, nullptr);
+    ChangeName(*cursor.backend, name, nullptr);
     return Forward(cursor, {.kind = kind, .name_change = true});
   }
   if (close) {
     // The server's statement is shared: only the name goes. A Close never fails.
-    ChangeName(name, nullptr);
+    ChangeName(*cursor.backend, name, nullptr);
     cursor.backend->Push({.kind = OwedKind::kFakeClose, .name_change = true});
     cursor.Skip(cursor.whole);
     return Step::kTaken;

@@ -52,17 +52,6 @@ bool AwaitsCode(std::string_view name) {
                                            "print_strict_params", "variable_conflict"});
 }
 
-// A profile's settings on top of what init_query has set.
-Settings Over(const Settings& initial, const Settings& settings) {
-  Settings all = settings;
-  for (const Setting& each : initial) {
-    const bool set = std::any_of(settings.begin(), settings.end(),
-                                 [&](const Setting& other) { return other.name == each.name; });
-    if (!set) all.push_back(each);
-  }
-  return Sorted(std::move(all));
-}
-
 }  // namespace
 
 // A statement of weir's own with a Sync of its own. Short ones that come again and again stay

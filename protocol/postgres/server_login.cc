@@ -92,8 +92,7 @@ void PostgresServerLogin::Start(std::string& out) {
   state_ = State::kTlsAsked;
 }
 
-void PostgresServerLogin::OnEncrypted(const protocol::TransportFacts& transport,
-                                      std::string& out) {
+void PostgresServerLogin::OnEncrypted(const protocol::TransportFacts& transport, std::string& out) {
   CHECK(state_ == State::kTlsStarting);
   options_.transport = transport;
   SendStartup(out);

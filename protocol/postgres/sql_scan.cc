@@ -62,7 +62,8 @@ void SqlScanner::EndStatement() {
   prepares_ = 0;
   with_ = distinct_on_ = 0;
   last_open_ = false;
-  explain_ = name_list_ = call_checks_ = into_ = atomic_ = after_begin_ = from_ = false;
+  explain_ = explain_leads_ = name_list_ = call_checks_ = into_ = atomic_ = after_begin_ = from_ =
+      false;
   last_word_ = qualified_ = dot_ = false;
   before_ = last_is_ = Before::kNothing;
   operator_ = Operator::kNone;
@@ -157,6 +158,7 @@ void SqlScanner::OnWord(const Token& token) {
     // Its rules set what is written to it.
     if (word == "pg_settings" && kind_ == Kind::kQuery && !reads_only_)
       verdict_.flags |= Verdict::kOpaque;
+    if (word.starts_with("pg_prepared_statement")) verdict_.flags |= Verdict::kReadsStatements;
     // Whatever it is used for, the temporary schema is the session's.
     if (word.size() >= 7 && word.substr(0, 7) == "pg_temp") Pin(PinReason::kTemporaryObject);
   }
@@ -195,7 +197,7 @@ void SqlScanner::BeginStatement(std::string_view word) {
   } else if (word == "explain") {
     kind_ = Kind::kQuery;
     call_checks_ = true;
-    explain_ = true;
+    explain_ = explain_leads_ = true;
   } else if (word == "create") {
     kind_ = Kind::kDdl;
     verdict_.flags |= Verdict::kDdl;
@@ -312,9 +314,10 @@ void SqlScanner::OnOtherWord(std::string_view word) {
   }
   if (words_ != 2) return;
   if (first == "prepare" && word != "transaction") {
-    Pin(PinReason::kPreparedStatement);
+    verdict_.flags |= Verdict::kNamesStatements;
   } else if (first == "deallocate") {
-    verdict_.flags |= word == "all" ? Verdict::kDropsStatements : Verdict::kDeallocate;
+    verdict_.flags |= word == "all" ? Verdict::kDropsStatements
+                                    : Verdict::kDeallocate | Verdict::kNamesStatements;
   } else if (first == "discard") {
     if (word == "all") {
       verdict_.flags |=
@@ -332,7 +335,7 @@ void SqlScanner::OnQuotedWord() {
   if ((kind_ == Kind::kSet && words_ == 2) || (kind_ == Kind::kSetLocal && words_ == 3)) {
     verdict_.flags |= Verdict::kSets;
   } else if (kind_ == Kind::kOther && words_ == 2) {
-    if (first == "prepare") Pin(PinReason::kPreparedStatement);
+    if (first == "prepare" || first == "deallocate") verdict_.flags |= Verdict::kNamesStatements;
     if (first == "deallocate") verdict_.flags |= Verdict::kDeallocate;
   }
 }
@@ -346,6 +349,9 @@ void SqlScanner::OnLeadingWord(std::string_view word) {
       Pin(PinReason::kTemporaryObject);
     into_ = false;
   }
+  const bool leads = explain_leads_;
+  if (depth_ == 0 && word != "analyze" && word != "analyse" && word != "verbose")
+    explain_leads_ = false;
   switch (word.size()) {
     case 3:
       if (word == "for") reads_only_ = false;
@@ -389,8 +395,10 @@ void SqlScanner::OnLeadingWord(std::string_view word) {
       return;
     case 7:
       if (word == "execute" && explain_) {
-        Pin(PinReason::kPreparedStatement);
-        verdict_.flags |= Verdict::kWritesSequence;
+        const bool name_list = name_list_;
+        OnExecute();
+        // EXPLAIN SELECT execute(1)
+        name_list_ = name_list || (leads && depth_ == 0);
       }
       return;
     default:
@@ -400,8 +408,7 @@ void SqlScanner::OnLeadingWord(std::string_view word) {
 
 // EXECUTE: a name, then its arguments. What the statement does was seen when it was prepared.
 void SqlScanner::OnExecute() {
-  Pin(PinReason::kPreparedStatement);
-  verdict_.flags |= Verdict::kWritesSequence;
+  verdict_.flags |= Verdict::kNamesStatements | Verdict::kRunsStatement | Verdict::kWritesSequence;
   call_checks_ = true;
   name_list_ = true;
 }

@@ -34,6 +34,9 @@ struct Verdict {
     kPlainRead = 1 << 6,   // exactly one statement that only reads
     kSets = 1 << 8,        // may change settings: sql_settings.h tells which
     kOpaque = 1 << 9,      // may change what the session can be asked about afterwards
+    kNamesStatements = 1 << 10,  // PREPARE, EXECUTE, DEALLOCATE: sql_names.h tells which
+    kRunsStatement = 1 << 11,    // EXECUTE among them
+    kReadsStatements = 1 << 12,  // names pg_prepared_statements
   };
   PinSet pins = 0;                   // what may keep the backend from now on
   PinSet ends = 0;                   // what may do so no longer
@@ -110,6 +113,7 @@ class SqlScanner {
   uint64_t distinct_on_ = 0;  // a bit for each depth at which that of DISTINCT ON is being read
   bool last_open_ = false;    // the last token is an opening parenthesis
   bool explain_ = false;
+  bool explain_leads_ = false;  // nothing but EXPLAIN and its options has come
   bool reads_only_ = false;
   bool quiet_ = false;
   // Of the whole text: a statement may run code of the database's; ... and change tables.

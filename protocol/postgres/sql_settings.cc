@@ -21,14 +21,6 @@ std::string Folded(std::string_view name) {
   return folded;
 }
 
-bool ShapesLiterals(std::string_view setting) {
-  static constexpr std::string_view kNames[] = {"array_nulls",           "datestyle",
-                                                "intervalstyle",         "timezone",
-                                                "transform_null_equals", "xmloption"};
-  static_assert(std::is_sorted(std::begin(kNames), std::end(kNames)));
-  return std::binary_search(std::begin(kNames), std::end(kNames), setting);
-}
-
 // Reads statement by statement: SET and RESET by their words, set_config wherever it stands.
 class Reader {
  public:
@@ -317,6 +309,14 @@ class Reader {
 };
 
 }  // namespace
+
+bool ShapesLiterals(std::string_view setting) {
+  static constexpr std::string_view kNames[] = {"array_nulls",           "datestyle",
+                                                "intervalstyle",         "timezone",
+                                                "transform_null_equals", "xmloption"};
+  static_assert(std::is_sorted(std::begin(kNames), std::end(kNames)));
+  return std::binary_search(std::begin(kNames), std::end(kNames), setting);
+}
 
 bool ShapesLexing(std::string_view setting) {
   return setting == "standard_conforming_strings" || setting == "client_encoding";

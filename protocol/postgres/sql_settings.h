@@ -38,6 +38,8 @@ SettingNames SettingsOf(std::string_view text, LexMode mode);
 
 // Settings that decide how a text is lexed.
 bool ShapesLexing(std::string_view setting);
+// Settings that decide how literals are turned into values.
+bool ShapesLiterals(std::string_view setting);
 // Settings that the server reads when it parses a statement: names are looked up then, and literals
 // turned into values.
 bool ShapesParsing(std::string_view setting);

@@ -8,6 +8,8 @@
 namespace weir::postgres {
 
 const Statement kNotShared;
+const Statement kOwnChange;
+const Statement kUnknownName;
 
 std::string ServerName(StatementId id) { return engine::Cat(kServerNamePrefix, id); }
 
@@ -85,6 +87,14 @@ std::string_view StatementNames::NameOf(StatementId id) const {
 const Statement* StatementNames::FindId(StatementId id) const {
   const std::string_view name = NameOf(id);
   return name.empty() ? nullptr : Find(name);
+}
+
+std::vector<std::string> StatementNames::All() const {
+  std::vector<std::string> all;
+  if (names_ == nullptr) return all;
+  for (const auto& [name, statement] : *names_) all.push_back(name);
+  std::sort(all.begin(), all.end());
+  return all;
 }
 
 void StatementNames::Clear() { names_.reset(); }

@@ -24,6 +24,9 @@ using StatementId = uint32_t;  // 0: none
 
 // One statement; immutable and living as long as the program.
 struct Statement {
+  // What the parse keys of those begin with that SQL has made.
+  static constexpr std::string_view kFromSql = std::string_view("sql\0", 4);
+
   StatementId id = 0;  // 0: not shared
   // What makes it one: what follows the name in a Parse message (text, NUL, number and oids of the
   // types), then the settings that the server reads when it parses (ProfileRef::parse_key).
@@ -32,6 +35,8 @@ struct Statement {
   std::string_view parse_tail() const { return std::string_view(key).substr(0, tail_length); }
   std::string_view parse_key() const { return std::string_view(key).substr(tail_length); }
   std::string_view text() const { return key.c_str(); }
+  // Made by SQL: its text is the PREPARE.
+  bool from_sql() const { return parse_key().starts_with(kFromSql); }
   Verdict verdict;  // what its text means for the session, found once, without a catalogue
 };
 
@@ -46,6 +51,10 @@ StatementId IdOfServerName(std::string_view name);
 
 // Stands for a statement that is not shared: it is on one backend, under its client's own name.
 extern const Statement kNotShared;
+// What a backend has under a client's name: what the client that is joined has made of it, as that
+// knows; or what is not known.
+extern const Statement kOwnChange;
+extern const Statement kUnknownName;
 
 // All statements of the process. A mutex is taken only when a shard sees a text for the first time,
 // through its StatementCache.
@@ -82,7 +91,8 @@ class StatementCache {
   std::string scratch_;
 };
 
-// A client's names. Empty names are not kept here: the unnamed statement has rules of its own.
+// A client's names, or what a backend has under names of clients'. Empty names are not kept here:
+// the unnamed statement has rules of its own.
 class StatementNames {
  public:
   // nullptr: the client has no such statement.
@@ -90,6 +100,7 @@ class StatementNames {
   void Set(std::string_view name, const Statement* statement);  // nullptr: removes it
   std::string_view NameOf(StatementId id) const;                // some name of it; empty if none
   const Statement* FindId(StatementId id) const;                // nullptr: under no name
+  std::vector<std::string> All() const;                         // sorted
   void Clear();
   size_t size() const { return names_ == nullptr ? 0 : names_->size(); }
 
@@ -110,6 +121,7 @@ class PreparedSet {
   void Remove(StatementId id);
   void Clear();
   size_t size() const { return entries_.size(); }
+  const std::vector<StatementId>& all() const { return entries_; }
   // Chooses one to be closed, never `keep`; 0 if there is none. The caller removes it.
   StatementId Victim(StatementId keep);
 

@@ -43,7 +43,7 @@ def test_what_a_vanished_client_has_set_never_leaks(start_weir, postgres):
 
 
 @pytest.mark.parametrize("statement", [
-    "create temp table t (a int)", "prepare p as select 1", "listen x", "select pg_advisory_lock(1)",
+    "create temp table t (a int)", "select 1; prepare p as select 1", "listen x", "select pg_advisory_lock(1)",
     "select set_config('work' || '_mem', '9MB', false)",
     "declare c cursor with hold for select 1", "load 'plpgsql'", "set seed = 0.5",
 ])
@@ -56,7 +56,7 @@ def test_what_pins(weir, statement):
 @pytest.mark.parametrize("statement", [
     "set work_mem = '9MB'", "set role app", "select set_config('work_mem', '9MB', false)",
     "begin; set local work_mem = '9MB'; commit", "select set_config('work_mem', '9MB', true)", "select pg_advisory_xact_lock(1)",
-    "reset all", "discard all", "deallocate all", "close all", "unlisten *", "notify x", "show all", "select now()",
+    "prepare p as select 1", "reset all", "discard all", "deallocate all", "close all", "unlisten *", "notify x", "show all", "select now()",
     "explain select 1", "insert into tagged values ('x')", "vacuum tagged",
 ])
 def test_what_does_not_pin(weir, statement):

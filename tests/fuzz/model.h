@@ -89,6 +89,7 @@ class ModelServer {
   void OnQuery(std::string_view text);
   // Runs a text; false: it has failed, the error is told. Or the COPY has begun.
   bool RunText(const Statement& statement, Copy copy);
+  bool RunNamed(std::string_view name, Copy copy);
   bool DoText(const Statement& statement);
   bool DoTransaction(std::string_view text);
   bool RunOwn(const Portal& portal);
@@ -154,6 +155,7 @@ class ModelClient {
     std::string text;
     std::set<std::string> lexed;
     bool maybe_gone = false;
+    bool from_sql = false;  // it stays as it was parsed
   };
 
   void Ask(std::string& out, char type, std::string_view body, std::string name, std::string text);
@@ -181,6 +183,8 @@ class ModelClient {
   std::string CheckText(const Told& told, const Known& expected) const;
   void CheckSettings(std::string_view all) const;
   bool IsKnown(const std::string& name) const { return names_.contains(name); }
+  // What an EXECUTE runs is what stands behind its name.
+  Known Asked(const Known& asked);
   // In a failed transaction the rest is an error.
   bool Possible(std::string_view text) const { return status_ != 'E' || RunsInFailed(text); }
 

@@ -246,8 +246,16 @@ void ModelClient::OnExecuteReply(const Message& message) {
   }
 }
 
+ModelClient::Known ModelClient::Asked(const Known& asked) {
+  if (!asked.text.starts_with("EXECUTE ")) return asked;
+  const std::string name = asked.text.substr(8);
+  CHECK(IsKnown(name));
+  return names_[name];
+}
+
 // A row of what was asked, or its end.
-void ModelClient::OnRun(const Message& message, const Known& asked) {
+void ModelClient::OnRun(const Message& message, const Known& text) {
+  const Known asked = Asked(text);
   const Told told = ToldBy(message);
   const std::string lexed = CheckText(told, asked);
   if (message.type == 'C') {
@@ -328,10 +336,13 @@ void ModelClient::OnError(const Message& message) {
   Expected& head = expected_.front();
   switch (head.type) {
     case 'Q':
-      if (code == "26000") {
+      if (code == "26000" && head.text.starts_with("EXECUTE ")) {
+        CHECK(!IsKnown(head.text.substr(8)));
+      } else if (code == "26000") {
         CHECK(head.text.starts_with("DEALLOCATE") &&
               !IsKnown(head.text.ends_with("a") ? "a" : "b"));
       }
+      if (code == "42P05") CHECK(IsKnown(head.text.substr(8, 1)));
       head.failed = true;
       head.lost = code == kLostCode;
       return;
@@ -361,7 +372,9 @@ void ModelClient::ForgetUnnamed(bool lost) {
 }
 
 void ModelClient::OnSettingsChanged() {
-  for (auto& [name, known] : names_) known.lexed.insert(settings_.Lexed());
+  for (auto& [name, known] : names_) {
+    if (!known.from_sql) known.lexed.insert(settings_.Lexed());
+  }
 }
 
 void ModelClient::Effects(std::string_view text, std::string_view lexed) {
@@ -379,6 +392,12 @@ void ModelClient::Effects(std::string_view text, std::string_view lexed) {
   if (text.starts_with("RESET") || text.ends_with("DEFAULT") || text == "DISCARD ALL")
     initial_reset_ = options_.initial;
   OnSettingsChanged();
+  if (text.starts_with("PREPARE ")) {
+    names_[std::string(text.substr(8, 1))] = {
+        .text = std::string(text.substr(text.find(" AS ") + 4)),
+        .lexed = {settings_.Lexed()},
+        .from_sql = true};
+  }
   if (text == "DISCARD ALL" || text == "DEALLOCATE ALL" || text == "DEALLOCATE PREPARE ALL") {
     std::erase_if(names_, [](const auto& each) { return !each.first.empty(); });
   } else if (text == "DEALLOCATE a") {

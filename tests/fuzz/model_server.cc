@@ -13,6 +13,10 @@ const std::vector<std::string_view> kTexts = {
     "DISCARD ALL",
     "DEALLOCATE a",
     "DEALLOCATE PREPARE \"b\"",
+    "PREPARE a AS SELECT 'a'",
+    "PREPARE c AS SELECT 'c'",
+    "EXECUTE a",
+    "EXECUTE c",
     "SELECT nextval('s')",
     "SELECT currval('s')",
     "COPY t FROM STDIN",
@@ -71,6 +75,13 @@ std::string Row(const std::vector<std::optional<std::string>>& values) {
     if (each.has_value()) row += *each;
   }
   return row;
+}
+
+// The name behind a word.
+std::string_view NameBehind(std::string_view front, std::string_view text) {
+  if (!text.starts_with(front)) return {};
+  text.remove_prefix(front.size());
+  return text.substr(0, text.find(' '));
 }
 
 // The statement in a DEALLOCATE; as a server reads it, of the texts above and weir's own.
@@ -296,6 +307,8 @@ bool ModelServer::RunText(const Statement& statement, Copy copy) {
     Say('G', std::string(3, '\0'));
     return true;
   }
+  if (const std::string_view runs = NameBehind("EXECUTE ", statement.text); !runs.empty())
+    return RunNamed(runs, copy);
   const std::string before = settings_.All();
   if (!DoText(statement)) return false;
   if (options_.reports_at_once) Report();
@@ -306,9 +319,32 @@ bool ModelServer::RunText(const Statement& statement, Copy copy) {
   return true;
 }
 
+// What EXECUTE runs.
+bool ModelServer::RunNamed(std::string_view name, Copy copy) {
+  const auto found = statements_.find(name);
+  if (found == statements_.end()) {
+    Error("26000", "prepared statement \"" + std::string(name) + "\" does not exist");
+    return false;
+  }
+  if (!found->second.text.starts_with("SELECT '") && !found->second.text.starts_with("SELECT 1")) {
+    Error("0A000", "EXECUTE does not support this");
+    return false;
+  }
+  return RunText(Statement(found->second), copy);
+}
+
 // What a text does to the session.
 bool ModelServer::DoText(const Statement& statement) {
   const std::string_view text = statement.text;
+  if (const std::string_view made = NameBehind("PREPARE ", text); !made.empty()) {
+    if (statements_.contains(made)) {
+      Error("42P05", "prepared statement \"" + std::string(made) + "\" already exists");
+      return false;
+    }
+    statements_[std::string(made)] = {std::string(text.substr(text.find(" AS ") + 4)),
+                                      settings_.Lexed()};
+    return true;
+  }
   if (!DoTransaction(text)) return false;
   if (!settings_.Run(text, ModelSettings::Escapes(statement.lexed))) {
     Error("42501", "permission denied to set parameter");
@@ -375,6 +411,7 @@ bool ModelServer::RunOwn(const Portal& portal) {
   if (text == "RESET ALL") settings_.ResetAll();
   if (text == "RESET SESSION AUTHORIZATION") settings_.ResetAuthorization();
   if (text == "ROLLBACK" && !DoTransaction(text)) return false;
+  if (text.starts_with("PREPARE ") && !DoText(portal.statement)) return false;
   if (text.starts_with("SELECT pg_catalog.set_config(")) {
     if (!RunSetConfigs(portal)) return false;
   } else if (text.starts_with("SELECT")) {
@@ -395,13 +432,14 @@ bool ModelServer::RunOwn(const Portal& portal) {
 // set_config(name, value, false) of each pair; or set_config(name, NULL, true).
 bool ModelServer::RunSetConfigs(const Portal& portal) {
   const bool defaults = portal.statement.text.find("$1,NULL,true") != std::string::npos;
-  CHECK(defaults || portal.statement.text.find("$1,$2,false") != std::string::npos);
+  const bool local = portal.statement.text.find("$1,$2,true") != std::string::npos;
+  CHECK(defaults || local || portal.statement.text.find("$1,$2,false") != std::string::npos);
   std::vector<std::optional<std::string>> answers;
   for (size_t i = 0; i < portal.parameters.size(); ++i) {
     const std::string name = *portal.parameters[i];
     std::optional<std::string> value;
     if (!defaults) value = portal.parameters[++i];
-    if (!settings_.Set(name, value, defaults)) {
+    if (!settings_.Set(name, value, defaults || local)) {
       own_failed_ = true;
       Error("42501", "permission denied to set parameter");
       return false;

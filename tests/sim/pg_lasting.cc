@@ -1,5 +1,6 @@
 #include "tests/sim/pg_lasting.h"
 
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -25,7 +26,6 @@ std::optional<PgLasting::Reply> PgLasting::Run(const std::string& sql) {
   static const std::string kDrop = "drop table ";
   static const std::string kLock = "select pg_advisory_lock(";
   static const std::string kUnlock = "select pg_advisory_unlock(";
-  static const std::string kPrepare = "prepare ";
   if (sql.starts_with(kCreate)) {
     const std::string name = WordAt(sql, kCreate.size());
     if (tables_and_channels_.insert("table " + name).second) return Reply{.tag = "CREATE TABLE"};
@@ -59,12 +59,6 @@ std::optional<PgLasting::Reply> PgLasting::Run(const std::string& sql) {
     if (held) locks_.erase(found);
     return Reply{.tag = "SELECT 1", .value = held ? "t" : "f", .row = true};
   }
-  if (sql.starts_with(kPrepare)) {
-    const std::string name = WordAt(sql, kPrepare.size());
-    const std::string text = sql.substr(sql.find(" as ") + 4);
-    if (prepared_.emplace(name, text).second) return Reply{.tag = "PREPARE"};
-    return Failed("42P05", "prepared statement \"" + name + "\" already exists");
-  }
   if (sql.starts_with("load ")) {
     loaded_ = true;
     return Reply{.tag = "LOAD"};
@@ -86,7 +80,7 @@ std::vector<std::string> PgLasting::Answer(const std::string& question, bool own
     if (at != std::string::npos) columns[at] = value;
   };
   put("pg_depend", HasKind("table"));
-  put("pg_prepared_statements", own_names || !prepared_.empty());
+  put("pg_prepared_statements", own_names);
   put("pg_cursors", false);
   put("pg_locks", !locks_.empty());
   put("pg_listening_channels", HasKind("channel"));
@@ -99,11 +93,6 @@ void PgLasting::DiscardAll() {
   const bool loaded = loaded_;
   *this = {};
   loaded_ = loaded;
-}
-
-const std::string* PgLasting::Prepared(const std::string& name) const {
-  const auto found = prepared_.find(name);
-  return found == prepared_.end() ? nullptr : &found->second;
 }
 
 }  // namespace weir::sim

@@ -1,8 +1,7 @@
 // What a session holds beyond its settings, until it is told otherwise: temporary tables,
-// advisory locks, channels it listens to, statements that SQL has prepared, loaded libraries.
+// advisory locks, channels it listens to, loaded libraries.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,22 +20,16 @@ class PgLasting {
   };
   // nullopt: a statement about something else.
   std::optional<Reply> Run(const std::string& sql);
-  // One column for each thing that is asked for (PinQuestion). `own_names`: the protocol has
-  // prepared statements under a client's own names, too.
+  // One column for each thing that is asked for (PinQuestion). `own_names`: there are prepared
+  // statements under a client's own names.
   std::vector<std::string> Answer(const std::string& question, bool own_names) const;
 
   void Begin() { before_ = tables_and_channels_; }
   void Rollback() { tables_and_channels_ = before_; }
   void DiscardAll();
-  void DropStatements() { prepared_.clear(); }
-  bool Drop(const std::string& name) { return prepared_.erase(name) > 0; }
   // Nothing of it is left when its session has ended.
   void End() { *this = {}; }
-  bool empty() const {
-    return tables_and_channels_.empty() && locks_.empty() && prepared_.empty() && !loaded_;
-  }
-  // The text that SQL has prepared under this name.
-  const std::string* Prepared(const std::string& name) const;
+  bool empty() const { return tables_and_channels_.empty() && locks_.empty() && !loaded_; }
 
  private:
   bool HasKind(const std::string& kind) const;
@@ -44,7 +37,6 @@ class PgLasting {
   std::set<std::string> tables_and_channels_;  // "table a", "channel a"
   std::set<std::string> before_;               // the transaction
   std::multiset<std::string> locks_;
-  std::map<std::string, std::string> prepared_;
   bool loaded_ = false;
 };
 

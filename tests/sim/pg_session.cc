@@ -231,6 +231,7 @@ void PgSession::Query(const std::string& text, bool cancelled, std::vector<PgMes
     return;
   }
   BeginImplicit();
+  source_ = text;
   size_t begin = 0;
   while (begin < text.size()) {
     const size_t end = std::min(text.find("; ", begin), text.size());
@@ -260,7 +261,7 @@ void PgSession::Parse(std::string_view body, std::vector<PgMessage>& out) {
     if (name.empty()) {
       unnamed_ = sql;
     } else {
-      statements_[name] = sql;
+      statements_[name] = {sql, sql};
     }
     out.push_back({'1', {}});
   }
@@ -278,7 +279,7 @@ void PgSession::Bind(std::string_view body, std::vector<PgMessage>& out) {
          out);
     return;
   }
-  portal.sql = statement.empty() ? *unnamed_ : found->second;
+  portal.sql = statement.empty() ? *unnamed_ : found->second.sql;
   if (status_ == 'E' && portal.sql != "rollback" && portal.sql != "ROLLBACK" &&
       portal.sql != "commit") {
     Fail("25P02", "current transaction is aborted", out);
@@ -314,7 +315,7 @@ void PgSession::Describe(std::string_view body, std::vector<PgMessage>& out) {
            out);
       return;
     }
-    sql = name.empty() ? *unnamed_ : found->second;
+    sql = name.empty() ? *unnamed_ : found->second.sql;
   } else {
     const auto found = portals_.find(name);
     if (found == portals_.end()) {
@@ -348,6 +349,11 @@ void PgSession::Execute(std::string_view body, bool cancelled, std::vector<PgMes
   }
   BeginImplicit();
   Portal portal = found->second;
+  source_ = portal.sql;
+  if (portal.sql.starts_with("SELECT (SELECT CASE WHEN statement = ")) {
+    RunStatementsQuestion(portal, out);
+    return;
+  }
   if (portal.sql.starts_with("SELECT pg_catalog.") || portal.sql.starts_with("SELECT (SELECT") ||
       portal.sql.starts_with("WITH s AS MATERIALIZED")) {
     RunSettings(portal, out);
@@ -546,19 +552,6 @@ PgSession::Outcome PgSession::RunState(const std::string& sql, bool described,
     lasting_.DiscardAll();
     return Complete("DISCARD ALL", out);
   }
-  if (sql == "deallocate all") {
-    statements_.clear();
-    lasting_.DropStatements();
-    return Complete("DEALLOCATE ALL", out);
-  }
-  if (sql.starts_with("deallocate ") || sql.starts_with("DEALLOCATE ")) {
-    const std::string name = sql.substr(11);
-    if (statements_.erase(name) == 0 && !lasting_.Drop(name)) {
-      Fail("26000", "prepared statement \"" + name + "\" does not exist", out);
-      return Failed();
-    }
-    return Complete("DEALLOCATE", out);
-  }
   CHECK(sql == "DISCARD SEQUENCES");
   last_number_.reset();
   return Complete("DISCARD SEQUENCES", out);
@@ -631,13 +624,11 @@ PgSession::Outcome PgSession::Run(const std::string& sql, const std::string& par
     return Failed();
   }
   if (const auto reply = lasting_.Run(sql)) return RunLasting(*reply, described, out);
-  if (sql.starts_with("execute ")) {
-    const std::string* text = lasting_.Prepared(sql.substr(8));
-    if (text != nullptr)
-      return Run(std::string(*text), parameter, described, limit, rows_done, cancelled, out);
-    Fail("26000", "prepared statement \"" + sql.substr(8) + "\" does not exist", out);
-    return Failed();
+  if (sql.starts_with("execute ") && HasStatement(sql.substr(8))) {
+    const std::string text = statements_.at(sql.substr(8)).sql;
+    return Run(text, parameter, described, limit, rows_done, cancelled, out);
   }
+  if (const auto done = RunNamed(sql, described, out)) return *done;
   if (Has(sql, "numbers")) return RunSequence(sql, described, out);
   if (sql.starts_with("insert ")) {
     inserted_.push_back(Quoted(sql));

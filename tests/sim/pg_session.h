@@ -81,6 +81,10 @@ class PgSession {
     std::vector<std::optional<std::string>> parameters;  // none: NULL
     int64_t rows_done = 0;
   };
+  struct Statement {
+    std::string sql;
+    std::string source;  // the text that has made it
+  };
   struct Outcome {
     std::string tag;  // of CommandComplete; empty: none was sent
     bool failed = false;
@@ -109,6 +113,10 @@ class PgSession {
   void ResetAll();
   Outcome RunState(const std::string& sql, bool described, std::vector<PgMessage>& out);
   Outcome RunSequence(const std::string& sql, bool described, std::vector<PgMessage>& out);
+  std::optional<Outcome> RunNamed(const std::string& sql, bool described,
+                                  std::vector<PgMessage>& out);
+  Outcome RunPrepare(const std::string& sql, std::vector<PgMessage>& out);
+  Outcome RunStatementsQuestion(const Portal& portal, std::vector<PgMessage>& out);
   Outcome RunLasting(const PgLasting::Reply& reply, bool described, std::vector<PgMessage>& out);
   Outcome One(const std::string& value, bool described, std::vector<PgMessage>& out);
   Outcome Complete(const std::string& tag, std::vector<PgMessage>& out);
@@ -122,13 +130,17 @@ class PgSession {
   bool copy_extended_ = false;
   int64_t copy_rows_ = 0;
   std::string copy_tag_;
-  std::map<std::string, std::string> statements_;
+  std::map<std::string, Statement> statements_;
+  std::string source_;  // the text at hand
   std::optional<std::string> unnamed_;
   std::map<std::string, Portal> portals_;
   // Every session knows these, so that a name says nothing of who has set it. `base` is reported;
-  // `start` can only be set at the start.
-  std::map<std::string, std::string> settings_ = {
-      {"mine", "none"}, {"base", "none"}, {"start", "none"}, {"exit_on_error", "off"}};
+  // `start` can only be set at the start; PREPARE reads `timezone`.
+  std::map<std::string, std::string> settings_ = {{"mine", "none"},
+                                                  {"base", "none"},
+                                                  {"start", "none"},
+                                                  {"timezone", "none"},
+                                                  {"exit_on_error", "off"}};
   std::map<std::string, std::string> startup_ = settings_;
   std::map<std::string, std::string> local_;  // for this transaction
   // What has been set in the session, not reset; of settings_ and of local_.

@@ -55,7 +55,7 @@ SimClient::Request SimClient::Next() {
   if (Roll() < options_.settings) return NextSetting();
   if (roll < 0.45) return NextSimple();
   if (roll < 0.65) return NextExtended();
-  if (roll < 0.9) return NextNamed();
+  if (roll < 0.9) return Roll() < options_.from_sql ? NextFromSql() : NextNamed();
   return NextCopy();
 }
 
@@ -193,10 +193,44 @@ SimClient::Request SimClient::NextNamed() {
   return request;
 }
 
+// Statements that SQL prepares: few names and few texts, which clients have in common.
+SimClient::Request SimClient::NextFromSql() {
+  const std::string name = "sql" + Number(Some(2));
+  const std::string text = Roll() < 0.5 ? "same" : Tag();
+  const double roll = Roll();
+  if (roll < 0.3) return Simple("prepare " + name + " as select '" + text + "'");
+  if (roll < 0.55) return Simple("execute " + name);
+  if (roll < 0.63) return Simple("deallocate " + name);
+  if (roll < 0.67) return Simple("select count(*) from pg_prepared_statements");
+  if (roll < 0.7)
+    return Simple("prepare " + name + " as select '" + text + "'; deallocate " + name);
+  if (roll < 0.73) return Simple("execute " + name + "; select '" + text + "'");
+  if (roll < 0.76 && !names_.empty()) return Simple("execute " + *names_.begin());
+  Request request;
+  if (roll < 0.85) {
+    request.messages = {Bind(name, "", false), Execute(), kSync};
+    return request;
+  }
+  if (roll < 0.88) {
+    request.messages = {Parse(name, "select '" + text + "'"), kSync};
+    return request;
+  }
+  if (roll < 0.9) {
+    request.messages = {CloseStatement(name), kSync};
+    return request;
+  }
+  unnamed_certain_ = false;
+  const std::string sql =
+      roll < 0.94 ? "prepare " + name + " as select '" + text + "'" : "execute " + name;
+  request.messages = {Parse("", sql), Bind("", "", false), Execute(), kSync};
+  return request;
+}
+
 // Settings.
 SimClient::Request SimClient::NextSetting() {
   const double roll = Roll();
-  const std::string name = Roll() < 0.5 ? "mine" : "base";
+  const double which_name = Roll();
+  const std::string name = which_name < 0.4 ? "mine" : which_name < 0.8 ? "base" : "timezone";
   if (roll < 0.4) return Simple(roll < 0.02 ? "show start" : "show " + name);
   // Few different values, so that clients share them.
   const std::string value = roll < 0.7 ? "v" + Number(Some(3)) : Tag();

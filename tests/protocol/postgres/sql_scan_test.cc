@@ -22,6 +22,8 @@ constexpr uint16_t kReads = Verdict::kPlainRead;
 constexpr uint16_t kWrites = Verdict::kWritesSequence;
 constexpr uint16_t kDdl = Verdict::kDdl;
 constexpr uint16_t kSets = Verdict::kSets;
+constexpr uint16_t kNames = Verdict::kNamesStatements;
+constexpr uint16_t kRuns = Verdict::kRunsStatement;
 
 const Case kCases[] = {
     {"", kNone},
@@ -159,7 +161,7 @@ const Case kCases[] = {
      kNone, kDdl},
     {"CREATE TABLE temp (a int)", kNone, kDdl},
     {"CREATE TABLE t AS SELECT f(1)", kFunction, kDdl},
-    {"CREATE TABLE t AS EXECUTE x", kPreparedStatement, kDdl | kWrites},
+    {"CREATE TABLE t AS EXECUTE x", kNone, kDdl | kWrites | kNames | kRuns},
     {"CREATE INDEX i ON t (lower(a))", kNone, kDdl},
     {"ALTER TABLE t ADD COLUMN b int; DROP TABLE u", kNone, kDdl},
     {"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SET x = 1; SELECT 1 $$", kNone, kDdl},
@@ -167,21 +169,29 @@ const Case kCases[] = {
      "END; SET a = 1",
      kNone, kDdl | kSets},
     {"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 1", kNone, kDdl},
-    {"PREPARE p AS SELECT 1", kPreparedStatement},
-    {"PREPARE \"p\" AS SELECT 1", kPreparedStatement},
-    {"PREPARE \"transaction\" AS SELECT 1", kPreparedStatement},
-    {"EXECUTE p", kPreparedStatement, kWrites},
-    {"EXECUTE p(set_config('a', 'b', false))", kPreparedStatement, kWrites | kSets},
-    {"EXPLAIN EXECUTE p", kPreparedStatement, kWrites},
+    {"PREPARE p AS SELECT 1", kNone, kNames},
+    {"PREPARE \"p\" AS SELECT 1", kNone, kNames},
+    {"PREPARE \"transaction\" AS SELECT 1", kNone, kNames},
+    {"EXECUTE p", kNone, kWrites | kNames | kRuns},
+    {"EXECUTE p(set_config('a', 'b', false))", kNone, kWrites | kSets | kNames | kRuns},
+    {"EXPLAIN EXECUTE p", kNone, kWrites | kNames | kRuns},
+    {"EXPLAIN EXECUTE p(1)", kNone, kWrites | kNames | kRuns},
+    {"EXPLAIN ANALYZE VERBOSE EXECUTE p(1)", kNone, kWrites | kNames | kRuns},
+    {"EXPLAIN (ANALYZE, COSTS off) EXECUTE p(f(1))", kFunction, kWrites | kNames | kRuns},
+    {"EXPLAIN SELECT execute(1)", kFunction, kWrites | kNames | kRuns},
+    {"EXPLAIN (SELECT execute(1))", kFunction, kWrites | kNames | kRuns},
+    {"SELECT count(*) FROM pg_prepared_statements", kNone, kReads | Verdict::kReadsStatements},
+    {"SELECT * FROM pg_catalog.\"pg_prepared_statements\"", kNone,
+     kReads | Verdict::kReadsStatements},
     {"EXPLAIN (ANALYZE, COSTS off) SELECT f(1)", kFunction},
     {"EXPLAIN ANALYZE INSERT INTO t(a) VALUES (1)", kNone, kWrites},
-    {"DEALLOCATE p", kNone, Verdict::kDeallocate},
-    {"DEALLOCATE \"p\"", kNone, Verdict::kDeallocate},
-    {"DEALLOCATE PREPARE p", kNone, Verdict::kDeallocate},
-    {"DEALLOCATE \"all\"", kNone, Verdict::kDeallocate},
-    {"DEALLOCATE PREPARE \"all\"", kNone, Verdict::kDeallocate},
+    {"DEALLOCATE p", kNone, Verdict::kDeallocate | kNames},
+    {"DEALLOCATE \"p\"", kNone, Verdict::kDeallocate | kNames},
+    {"DEALLOCATE PREPARE p", kNone, Verdict::kDeallocate | kNames},
+    {"DEALLOCATE \"all\"", kNone, Verdict::kDeallocate | kNames},
+    {"DEALLOCATE PREPARE \"all\"", kNone, Verdict::kDeallocate | kNames},
     {"DEALLOCATE ALL", kNone, Verdict::kDropsStatements},
-    {"DEALLOCATE PREPARE ALL", kNone, Verdict::kDropsStatements},
+    {"DEALLOCATE PREPARE ALL", kNone, Verdict::kDropsStatements | kNames},
     {"DISCARD ALL", kNone,
      Verdict::kDropsStatements | Verdict::kDropsSequences | Verdict::kResets | kSets},
     {"DISCARD SEQUENCES", kNone, Verdict::kDropsSequences},
@@ -253,20 +263,19 @@ TEST(SqlScanTest, VerdictsOfTexts) {
 
 // Where it is executed, only its name stands in the text.
 TEST(SqlScanTest, WhatAStatementByNameDoesIsSeenWhenItIsPrepared) {
-  const PinSet prepared = Only(kPreparedStatement);
   const std::pair<const char*, PinSet> cases[] = {
-      {"PREPARE p AS SELECT lower('x'), nextval('s')", prepared},
-      {"PREPARE p (numeric(3, 1), box(2)) AS INSERT INTO t (a, b) VALUES ($1, $2)", prepared},
-      {"PREPARE p AS WITH x (a) AS (SELECT 1), y (b) AS (SELECT 2) SELECT * FROM x, y", prepared},
-      {"PREPARE p AS SELECT f(1)", prepared | Only(kFunction)},
-      {"PREPARE p AS SELECT set_config('a', 'b', false)", prepared | Only(kFunction)},
-      {"PREPARE p (int) AS (SELECT set_config('a', 'b', false))", prepared | Only(kFunction)},
-      {"PREPARE p AS SELECT 1 AS with, pg_advisory_lock(1)", prepared | Only(kFunction)},
-      {"PREPARE p AS UPDATE t SET a = setseed(1)", prepared | Only(kSeed)},
-      {"PREPARE p AS SELECT 1; SELECT pg_advisory_lock(1)", prepared | Only(kAdvisoryLock)},
-      {"EXECUTE p(1, lower('x'))", prepared},
-      {"EXECUTE p(f(1))", prepared | Only(kFunction)},
-      {"CREATE TABLE t AS EXECUTE p(pg_advisory_lock(1))", prepared | Only(kAdvisoryLock)},
+      {"PREPARE p AS SELECT lower('x'), nextval('s')", 0},
+      {"PREPARE p (numeric(3, 1), box(2)) AS INSERT INTO t (a, b) VALUES ($1, $2)", 0},
+      {"PREPARE p AS WITH x (a) AS (SELECT 1), y (b) AS (SELECT 2) SELECT * FROM x, y", 0},
+      {"PREPARE p AS SELECT f(1)", Only(kFunction)},
+      {"PREPARE p AS SELECT set_config('a', 'b', false)", Only(kFunction)},
+      {"PREPARE p (int) AS (SELECT set_config('a', 'b', false))", Only(kFunction)},
+      {"PREPARE p AS SELECT 1 AS with, pg_advisory_lock(1)", Only(kFunction)},
+      {"PREPARE p AS UPDATE t SET a = setseed(1)", Only(kSeed)},
+      {"PREPARE p AS SELECT 1; SELECT pg_advisory_lock(1)", Only(kAdvisoryLock)},
+      {"EXECUTE p(1, lower('x'))", 0},
+      {"EXECUTE p(f(1))", Only(kFunction)},
+      {"CREATE TABLE t AS EXECUTE p(pg_advisory_lock(1))", Only(kAdvisoryLock)},
   };
   for (const auto& [text, pins] : cases) EXPECT_EQ(Scan(text, {}).pins, pins) << text;
 }
