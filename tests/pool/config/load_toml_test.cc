@@ -327,6 +327,9 @@ TEST_F(LoadConfigTest, Iam) {
   const auto error = [&](const std::string& text, std::string_view part) {
     EXPECT_NE(ErrorOf(text).find(part), std::string::npos) << ErrorOf(text);
   };
+  error(named + "iam_auth = \"REQUIRED\"\n" + kIam,
+        "weir.toml:8:12: iam_auth: tokens come over TLS only, and there is no [[certificate]]");
+  error(named + "iam_auth = \"ENABLED\"\n" + kIam, "iam_auth: must be DISABLED or REQUIRED");
   error(std::string(kGood) + kIam, "weir.toml:1:1: host_names: no endpoint has any");
   error(named + "[iam]\nregion = \"us east\"\n", "weir.toml:9:10: region: must be one such as");
   error(named + "[iam]\nregion = \"us-east-1\"\n", "account_id: must be the 12 digits");
