@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import os
+import socket
 import struct
 
 from harness import PASSWORD
@@ -53,3 +54,32 @@ async def login(port):
             writer.write(message(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(first) + 3) + b"n,," + first.encode()))
         elif code == 11:
             writer.write(message(b"p", proof(first, body[4:].decode())))
+
+
+def login_tls(port, context):
+    """A socket that is logged in over TLS, by a simple protocol of questions and answers."""
+    connection = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="bench")
+    file = connection.makefile("rb", buffering=0)
+
+    def exactly(count):
+        data = b""
+        while len(data) < count:
+            data += file.read(count - len(data))
+        return data
+    connection.sendall(startup())
+    first = ""
+    while True:
+        head = exactly(5)
+        body = exactly(struct.unpack("!i", head[1:])[0] - 4)
+        if head[:1] == b"E":
+            raise RuntimeError(body)
+        if head[:1] == b"Z":
+            return connection
+        if head[:1] != b"R":
+            continue
+        code = struct.unpack("!i", body[:4])[0]
+        if code == 10:
+            first = f"n=,r={base64.b64encode(os.urandom(18)).decode()}"
+            connection.sendall(message(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(first) + 3) + b"n,," + first.encode()))
+        elif code == 11:
+            connection.sendall(message(b"p", proof(first, body[4:].decode())))

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pool/config/describe.h"
@@ -155,9 +156,51 @@ TEST_F(LoadConfigTest, WhatComesLaterIsToldApartFromMistakes) {
   EXPECT_NE(
       ErrorOf(std::string(kGood) + "secret_arn = 'x'\n").find("not available in this version"),
       std::string::npos);
-  EXPECT_NE(ErrorOf(std::string(kGood) + "[client_tls]\n").find("not available in this version"),
+  EXPECT_NE(ErrorOf(std::string(kGood) + "[aws]\n").find("not available in this version"),
             std::string::npos);
   EXPECT_NE(ErrorOf(std::string(kGood) + "rotation = 5\n").find("unknown key"), std::string::npos);
+}
+
+TEST_F(LoadConfigTest, OptionsOfTls) {
+  const absl::StatusOr<Config> plain = Load(kGood);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_TRUE(plain->certificates.empty());
+  EXPECT_EQ(plain->targets[0].tls_mode, "prefer");
+  EXPECT_EQ(plain->client_tls.minimum_version, "TLSv1.2");
+  const std::string certificate =
+      "[[certificate]]\ncertificate_file = 'a.crt'\nkey_file = 'b.key'\n";
+  const std::string target = "[[target]]\nhost = 'db.example'\n";
+  const std::string rest = "[[endpoint]]\n[[auth]]\nsecret_file = 'app.json'\n";
+  const absl::StatusOr<Config> full =
+      Load(rest + target +
+           "tls_mode = 'verify-full'\ntls_certificate_file = 'c.crt'\ntls_key_file = 'c.key'\n" +
+           certificate + certificate + "[client_tls]\nclient_ca_file = 'ca.crt'\n" +
+           "client_certificate = 'required'\n[proxy]\nrequire_tls = true\n");
+  ASSERT_TRUE(full.ok()) << full.status();
+  ASSERT_EQ(full->certificates.size(), 2u);
+  EXPECT_EQ(full->certificates[1].certificate_file, folder_ + "/a.crt");
+  EXPECT_EQ(full->certificates[1].key_file, folder_ + "/b.key");
+  EXPECT_EQ(full->client_tls.client_ca_file, folder_ + "/ca.crt");
+  EXPECT_EQ(full->targets[0].tls_ca_file, "system");
+  EXPECT_EQ(full->targets[0].tls_certificate_file, folder_ + "/c.crt");
+  const std::pair<std::string, const char*> wrong[] = {
+      {target + "[proxy]\nrequire_tls = true\n", "weir.toml:7:15: require_tls: no client"},
+      {target + "[[certificate]]\nkey_file = 'x'\n", "certificate_file: the file"},
+      {target + "[[certificate]]\ncertificate_file = 'x'\n", "key_file: the file"},
+      {target + "[client_tls]\nclient_ca_file = 'x'\n", "needs a [[certificate]]"},
+      {target + certificate + "[client_tls]\nclient_certificate = 'required'\n",
+       "required needs client_ca_file"},
+      {target + certificate + "[client_tls]\nclient_certificate = 'maybe'\n", "must be optional"},
+      {target + certificate + "[client_tls]\nminimum_version = '1.2'\n", "must be TLSv1.2 or"},
+      {target + "tls_mode = 'allow'\n", "tls_mode: must be disable"},
+      {target + "tls_mode = 'verify-ca'\n", "verify-ca would take any server"},
+      {target + "tls_ca_file = 'ca.crt'\n", "tls_ca_file: is read for"},
+      {target + "tls_mode = 'verify-ca'\ntls_ca_file = ''\n", "must be a file or"},
+      {target + "tls_key_file = 'x'\n", "go together"},
+      {"[[target]]\nhost = 'unix:/tmp'\ntls_mode = 'require'\n", "no TLS on unix sockets"},
+  };
+  for (const auto& [text, error] : wrong)
+    EXPECT_NE(ErrorOf(rest + text).find(error), std::string::npos) << ErrorOf(rest + text);
 }
 
 TEST_F(LoadConfigTest, SecretsMustBeGood) {
