@@ -66,7 +66,8 @@ void StreamTls::OnCiphertext(Bytes bytes) {
       return;
     }
   }
-  stream.queue_.insert(stream.queue_.begin() + static_cast<ptrdiff_t>(sealed),
+  const size_t place = WEIR_FAULT("words_of_tls_out_of_order") ? stream.queue_.size() : sealed;
+  stream.queue_.insert(stream.queue_.begin() + static_cast<ptrdiff_t>(place),
                        stream.context_->chunks.Copy(bytes));
   ++sealed;
 }
@@ -79,7 +80,8 @@ void Stream::DeliverCiphertext(const Slice& bytes) {
     return;
   }
   tls.received.Append(context_->chunks, bytes);
-  if (!tls.turn.linked()) context_->handshakes_->waiting.PushBack(tls);
+  const bool lost = WEIR_FAULT("handshake_turn_lost") && !context_->handshakes_->waiting.empty();
+  if (!tls.turn.linked() && !lost) context_->handshakes_->waiting.PushBack(tls);
   if (tls.received.size() <= kReceivedMax) return;
   context_->handshakes_->waiting.Remove(tls);
   ContinueHandshake();
@@ -157,7 +159,7 @@ bool Stream::DecryptSome(Bytes& ciphertext) {
   switch (status) {
     case Tls::Status::kData:
     case Tls::Status::kReady:
-      return true;
+      return !WEIR_FAULT("decrypted_in_part");
     case Tls::Status::kMore:
       return false;
     case Tls::Status::kClosed:

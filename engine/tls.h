@@ -4,15 +4,17 @@
 //   handshaking -> ready -> closed (the peer has said that it sends no more)
 //   either      -> failed (what is to be told to the peer has gone to the output)
 //
-// It moves with its connection from shard to shard. TlsOpenssl makes real ones (tls_context.h).
+// It moves with its connection from shard to shard. Real ones are made by tls_context.h.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/base/clock.h"
 
 namespace weir::engine {
 
@@ -61,10 +63,27 @@ class Tls {
   // Says that we send no more (close_notify). Only when ready.
   virtual void Close(TlsOutput& out) = 0;
 
+  // The handshake is over, and nothing has failed; also when the peer sends no more.
   virtual bool ready() const = 0;
   virtual TlsFacts Facts() const = 0;
   // Why it failed, in a sentence for the log.
   virtual std::string_view error() const = 0;
+};
+
+// Makes the server's side of connections.
+class TlsServer {
+ public:
+  virtual ~TlsServer() = default;
+  // `direct`: the client has begun with TLS, without asking: it must name the protocol. `now`: of
+  // the keys for its ticket.
+  virtual std::unique_ptr<Tls> NewConnection(bool direct, Nanos now) const = 0;
+};
+
+// ... and the client's.
+class TlsClient {
+ public:
+  virtual ~TlsClient() = default;
+  virtual std::unique_ptr<Tls> NewConnection() const = 0;
 };
 
 }  // namespace weir::engine

@@ -32,18 +32,16 @@ struct TlsServerOptions {
   std::string protocol{};    // the only one that a client may ask for (ALPN)
 };
 
-class TlsServerContext {
+class TlsServerContext final : public TlsServer {
  public:
   // Errors name the file and what to do. `warnings`: what is not well, and works.
   static absl::StatusOr<std::unique_ptr<const TlsServerContext>> Load(
       const TlsServerOptions& options, Entropy& entropy, std::vector<std::string>& warnings);
-  ~TlsServerContext();
+  ~TlsServerContext() override;
   TlsServerContext(const TlsServerContext&) = delete;
   TlsServerContext& operator=(const TlsServerContext&) = delete;
 
-  // `direct`: the client has begun with TLS, without asking: it must name the protocol. `now`: of
-  // the keys for its ticket.
-  std::unique_ptr<Tls> NewConnection(bool direct, Nanos now) const;
+  std::unique_ptr<Tls> NewConnection(bool direct, Nanos now) const override;
 
   struct Parts;
   explicit TlsServerContext(std::unique_ptr<Parts> parts);
@@ -66,15 +64,15 @@ struct TlsClientOptions {
   std::string protocol{};  // that is asked for (ALPN); empty: none
 };
 
-class TlsClientContext {
+class TlsClientContext final : public TlsClient {
  public:
   static absl::StatusOr<std::unique_ptr<const TlsClientContext>> Load(
       const TlsClientOptions& options, std::vector<std::string>& warnings);
-  ~TlsClientContext();
+  ~TlsClientContext() override;
   TlsClientContext(const TlsClientContext&) = delete;
   TlsClientContext& operator=(const TlsClientContext&) = delete;
 
-  std::unique_ptr<Tls> NewConnection() const;
+  std::unique_ptr<Tls> NewConnection() const override;
 
   struct Parts;
   explicit TlsClientContext(std::unique_ptr<Parts> parts);

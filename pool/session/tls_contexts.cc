@@ -6,6 +6,7 @@
 
 #include "engine/base/log.h"
 #include "engine/base/text.h"
+#include "engine/tls_context.h"
 
 namespace weir::pool {
 

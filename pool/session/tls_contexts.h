@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "engine/base/prng.h"
 #include "engine/stream.h"
-#include "engine/tls_context.h"
+#include "engine/tls.h"
 #include "pool/config/config.h"
 #include "protocol/dialect.h"
 
@@ -16,14 +16,14 @@ namespace weir::pool {
 struct TlsContexts {
   struct Target {
     protocol::TlsUse use = protocol::TlsUse::kNever;
-    std::unique_ptr<const engine::TlsClientContext> context;  // nullptr: kNever
+    std::unique_ptr<const engine::TlsClient> context;  // nullptr: kNever
   };
 
   // Reads certificates, keys and authorities. Errors name the file; warnings go to the log.
   static absl::StatusOr<std::unique_ptr<const TlsContexts>> Load(const Config& config,
                                                                  engine::Entropy& entropy);
 
-  std::unique_ptr<const engine::TlsServerContext> clients;  // nullptr: clients are offered no TLS
+  std::unique_ptr<const engine::TlsServer> clients;  // nullptr: clients are offered no TLS
   std::vector<Target> targets;
 };
 

@@ -12,6 +12,7 @@ namespace weir::sim {
 namespace {
 
 constexpr uint32_t kCancelCode = 80877102;
+constexpr uint32_t kSslRequestCode = 80877103;
 
 // PBKDF2 takes milliseconds: once for all runs of the process.
 const protocol::ScramVerifier& Verifier() {
@@ -44,7 +45,7 @@ class PgServer::Connection final : public Party {
   std::string Situation() const {
     return "server " + Number(process_id_) + ": input " +
            Number(static_cast<int64_t>(input_.size() + end_.inbox.size())) + " output " +
-           Number(static_cast<int64_t>(output_.size())) + " room " +
+           Number(static_cast<int64_t>(output_.size() + wire_.size())) + " room " +
            Number(server_.net_.Room(end_)) + (current_.has_value() ? " at work" : "") + "\n";
   }
 
@@ -93,11 +94,36 @@ class PgServer::Connection final : public Party {
   }
 
   void Flush() {
-    while (!output_.empty()) {
-      const uint32_t written = server_.net_.Write(end_, output_);
-      if (written == 0) return;
-      output_.erase(0, written);
+    if (!tls_.has_value()) {
+      wire_ += std::exchange(output_, {});
+    } else if (tls_->ready()) {
+      tls_->Seal(std::exchange(output_, {}), wire_);
     }
+    while (!wire_.empty()) {
+      const uint32_t written = server_.net_.Write(end_, wire_);
+      if (written == 0) return;
+      wire_.erase(0, written);
+    }
+  }
+
+  void Receive() {
+    const std::string received = server_.net_.Read(end_, SIZE_MAX);
+    if (!tls_.has_value()) {
+      input_ += received;
+      return;
+    }
+    input_ += tls_->Open(received, wire_);
+    CHECK(tls_->error().empty());
+    if (!wire_.empty()) Flush();
+  }
+
+  // The answer leaves in the clear.
+  void OnSslRequest() {
+    input_.erase(0, 8);
+    CHECK(input_.empty() && !tls_.has_value());
+    output_ += server_.options_.tls ? "S" : "N";
+    Flush();
+    if (server_.options_.tls) tls_.emplace(SimTls::Side::kServer);
   }
 
   // Goes on as far as it can.
@@ -112,8 +138,8 @@ class PgServer::Connection final : public Party {
       return;
     }
     Flush();
-    if (!output_.empty() || busy_until_ > server_.net_.now()) return;
-    input_ += server_.net_.Read(end_, SIZE_MAX);
+    if (!wire_.empty() || busy_until_ > server_.net_.now()) return;
+    Receive();
     if (phase_ == Phase::kStartup) {
       OnStartup();
       if (open_ && !end_.inbox.empty()) Plan(server_.net_.now());
@@ -133,7 +159,8 @@ class PgServer::Connection final : public Party {
     Flush();
     if (!current_.has_value() && !end_.inbox.empty()) {
       Plan(server_.net_.now());
-    } else if (end_.fin && end_.inbox.empty() && !current_.has_value() && output_.empty()) {
+    } else if (end_.fin && end_.inbox.empty() && !current_.has_value() && output_.empty() &&
+               wire_.empty()) {
       Leave(false);
     }
   }
@@ -193,6 +220,10 @@ class PgServer::Connection final : public Party {
     }
     const uint32_t length = ReadU32(input_);
     std::string_view body = std::string_view(input_).substr(4, length - 4);
+    if (ReadU32(body) == kSslRequestCode) {
+      OnSslRequest();
+      return;
+    }
     if (ReadU32(body) == kCancelCode) {
       server_.Cancel(ReadU32(body.substr(4)), ReadU32(body.substr(8)));
       Leave(false);
@@ -283,7 +314,9 @@ class PgServer::Connection final : public Party {
   bool cancelled_ = false;
   Nanos busy_until_ = 0;
   std::string input_;
-  std::string output_;
+  std::string output_;  // still to be encrypted
+  std::string wire_;    // ... and to be sent
+  std::optional<SimTlsPipe> tls_;
   std::optional<PgMessage> current_;
   std::optional<protocol::ScramServer> scram_;
   std::string reported_base_;

@@ -12,6 +12,7 @@
 #include "protocol/auth/scram.h"
 #include "tests/sim/net.h"
 #include "tests/sim/pg_session.h"
+#include "tests/sim/sim_tls.h"
 
 namespace weir::sim {
 
@@ -20,6 +21,7 @@ struct PgServerOptions {
   bool scram = true;
   Nanos cost_max = 300 * engine::kMicrosecond;  // of a message
   double notice = 0.02;                         // how often a notice comes between replies
+  bool tls = false;
   double early_flush = 0.3;  // how often a reply leaves before the end of its request
 };
 

@@ -23,6 +23,8 @@ const protocol::ScramKeys& KeysFor(const std::string& salt, uint32_t iterations)
       .first->second;
 }
 
+constexpr uint32_t kSslRequest = 80877103;
+
 // A second connection that carries a CancelRequest.
 class Canceller final : public Party {
  public:
@@ -120,12 +122,15 @@ void SimClient::Begin() {
   state_ = State::kConnecting;
   input_.clear();
   output_.clear();
+  wire_.clear();
+  tls_.reset();
+  asks_tls_ = options_.encryption == ClientOptions::Encryption::kAsk;
   requests_.clear();
   names_.clear();
   gone_names_.clear();
   block_inserts_.clear();
   in_block_ = pinned_ = half_closed_ = loses_life_ = terminated_ = unnamed_certain_ = holding_ =
-      false;
+      said_close_ = false;
   last_number_.reset();
   asked_ = cancels_sent_ = 0;
   stalled_until_ = 0;
@@ -142,6 +147,8 @@ void SimClient::Begin() {
   told_base_.clear();
   report_certain_ = true;
   output_ = Encode({0, body + std::string(1, '\0')});
+  if (asks_tls_) wire_ = Encode({0, U32(kSslRequest)});
+  if (options_.encryption == ClientOptions::Encryption::kDirect) BeginTls();
   end_ = &net_.Connect(options_.weir_address, *this);
 }
 
@@ -168,19 +175,57 @@ void SimClient::OnChange(End& end) {
   Read();
 }
 
+void SimClient::BeginTls() {
+  tls_.emplace(SimTls::Side::kClient);
+  tls_->Begin(wire_);
+}
+
 void SimClient::Flush() {
-  while (end_ != nullptr && !output_.empty()) {
-    const uint32_t written = net_.Write(*end_, output_);
-    if (written == 0) return;
-    output_.erase(0, written);
+  if (end_ == nullptr) return;
+  const bool open = !asks_tls_ && (!tls_.has_value() || tls_->ready());
+  if (open && !output_.empty()) {
+    if (tls_.has_value()) {
+      tls_->Seal(output_, wire_);
+    } else {
+      wire_ += output_;
+    }
+    output_.clear();
   }
-  if (end_ == nullptr || !output_.empty()) return;
-  if (half_closed_ && !end_->shut) net_.Shutdown(*end_);
+  // Some close without a word of TLS.
+  if (open && half_closed_ && tls_.has_value() && !end_->shut &&
+      !std::exchange(said_close_, true) && number_ % 3 != 0)
+    tls_->Close(wire_);
+  while (!wire_.empty()) {
+    const uint32_t written = net_.Write(*end_, wire_);
+    if (written == 0) return;
+    wire_.erase(0, written);
+  }
+  if (half_closed_ && output_.empty() && !end_->shut) net_.Shutdown(*end_);
+}
+
+// Takes what has arrived; false: there is nothing.
+bool SimClient::Receive() {
+  if (end_ == nullptr || end_->inbox.empty()) return false;
+  std::string received = net_.Read(*end_, SIZE_MAX);
+  if (asks_tls_) {
+    if (received != "S") Wrong("no answer to an SSLRequest", {'?', received});
+    asks_tls_ = false;
+    BeginTls();
+    Flush();
+    return true;
+  }
+  if (!tls_.has_value()) {
+    input_ += received;
+    return true;
+  }
+  input_ += tls_->Open(received, wire_);
+  if (!tls_->error().empty()) Wrong(std::string(tls_->error()), {});
+  Flush();
+  return true;
 }
 
 void SimClient::Read() {
-  while (end_ != nullptr && !end_->inbox.empty()) {
-    input_ += net_.Read(*end_, SIZE_MAX);
+  while (Receive()) {
     PgMessage message;
     while (end_ != nullptr && Decode(input_, message)) {
       if (state_ == State::kLogin) {
@@ -267,7 +312,7 @@ void SimClient::OnLogin(const PgMessage& message) {
 // Sends more, or leaves.
 void SimClient::Ask() {
   CheckPatience();
-  if (net_.now() < stalled_until_ || !output_.empty() || holding_) {
+  if (net_.now() < stalled_until_ || !output_.empty() || !wire_.empty() || holding_) {
     Later(std::max<Nanos>(stalled_until_ - net_.now(), engine::kMillisecond));
     return;
   }

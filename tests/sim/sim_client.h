@@ -17,6 +17,7 @@
 #include "protocol/auth/scram.h"
 #include "tests/sim/net.h"
 #include "tests/sim/pg_session.h"
+#include "tests/sim/sim_tls.h"
 
 namespace weir::sim {
 
@@ -43,6 +44,9 @@ struct ClientOptions {
   std::string start;     // ... that only the start of a session can make
   bool bad = false;      // ... and one that does not exist
   size_t large = 20000;  // bytes of a large text
+  // kAsk: by an SSLRequest; kDirect: with its first byte.
+  enum class Encryption : uint8_t { kNone, kAsk, kDirect };
+  Encryption encryption = Encryption::kNone;
   std::string weir_address;
 };
 
@@ -92,6 +96,8 @@ class SimClient final : public Party {
   void Send(Request request);
   void Model(Request& request);
   void Flush();
+  void BeginTls();
+  bool Receive();
   void Read();
   void OnLogin(const PgMessage& message);
   void OnReport(const PgMessage& message);
@@ -143,8 +149,12 @@ class SimClient final : public Party {
   bool half_closed_ = false;
   bool loses_life_ = false;  // the server's or weir's FATAL has come
   bool terminated_ = false;  // Terminate is sent
+  bool said_close_ = false;  // of TLS, or never
   std::string input_;
-  std::string output_;
+  std::string output_;  // still to be encrypted
+  std::string wire_;    // ... and to be sent
+  std::optional<SimTlsPipe> tls_;
+  bool asks_tls_ = false;  // the answer to its SSLRequest has not come
   PgSession model_;
   std::deque<Request> requests_;
   std::set<std::string> names_;          // prepared, and known to be

@@ -27,6 +27,7 @@
 #include "tests/sim/pg_server.h"
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_io.h"
+#include "tests/sim/sim_tls.h"
 
 namespace weir::engine {
 
@@ -159,6 +160,10 @@ void World::MakeServer() {
   PgServerOptions options;
   options.max_connections = static_cast<int>(shape_.Among(1, beat_ ? 2 : 12));
   options.scram = shape_.Chance(0.5);
+  const protocol::TlsUse uses[] = {protocol::TlsUse::kNever, protocol::TlsUse::kIfOffered,
+                                   protocol::TlsUse::kAlways};
+  tls_use_ = uses[shape_.Among(0, 2)];
+  options.tls = tls_use_ == protocol::TlsUse::kAlways || shape_.Chance(0.5);
   options.cost_max = shape_.Among(10, 500) * kMicrosecond;
   server_ = std::make_unique<PgServer>(*net_, entropy_, options);
   engine::Append(words_,
@@ -190,7 +195,11 @@ void World::MakeShards() {
     seat.entropy = std::make_unique<SimEntropy>(seed_ * 64 + id);
     seat.io = std::make_unique<SimIo>(*this, *net_, descriptors_, io);
   }
-  const pool::Snapshot snapshot{std::make_shared<pool::Config>(config_), TheBasics().users};
+  auto tls = std::make_shared<pool::TlsContexts>();
+  tls->clients = std::make_unique<SimTlsServer>();
+  tls->targets.emplace_back().use = tls_use_;
+  tls->targets[0].context = std::make_unique<SimTlsClient>();
+  const pool::Snapshot snapshot{std::make_shared<pool::Config>(config_), TheBasics().users, tls};
   engine::ShardOptions options;
   options.buffer_memory = config_.engine.buffer_memory;
   options.spin = shape_.Chance(0.1) ? 50 * kMicrosecond : 0;
@@ -227,6 +236,7 @@ void World::MakeClients() {
   const bool cancels = shape_.Chance(0.6);
   const bool routes = shape_.Chance(0.5);
   const bool bases = shape_.Chance(0.6);
+  const bool encrypted = shape_.Chance(0.5);
   if (beat_) common.beat = 100 * kMillisecond;
   engine::Append(words_, " clients=", count, " lives=", common.lives,
                  common.beat > 0 ? " beat" : "");
@@ -238,6 +248,11 @@ void World::MakeClients() {
     options.rude = !calm_ && shape_.Chance(0.4);
     options.depth = static_cast<int>(shape_.Chance(0.3) ? shape_.Among(2, 20) : 1);
     options.slow_reader = !calm_ && shape_.Chance(0.2) ? 0.1 : 0;
+    if (encrypted) {
+      using Encryption = ClientOptions::Encryption;
+      const Encryption kinds[] = {Encryption::kNone, Encryption::kAsk, Encryption::kDirect};
+      options.encryption = kinds[shape_.Among(0, 2)];
+    }
     options.large = shape_.Chance(0.5) ? 20000 : 5000;
     if (routes) {
       options.database = Cat("d", shape_.Among(0, 1));

@@ -147,10 +147,11 @@ class World final : public Host,
 
   const uint64_t seed_;
   Shape shape_;
-  std::string words_;  // the shape, for people
-  bool faulty_;        // servers die
-  bool calm_;          // no faults of any kind: answers come soon
-  bool beat_;          // clients act at the same moments
+  std::string words_;                                    // the shape, for people
+  bool faulty_;                                          // servers die
+  protocol::TlsUse tls_use_ = protocol::TlsUse::kNever;  // to the server
+  bool calm_;                                            // no faults of any kind: answers come soon
+  bool beat_;                                            // clients act at the same moments
   pool::Config config_;
   std::unique_ptr<Net> net_;
   SimEntropy entropy_;
