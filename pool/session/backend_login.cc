@@ -136,10 +136,12 @@ void BackendSession::OnServerKeys(const protocol::ScramKeys& keys) {
 
 void BackendSession::OnNoServerKeys(std::string_view why) {
   if (phase_ != BackendPhase::kLoggingIn && phase_ != BackendPhase::kConnecting) return;
+  const LaunchFailure::Kind kind = phase_ == BackendPhase::kConnecting
+                                       ? LaunchFailure::Kind::kNoSecret
+                                       : LaunchFailure::Kind::kAuthentication;
   const std::string own = services_.dialect.EncodeError(
       true, "08006", engine::Cat("cannot connect to the database: ", why));
-  FailOpen({LaunchFailure::Kind::kAuthentication, std::string(why),
-            std::vector<uint8_t>(own.begin(), own.end())});
+  FailOpen({kind, std::string(why), std::vector<uint8_t>(own.begin(), own.end())});
 }
 
 // The login has failed. With a wrong password another one may be worth a try.
