@@ -12,6 +12,7 @@
 #include <ostream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/stream.h"
@@ -31,6 +32,7 @@ class End final : public StreamEvents {
  public:
   void OnBytes(Slice bytes) override {
     received += AsText(bytes.bytes());
+    if (std::exchange(detaches, false)) stream.Detach();
     if (echo_to != nullptr) echo_to->Queue(std::move(bytes));
   }
   void OnEnd(StreamEnd how) override { ends.push_back(how); }
@@ -48,6 +50,7 @@ class End final : public StreamEvents {
   std::vector<StreamEnd> ends;
   int drained = 0;
   bool encrypted = false;
+  bool detaches = false;  // when the next bytes come
   bool closed = false;
   bool was_detached = false;
   Detached detached;

@@ -185,6 +185,36 @@ TEST_P(StreamTlsTest, DetachedInTheMiddleOfARecord) {
   close(other);
 }
 
+// From inside OnBytes, with more in the record, and perhaps another one behind it.
+TEST_P(StreamTlsTest, DetachedByItsOwner) {
+  for (const std::string more : {"", "second"}) {
+    int other = -1;
+    auto end = OpenTls(&other);
+    TlsEnd peer(sides_->Client());
+    peer.Take({});
+    ASSERT_TRUE(PumpUntil(peer, other, [&] { return end->encrypted && peer.tls->ready(); }));
+    const std::string large(16000, 'x');
+    peer.Write(large);
+    const std::string first = std::exchange(peer.sent, {});
+    if (!more.empty()) peer.Write(more);
+    const std::string second = std::exchange(peer.sent, {});
+    Write(other, std::string_view(first).substr(0, first.size() - 100));
+    for (int i = 0; i < 10; ++i) Tick();
+    EXPECT_EQ(end->received, "");
+    end->detaches = true;
+    Write(other, first.substr(first.size() - 100) + second);
+    ASSERT_TRUE(Until([&] { return end->was_detached; }));
+    EXPECT_LT(end->received.size(), large.size());
+    End next;
+    next.stream.Attach(*context_, std::move(end->detached), BufferGroup::kClients, next);
+    ASSERT_TRUE(Until(
+        [&] { return end->received.size() + next.received.size() == large.size() + more.size(); }));
+    EXPECT_EQ(end->received + next.received, large + more);
+    Close(next);
+    close(other);
+  }
+}
+
 TEST_P(StreamTlsTest, AFailedHandshakeIsToldToBoth) {
   int other = -1;
   auto end = OpenTls(&other);
