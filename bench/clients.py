@@ -6,7 +6,9 @@ import hashlib
 import hmac
 import os
 import socket
+import ssl
 import struct
+import subprocess
 
 from harness import PASSWORD
 
@@ -56,9 +58,27 @@ async def login(port):
             writer.write(message(b"p", proof(first, body[4:].decode())))
 
 
-def login_tls(port, context):
-    """A socket that is logged in over TLS, by a simple protocol of questions and answers."""
-    connection = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="bench")
+def certify(servers):
+    """A certificate for nobody in particular, as an option of weir's."""
+    certificate, key = (os.path.join(servers.folder, name) for name in ("bench.crt", "bench.key"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=bench",
+                    "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    os.chmod(key, 0o600)
+    return f'[[certificate]]\ncertificate_file = "{certificate}"\nkey_file = "{key}"\n'
+
+
+def tls_context():
+    """Of clients that verify nothing: that would be their own work."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["postgresql"])
+    return context
+
+
+def login_tls(port, context, session=None):
+    """A socket that is logged in over direct TLS, resumed from a session if there is one."""
+    connection = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="bench", session=session)
     file = connection.makefile("rb", buffering=0)
 
     def exactly(count):

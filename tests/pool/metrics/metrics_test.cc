@@ -34,6 +34,8 @@ TEST(StatisticsTest, AShardEachAndAll) {
   after[1].shard = 1;
   after[0].clients = 3;
   after[1].clients = 4;
+  after[1].clients_tls = 3;
+  after[0].backends_tls = 1;
   before[1].metrics.Add(Counter::kTransactions, 5);
   after[1].metrics.Add(Counter::kTransactions, 12);
   before[1].metrics.Set(Counter::kTicks, 100);
@@ -48,9 +50,10 @@ TEST(StatisticsTest, AShardEachAndAll) {
   after[1].metrics.Set(Counter::kTicks, 103);
   const std::vector<std::string> lines = StatisticsLines(before, after);
   ASSERT_EQ(lines.size(), 3u);
-  EXPECT_NE(lines[1].find("event=statistics shard=1 clients=4"), std::string::npos);
-  EXPECT_NE(lines[2].find("shard=all clients=7"), std::string::npos);
+  EXPECT_NE(lines[1].find("event=statistics shard=1 clients=4 clients_tls=3 clients_no_tls=1 "), std::string::npos);
+  EXPECT_NE(lines[2].find("shard=all clients=7 clients_tls=3 clients_no_tls=4 "), std::string::npos);
   EXPECT_NE(lines[2].find("transactions=7"), std::string::npos);
+  EXPECT_NE(lines[2].find(" backends_tls=1 "), std::string::npos);
   EXPECT_NE(lines[1].find(" ticks=3 completions=0 enobufs=0 short_sends=0"), std::string::npos);
   EXPECT_NE(lines[2].find(" borrowed_again=9 borrowed_other=8 "), std::string::npos);
   EXPECT_NE(lines[0].find(" pins=load:1 "), std::string::npos);
