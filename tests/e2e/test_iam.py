@@ -197,6 +197,22 @@ def test_a_reload_brings_other_policies(iam, identities):
         identities.write("orders.json", json.dumps(policy()))
 
 
+def test_a_reload_brings_other_names_of_the_endpoint(iam):
+    token = make_token("renamed.example:1", "app")
+    with pytest.raises(psycopg.OperationalError, match="The IAM authentication failed"):
+        log_in(iam, token)
+    with open(iam.config, encoding="utf-8") as file:
+        text = file.read()
+    with open(iam.config, "w", encoding="utf-8") as file:
+        file.write(text.replace("db.example:5432", "renamed.example:1"))
+    iam.signal(signal.SIGHUP)
+    iam.wait_for_log("event=reloaded")
+    assert not iam.find("needs a restart")
+    log_in(iam, token).close()
+    with pytest.raises(psycopg.OperationalError, match="The IAM authentication failed"):
+        log_in(iam, make_token("db.example:5432", "app"))
+
+
 def test_rules_of_access_ask_for_tokens(start_weir, identities):
     endpoint = 'host_names = ["127.0.0.1"]'
     rule = '[[access]]\naddress = "127.0.0.0/8"\nmethod = "iam"\n'
