@@ -8,6 +8,8 @@ import tempfile
 import psycopg
 import pytest
 
+from certificates import Authority
+
 
 @pytest.fixture
 def folder():
@@ -88,6 +90,26 @@ def test_a_pg_hba_conf_is_read_again_with_the_configuration(start_weir, folder):
     weir.connect(dbname="other").close()
     refused(weir, "28000")
     weir.wait_for_log("no rule of access admits")
+
+
+def test_encrypted_or_not(start_weir, folder):
+    authority = Authority()
+    try:
+        certificate, key = authority.certify("server", "server")
+        path = os.path.join(folder, "pg_hba.conf")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("hostssl postgres app 127.0.0.0 255.0.0.0 scram-sha-256\nhostnossl other all 127.0.0.1/32 md5\n")
+        weir = start_weir(proxy=f'access_file = "{path}"',
+                          engine=f'shards = 2\n[[certificate]]\ncertificate_file = "{certificate}"\nkey_file = "{key}"')
+        weir.connect(sslmode="require").close()
+        weir.connect(sslmode="disable", dbname="other").close()
+        assert "encrypted" in refused(weir, "28000", sslmode="require", dbname="other")
+        assert "no encryption" in refused(weir, "28000", sslmode="disable")
+        # As libpq does by itself: the second try is the one that fits.
+        weir.connect(sslmode="prefer", dbname="other").close()
+        weir.connect(sslmode="allow").close()
+    finally:
+        authority.close()
 
 
 def wait_until_connected(weir, sqlstate, **settings):

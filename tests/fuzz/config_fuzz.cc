@@ -55,6 +55,9 @@ void CheckLoaded(const pool::Config& config) {
   for (const auto& each : config.endpoints) CheckRanges(each);
   for (const auto& each : config.targets) CheckRanges(each);
   for (const auto& each : config.auths) CheckRanges(each);
+  CHECK(config.access_rules.in_force() == !config.access.empty());
+  CHECK(config.access_rules.rules().size() == config.access.size());
+  for (const auto& [user, number] : config.users) CHECK(number < config.auths.size());
   CHECK(config.connection_pool.max_idle_connections_percent <=
         config.connection_pool.max_connections_percent);
 }

@@ -467,6 +467,11 @@ def config():
     seed("two_endpoints", '[[endpoint]]\nname = "b"\nlisten = "unix:/tmp:6000"\n' + whole.replace('"127.0.0.1:1"', '"[::1]:2"'))
     seed("addresses", "".join(f'[[endpoint]]\nname="{i}"\nlisten={address}\n' for i, address in
                               enumerate(['"1"', '":1"', '"[::1"', '"x:99999"', '"unix:"', '"a:b:c"', '"0.0.0.0:0"'])) + whole)
+    seed("access", whole + '[[access]]\naddress = "10.0.0.0/8"\nuser = ["a", "all"]\ndatabase = "sameuser"\nmethod = "password"\n'
+         '[[access]]\naddress = "fd00::/8"\ntls = "any"\nmethod = "reject"\n[[access]]\naddress = "unix"\nmethod = "iam"\n')
+    seed("access_wrong", whole + '[[access]]\naddress = "10.0.0.0/33"\nuser = ["", "+a"]\ndatabase = []\ntls = "x"\n')
+    seed("iam", whole + '[iam]\naccount_id = "1"\nregion = "a b"\nverifier = "x"\n[[iam.principal]]\nentry = "x"\n[iam.principal.x]\n')
+    seed("limits", whole + "max_client_connections = 5\nclient_connection_rate = -1\n")
     seed("unknown", "[prozy]\n[proxy]\nnam = 1\n[tls]\n")
     seed("types", '[proxy]\nname = 1\nrequire_tls = "x"\nidle_client_timeout = "1"\n[connection_pool]\n'
          "custom_settings = [1]\nstatement_scan_limit = -1\n")
