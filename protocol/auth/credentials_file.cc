@@ -13,7 +13,7 @@ namespace {
 using engine::Cat;
 
 constexpr std::string_view kBlank = " \t\r\v\f";
-constexpr size_t kValueBytesMax = 16 * 1024;
+constexpr size_t kValueBytesMax = size_t{16} * 1024;
 
 std::string_view Trimmed(std::string_view text) {
   const size_t begin = text.find_first_not_of(kBlank);

@@ -97,7 +97,7 @@ class PolicyReader {
   }
 
  private:
-  void Fail(std::string error) {
+  void Fail(std::string_view error) {
     if (error_.empty()) error_ = Cat(place_, error);
   }
 

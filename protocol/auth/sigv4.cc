@@ -12,7 +12,9 @@ using engine::Cat;
 
 constexpr std::string_view kUpperDigits = "0123456789ABCDEF";
 constexpr std::string_view kLowerDigits = "0123456789abcdef";
-constexpr int64_t kDaySeconds = 86'400;
+constexpr int64_t kMinuteSeconds = 60;
+constexpr int64_t kHourSeconds = 60 * kMinuteSeconds;
+constexpr int64_t kDaySeconds = 24 * kHourSeconds;
 
 bool IsUnreserved(char c) {
   return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -149,7 +151,8 @@ std::optional<int64_t> ParseBasicTime(std::string_view text) {
       second < 0 || second > 59) {
     return std::nullopt;
   }
-  return DaysOf(year, month, day) * kDaySeconds + hour * 3600 + minute * 60 + second;
+  return DaysOf(year, month, day) * kDaySeconds + hour * kHourSeconds + minute * kMinuteSeconds +
+         second;
 }
 
 std::string FormatBasicTime(int64_t seconds) {
