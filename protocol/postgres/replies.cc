@@ -403,7 +403,11 @@ void PostgresReplies::SkipToSync() {
       prepared_.Remove(owed.statement);
     if (owed.kind == OwedKind::kClose && owed.statement != 0 && skipped > 0) Forget(owed.statement);
     if (owed.unnamed_parse) unnamed_tag_ = 0;
-    if (owed.purpose == OwnPurpose::kPlace) ForgetNamed();
+    if (owed.purpose == OwnPurpose::kPlace) {
+      --places_owed_;
+      ForgetNamed();
+      if (listener_ != nullptr) listener_->OnPlacesSkipped();
+    }
     if (ChangesPrepared(owed)) --changes_owed_;
     if (owed.discards_sequences) {
       --discards_owed_;
@@ -449,6 +453,7 @@ void PostgresReplies::PopFront() {
   const Owed owed = owed_.PopFront();
   if (ChangesPrepared(owed)) --changes_owed_;
   if (owed.discards_sequences) --discards_owed_;
+  if (owed.purpose == OwnPurpose::kPlace) --places_owed_;
   CountEnd(owed);
   if (listener_ == nullptr) return;
   if (owed.name_change && owed.failed) {
@@ -471,6 +476,7 @@ void PostgresReplies::Push(Owed owed) {
   }
   if (ChangesPrepared(owed)) ++changes_owed_;
   if (owed.discards_sequences) ++discards_owed_;
+  if (owed.purpose == OwnPurpose::kPlace) ++places_owed_;
   owed_.PushBack(std::move(owed));
 }
 

@@ -102,6 +102,7 @@ class OwedListener {
   virtual void OnBindsUndone() = 0;     // no portal that was bound is what it was to be
   virtual std::string NameOf(StatementId statement) = 0;  // the client's, for error texts
   virtual const Statement* StatementOf(std::string_view name) const = 0;  // nullptr: none
+  virtual void OnPlacesSkipped() = 0;  // what was to be there of the client's own may not be
   virtual bool SettingsUncertain() const = 0;  // the session's settings may not be the profile's
   virtual void OnReplayFailed() = 0;           // fenced: the backend is lost
   // The value of a setting of the client's base, nullptr if it is none.
@@ -214,6 +215,8 @@ class PostgresReplies final : public protocol::Replies {
   // What it has under clients' own names, of whichever client: nobody else may find it there.
   StatementNames& named() { return named_; }
   void ForgetNamed();
+  // What is to be there, or to go, may be skipped by the server.
+  bool places_in_flight() const { return places_owed_ > 0 && requests_owed_ > 0; }
   // A DISCARD or DEALLOCATE may have failed after the map was cleared: a Parse is then preceded by
   // a Close.
   void ForgetPrepared();
@@ -295,6 +298,7 @@ class PostgresReplies final : public protocol::Replies {
   size_t own_requests_owed_ = 0;  // ... of them weir's own
   uint64_t requests_ended_ = 0;
   size_t discards_owed_ = 0;
+  size_t places_owed_ = 0;   // of those under clients' names
   size_t changes_owed_ = 0;  // of those that change what is prepared
   uint64_t unnamed_tag_ = 0;
   uint64_t sequence_owner_ = 0;

@@ -30,7 +30,7 @@ bool PostgresReplies::FailOwed(Bytes error, ExchangeSink& sink) {
     sink.InsertToClient(kReady);
     told = false;
   }
-  requests_owed_ = own_requests_owed_ = changes_owed_ = discards_owed_ = 0;
+  requests_owed_ = own_requests_owed_ = changes_owed_ = discards_owed_ = places_owed_ = 0;
   TellUndone(undone);
   const bool open = open_batch_;
   if (open && !told) sink.InsertToClient(error);

@@ -63,6 +63,7 @@ void PostgresReplies::SettleNamed() {
     const Statement* statement = named_.Find(name);
     if (statement == &kOwnChange)
       statement = settled() ? listener_->StatementOf(name) : &kUnknownName;
+    if (statement == &kClosedName) statement = settled() ? nullptr : &kUnknownName;
     named_.Set(name, statement == &kNotShared ? &kUnknownName : statement);
   }
 }

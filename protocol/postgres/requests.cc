@@ -388,7 +388,7 @@ void PostgresRequests::DiscardSequences(Cursor& cursor) {
 
 void PostgresRequests::ClearMarks() {
   if (marks_.pin_reason == 0) marks_.statement.reset();
-  pin_committed_ = exempt_ = false;
+  pin_committed_ = exempt_ = places_skipped_ = false;
   texts_ = 0;
   marks_.reads_sequence = marks_.writes_sequence = marks_.resets = marks_.ddl = false;
 }

@@ -95,6 +95,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void OnBindsUndone() override;
   std::string NameOf(StatementId statement) override;
   const Statement* StatementOf(std::string_view name) const override { return names_.Find(name); }
+  void OnPlacesSkipped() override;
   bool SettingsUncertain() const override {
     return touched_ != nullptr || entry_ == Entry::kWaiting;
   }
@@ -168,6 +169,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     struct Name {
       std::string name;
       const Statement* made = nullptr;
+      bool named = true;      // by a text; else it is there, and code may have done what it will
+      bool answered = false;  // that text is
+      bool skipped = false;   // ... or it has been skipped, or what was to be there before it
     };
     std::vector<Name> names;
     bool all = false;     // code that nobody sees may have done so with any
@@ -309,6 +313,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void DiscardSequences(Cursor& cursor);
   bool RewriteDeallocate(Cursor& cursor, const std::string& name, bool unnamed_change);
   void ChangeName(PostgresReplies& backend, std::string_view name, const Statement* statement);
+  void ChangeOwnName(PostgresReplies& backend, std::string_view name, const Statement* statement);
   void DropNames(PostgresReplies& backend);
   bool IsPending(std::string_view name) const;
   void Apply(NameChange& change);
@@ -335,6 +340,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool stops_timeout_ : 1 = false;         // ... the statement that ends idle_session_timeout
   bool pin_committed_ : 1 = false;         // what may pin is made, and the client knows
   bool from_sql_ : 1 = false;              // SQL has made some of its statements
+  bool places_skipped_ : 1 = false;        // a statement of its own may be missing on the server
   bool unknown_names_ : 1 = false;         // code has made statements under names of its own
   bool fenced_ : 1 = false;                // what it has sent last may be skipped
   std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams

@@ -27,7 +27,7 @@ bool PostgresRequests::Uncertain(Cursor& cursor, std::string_view name,
   if (backend.requests_owed() == 0 || backend.copy_in()) return false;
   if (name.empty()) return backend.UnnamedInFlight();
   if (statement != nullptr && backend.StatementInFlight(statement->id)) return true;
-  return IsPending(name);
+  return backend.places_in_flight() || IsPending(name);
 }
 
 // The unnamed statement is about to become another one, or none. True if the server may skip that:
@@ -63,6 +63,19 @@ void PostgresRequests::ChangeName(PostgresReplies& backend, std::string_view nam
   if (changes_ == nullptr) changes_ = std::make_unique<engine::RingQueue<NameChange>>();
   changes_->PushBack({.name = std::string(name), .statement = statement});
   Apply(changes_->Back());
+}
+
+// The change is made on the server, too, under the same name. What is there then, is what the
+// client knows of the name; if it has been so before.
+void PostgresRequests::ChangeOwnName(PostgresReplies& backend, std::string_view name,
+                                     const Statement* statement) {
+  StatementNames& named = backend.named();
+  const Statement* there = named.Find(name);
+  const Statement* own = names_.Find(name);
+  const bool same =
+      there == own || there == &kOwnChange || (own == nullptr && there == &kClosedName);
+  ChangeName(backend, name, statement);
+  named.Set(name, same ? &kOwnChange : &kUnknownName);
 }
 
 void PostgresRequests::DropNames(PostgresReplies& backend) {

@@ -193,8 +193,7 @@ PostgresRequests::Step PostgresRequests::TakePrivateParse(Cursor& cursor, std::s
 // The name is about to stand for a statement on this backend only.
 void PostgresRequests::PrivateName(Cursor& cursor, std::string_view name) {
   Place(cursor, std::string(name));
-  ChangeName(*cursor.backend, name, &kNotShared);
-  cursor.backend->named().Set(name, &kOwnChange);
+  ChangeOwnName(*cursor.backend, name, &kNotShared);
 }
 
 // One that is too long to be looked at whole is this client's alone, under its own name, on this

@@ -100,20 +100,30 @@ std::string StatementsQuestion(size_t names) {
 
 bool PostgresRequests::IsTouched(std::string_view name) const {
   return named_touched_ != nullptr &&
-         std::any_of(named_touched_->names.begin(), named_touched_->names.end(),
-                     [&](const NamedTouched::Name& each) { return each.name == name; });
+         std::any_of(
+             named_touched_->names.begin(), named_touched_->names.end(),
+             [&](const NamedTouched::Name& each) { return each.name == name && !each.skipped; });
 }
 
-// What becomes of the name is known only when the server has been asked. `made`: if it is made, it
-// may be this one.
+// What becomes of the name is known only when the server has been asked: until then the server's
+// word holds, not what the client's half knows, unless the text is skipped. `made`: if it is made,
+// it may be this one.
 void PostgresRequests::Touch(std::string_view name, const Statement* made) {
   if (named_touched_ == nullptr) named_touched_ = std::make_unique<NamedTouched>();
   for (NamedTouched::Name& each : named_touched_->names) {
     if (each.name != name) continue;
     each.made = made;
+    each.answered = each.skipped = false;
     return;
   }
-  named_touched_->names.push_back({std::string(name), made});
+  named_touched_->names.push_back({.name = std::string(name), .made = made});
+}
+
+void PostgresRequests::OnPlacesSkipped() {
+  places_skipped_ = true;
+  if (named_touched_ == nullptr) return;
+  for (NamedTouched::Name& each : named_touched_->names)
+    each.skipped = each.skipped || !each.answered;
 }
 
 // Which statements a text names or may reach, and what those that it executes do. False: that is
@@ -121,6 +131,9 @@ void PostgresRequests::Touch(std::string_view name, const Statement* made) {
 bool PostgresRequests::FindNames(Cursor& cursor, Verdict& verdict, std::string_view text,
                                  Named& named) {
   PostgresReplies& backend = *cursor.backend;
+  if (named_touched_ != nullptr && backend.owed() == 0) {
+    for (NamedTouched::Name& each : named_touched_->names) each.answered = true;
+  }
   if ((verdict.flags & Verdict::kNamesStatements) != 0) {
     named.names = NamesIn(text, backend.lex_mode());
     for (const std::string& name : named.names.runs) {
@@ -140,7 +153,8 @@ bool PostgresRequests::FindNames(Cursor& cursor, Verdict& verdict, std::string_v
               (verdict.pins & kBlind) != 0 ||
               (from_sql_ && MustBeMadeBefore(cursor, verdict, text));
   return !named.all || backend.requests_owed() == 0 || backend.copy_in() ||
-         ((changes_ == nullptr || changes_->empty()) && !Lacks(backend));
+         ((changes_ == nullptr || changes_->empty()) && !Lacks(backend) &&
+          !backend.places_in_flight());
 }
 
 // What is made behind this text would be another statement than what is made now.
@@ -171,12 +185,15 @@ bool PostgresRequests::Place(Cursor& cursor, const std::string& name) {
   const Statement* there = named.Find(name);
   const Statement* own = FindNamed(cursor, name);
   if (there == own || there == &kOwnChange || own == &kNotShared || IsTouched(name)) return false;
-  if (there != nullptr) {
+  if (there != nullptr && there != &kClosedName) {
     if (own == nullptr && WEIR_FAULT("statement_of_another")) return false;
     CloseName(cursor, name);
-    named.Set(name, nullptr);
+    named.Set(name, &kClosedName);
   }
-  if (own == nullptr || backend.transaction_status() == TransactionStatus::kFailed) return false;
+  // There nothing can be made; unless what is under way ends it.
+  const bool failed = backend.transaction_status() == TransactionStatus::kFailed &&
+                      (backend.requests_owed() == 0 || backend.copy_in());
+  if (own == nullptr || failed) return false;
   if (named.size() >= kNamedMax) CloseForeign(cursor);
   named.Set(name, own);
   if (own->from_sql()) {
@@ -328,8 +345,7 @@ bool PostgresRequests::MarkNames(Cursor& cursor, const Verdict& verdict, const N
   if (!prepares.empty()) {
     const Statement* made = Made(cursor, prepares, verdict, text);
     if (query && !IsTouched(prepares)) {
-      ChangeName(backend, prepares, made);
-      backend.named().Set(prepares, &kOwnChange);
+      ChangeOwnName(backend, prepares, made);
       return true;
     }
     Touch(prepares, made);
@@ -385,7 +401,9 @@ bool PostgresRequests::TouchAllNames(PostgresReplies& backend) {
   if (!unknown_names_ && (named_touched_ == nullptr || !named_touched_->all)) return false;
   if (!Has(suspects_, PinReason::kPreparedStatement)) return true;
   for (const std::string& name : backend.named().All()) {
-    if (!IsTouched(name)) Touch(name, nullptr);
+    if (IsTouched(name)) continue;
+    Touch(name, nullptr);
+    named_touched_->names.back().named = false;
   }
   return true;
 }
@@ -438,13 +456,18 @@ bool PostgresRequests::KeepStatements(PostgresReplies& backend) {
     const NamedTouched::Name& each = names[i];
     const Statement* old = names_.Find(each.name);
     const Statement* now = &kNotShared;
-    if (known && !answer[i].has_value()) now = nullptr;
+    // Of what has been skipped nothing is known: it may be missing here, or be another client's.
+    const bool skipped = each.skipped || (!each.named && places_skipped_);
+    const bool absent = known && !answer[i].has_value();
+    if (absent) now = nullptr;
+    if (skipped) now = old;
     if (known && answer[i] == "o") now = old;
     // The same text twice: the second one has failed.
     if (known && answer[i] == "n")
       now = old != nullptr && old->id != 0 && old->text() == each.made->text() ? old : each.made;
     if (now != old) names_.Set(each.name, now);
-    backend.named().Set(each.name, now == &kNotShared ? &kUnknownName : now);
+    const bool sure = known && (answer[i] == "o" || (answer[i] == "n" && !skipped));
+    backend.named().Set(each.name, absent ? nullptr : sure ? now : &kUnknownName);
     from_sql_ = from_sql_ || (now != nullptr && now->from_sql());
   }
   if (!known) return true;

@@ -9,6 +9,7 @@ namespace weir::postgres {
 
 const Statement kNotShared;
 const Statement kOwnChange;
+const Statement kClosedName;
 const Statement kUnknownName;
 
 std::string ServerName(StatementId id) { return engine::Cat(kServerNamePrefix, id); }

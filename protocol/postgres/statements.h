@@ -52,8 +52,9 @@ StatementId IdOfServerName(std::string_view name);
 // Stands for a statement that is not shared: it is on one backend, under its client's own name.
 extern const Statement kNotShared;
 // What a backend has under a client's name: what the client that is joined has made of it, as that
-// knows; or what is not known.
+// knows; none, if what closes it is not skipped; or what is not known.
 extern const Statement kOwnChange;
+extern const Statement kClosedName;
 extern const Statement kUnknownName;
 
 // All statements of the process. A mutex is taken only when a shard sees a text for the first time,

@@ -219,9 +219,10 @@ SimClient::Request SimClient::NextFromSql() {
     request.messages = {CloseStatement(name), kSync};
     return request;
   }
+  if (roll < 0.96) return Simple("set timezone = 'v" + Number(Some(3)) + "'");
   unnamed_certain_ = false;
   const std::string sql =
-      roll < 0.94 ? "prepare " + name + " as select '" + text + "'" : "execute " + name;
+      roll < 0.98 ? "prepare " + name + " as select '" + text + "'" : "execute " + name;
   request.messages = {Parse("", sql), Bind("", "", false), Execute(), kSync};
   return request;
 }

@@ -107,13 +107,29 @@ TEST_P(StatementsTest, AnotherClientDoesNotFindIt) {
     EXPECT_TRUE(sent.starts_with(Close("p"))) << request;
     EXPECT_TRUE(sent.ends_with(request)) << request;
     EXPECT_EQ(backend.named().Find("p"),
-              request == Query("PREPARE p AS SELECT 2") ? &kOwnChange : nullptr);
+              request == Query("PREPARE p AS SELECT 2") ? &kOwnChange : &kClosedName);
     EXPECT_FALSE(Has(sent, kPrepare));
   }
   other_.Client(Query("EXECUTE p"));
   EXPECT_EQ(other_.wire.TakeServer(), Close("p") + Query("EXECUTE p"));
   other_.Server(Closed() + NotThere("p") + Ready('I'));
   EXPECT_EQ(other_.wire.TakeClient(), NotThere("p") + Ready('I'));
+}
+
+// Neither that one is closed, nor that one is made, is sure before it is answered.
+TEST_P(StatementsTest, WhatTheServerMaySkipIsNotReliedOn) {
+  pair_.Join(backend_);
+  Run(pair_, kPrepare);
+  pair_.Part();
+  other_.Join(backend_);
+  other_.Client(Parse("", "SELEC") + Bind("p") + Execute() + Sync() + Query("EXECUTE p"));
+  EXPECT_TRUE(other_.wire.TakeServer().ends_with(Close("p") + Bind("p") + Execute() + Sync()));
+  other_.Server(Error("ERROR", "42601", "syntax error") + Ready('I'));
+  other_.Pump();
+  EXPECT_EQ(other_.wire.TakeServer(), Close("p") + Query("EXECUTE p"));
+  other_.Server(Closed() + NotThere("p") + Ready('I'));
+  other_.Part();
+  EXPECT_EQ(backend_.named().size(), 0u);
 }
 
 TEST_P(StatementsTest, WhatFailsMakesNothing) {
@@ -131,6 +147,20 @@ TEST_P(StatementsTest, WhatFailsMakesNothing) {
   EXPECT_EQ(pair_.requests.StatementOf("p"), first);
   pair_.Part();
   EXPECT_EQ(backend_.named().Find("p"), first);
+}
+
+// Nothing can be made in a transaction that has failed.
+TEST_P(StatementsTest, WhatAFailedTransactionRefusesIsNotThere) {
+  Make();
+  pair_.Client(Query("BEGIN") + Query("SELECT 1/0"));
+  pair_.Server(Complete("BEGIN") + Ready('T') + Error("ERROR", "22012", "by zero") + Ready('E'));
+  pair_.wire = {};
+  pair_.Client(Query(kPrepare));
+  EXPECT_EQ(pair_.wire.TakeServer(), Query(kPrepare));
+  pair_.Server(Error("ERROR", "25P02", "aborted") + Ready('E'));
+  // Behind what ends it, it is made.
+  pair_.Client(Query("ROLLBACK") + Query("EXECUTE p"));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), kPrepare));
 }
 
 TEST_P(StatementsTest, ARollbackTakesNothingBack) {
@@ -323,6 +353,33 @@ TEST_P(AskedTest, APrepareInTheExtendedProtocolIsAskedFor) {
   EXPECT_TRUE(Has(pair_.wire.TakeServer(), kPrepare));
 }
 
+// Then it is missing for another reason than that it has been taken away.
+TEST_P(AskedTest, WhatCouldNotBeMadeIsNotGone) {
+  Run(pair_, kPrepare);
+  pair_.Part();
+  pair_.Join(another_);
+  pair_.Client(Query("EXECUTE p; DEALLOCATE p"));
+  pair_.Server(Message('1', "") + Message('2', "") + Error("ERROR", "42P01", "no such table") +
+               Ready('I'));
+  ASSERT_TRUE(pair_.requests.AskSession(another_, pair_.wire));
+  const std::string absent =
+      Message('D', std::string("\0\3\xff\xff\xff\xff\0\0\0\0010\0\0\0\0010", 16));
+  pair_.Server(Message('3', "") + OwnReply(absent));
+  EXPECT_FALSE(pair_.requests.AskSession(another_, pair_.wire));
+  EXPECT_NE(pair_.requests.StatementOf("p"), nullptr);
+  EXPECT_EQ(reason(), kNone);
+  pair_.requests.ClearMarks();
+  // It was there, and is not.
+  pair_.Part();
+  pair_.Join(backend_);
+  pair_.Client(Query("EXECUTE p; DEALLOCATE p"));
+  pair_.Server(Complete("DEALLOCATE") + Ready('I'));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(OwnReply(absent));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_EQ(pair_.requests.StatementOf("p"), nullptr);
+}
+
 TEST_P(AskedTest, WhatIsMadeBesideTemporaryObjectsKeepsTheBackend) {
   pair_.Client(Query("CREATE TEMP TABLE t (a int)"));
   pair_.Server(Complete("CREATE TABLE") + Ready('I'));
@@ -361,8 +418,8 @@ TEST_P(AskedTest, AllThatTheServerHasIsTheClientsOwnWhereItIsShown) {
   const std::string text = "SELECT * FROM pg_prepared_statements";
   pair_.Client(Query(text));
   EXPECT_EQ(pair_.wire.TakeServer(), Parse("a", "SELECT 1") + Close("__weir_s1") +
-                                         Close("__weir_passing") + Close("__weir_own") +
-                                         Sync() + Query(text));
+                                         Close("__weir_passing") + Close("__weir_own") + Sync() +
+                                         Query(text));
   EXPECT_EQ(backend_.prepared().size(), 0u);
 }
 
