@@ -324,7 +324,8 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
   cursor.backend->set_unnamed_tag(0);
   if (RefuseEarlyReset(cursor, verdict, text, change)) return Step::kTaken;
   if (!deallocated.empty() && RewriteDeallocate(cursor, deallocated, change)) return Step::kTaken;
-  const bool fenced = PlaceNames(cursor, named);
+  const bool batch = cursor.backend->open_batch();
+  PlaceNames(cursor, named);
   MarkText(cursor, verdict, text);
   MarkRuns(cursor, named);
   const bool makes = MarkNames(cursor, verdict, named, text, /*query=*/true);
@@ -337,7 +338,7 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
                         .name_change = drops || makes,
                         .unnamed_change = change,
                         .resets = RebaseQuery(),
-                        .fenced = Fence(fenced)});
+                        .fenced = Fence(!batch && cursor.backend->open_batch())});
   cursor.Extend(cursor.whole);
   return Step::kTaken;
 }

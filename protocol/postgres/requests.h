@@ -242,7 +242,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool Lacks(PostgresReplies& backend) const;
   bool Place(Cursor& cursor, const std::string& name);
   bool PlaceAll(Cursor& cursor, bool shown);
-  bool PlaceNames(Cursor& cursor, const Named& named, bool may_fence = true);
+  void PlaceNames(Cursor& cursor, const Named& named, bool may_fence = true);
   void PlaceFromSql(Cursor& cursor, const Statement& statement);
   void CloseName(Cursor& cursor, std::string_view name);
   void CloseForeign(Cursor& cursor);

@@ -272,26 +272,25 @@ bool PostgresRequests::PlaceAll(Cursor& cursor, bool shown) {
   return may_fail;
 }
 
-// Ahead of a text. True: the server skips it if it refuses what goes ahead.
-bool PostgresRequests::PlaceNames(Cursor& cursor, const Named& named, bool may_fence) {
+// Ahead of a text, in one batch with it if that can be.
+void PostgresRequests::PlaceNames(Cursor& cursor, const Named& named, bool may_fence) {
   PostgresReplies& backend = *cursor.backend;
   const bool batch = backend.open_batch();
-  bool fence = false;
+  bool names_may_fail = false;
   for (const std::vector<std::string>* names : {&named.names.runs, &named.names.changes}) {
-    for (const std::string& each : *names) fence = Place(cursor, each) || fence;
+    for (const std::string& each : *names) names_may_fail = Place(cursor, each) || names_may_fail;
   }
   const bool all_may_fail = named.all && PlaceAll(cursor, named.shown);
-  if (!fence && !all_may_fail) return false;
+  if (batch || !(names_may_fail || all_may_fail)) return;
   // What the text does not name may be missing. Not in a transaction block, which would fail with
   // it.
-  fence = fence || backend.transaction_status() != TransactionStatus::kIdle;
-  if (batch || (fence && may_fence)) return !batch;
+  const bool needed = names_may_fail || backend.transaction_status() != TransactionStatus::kIdle;
+  if (needed && may_fence) return;
   std::string& message = context_.scratch;
   AppendMessage(message = {}, frontend::kSync, {});
   cursor.Insert(message);
   backend.ForgetAnswers();
   backend.Push({.kind = OwedKind::kSync, .owner = OwedTo::kWeir});
-  return false;
 }
 
 // A text that is parsed tells what its EXECUTE gives: that must be there. False: which that is, is
@@ -305,7 +304,7 @@ bool PostgresRequests::PlaceForParse(Cursor& cursor, Verdict verdict, std::strin
   return true;
 }
 
-// A Query or FunctionCall of which nothing behind it is sent before it is answered.
+// Behind a Query that is fenced nothing is sent before it is answered.
 bool PostgresRequests::Fence(bool fenced) {
   fenced_ = fenced_ || fenced;
   return fenced;
