@@ -18,8 +18,8 @@ constexpr std::string_view kEndPoint = "a hash of the certificate";
 void AsServer(std::string_view first, std::string_view final, bool bound, bool plus) {
   ZeroEntropy entropy;
   protocol::ScramVerifier verifier = protocol::MockVerifier("app", "key");
-  verifier.previous.emplace();
-  verifier.previous->stored_key = protocol::HmacSha256("key", "previous");
+  verifier.previous =
+      protocol::ScramVerifier::Keys{.stored_key = protocol::HmacSha256("key", "previous")};
   protocol::ScramServer server(verifier, entropy, bound ? kEndPoint : std::string_view());
   std::string reply;
   CHECK(server.Choose(plus ? protocol::kScramSha256Plus : protocol::kScramSha256) ==
