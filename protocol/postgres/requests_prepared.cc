@@ -356,15 +356,14 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
   if (name.starts_with(kReservedPrefix))
     return Malformed(cursor, "statement names starting with __weir_ are reserved");
   const Statement* statement = name.empty() || IsTouched(name) ? nullptr : FindNamed(cursor, name);
-  if (ParsesUncertainly(cursor, name, statement)) return Await(cursor);
-  if (Uncertain(cursor, name, statement)) return Await(cursor);
+  if (ParsesUncertainly(cursor, name, statement) || Uncertain(cursor, name, statement))
+    return Await(cursor);
   const std::string* deallocates =
       name.empty() && unnamed_.tag != 0 ? unnamed_.deallocates.get() : nullptr;
   if (deallocates != nullptr && Uncertain(cursor, *deallocates, nullptr)) return Await(cursor);
   if (name.empty() && unnamed_.catalogue != cursor.catalogue_number() &&
       !unnamed_.parse_tail.empty())
     JudgeUnnamed(cursor);
-  const bool shared = IsShared(statement);
   Bound bound;
   if (!FindBound(cursor, name, statement, bound) || MustWaitForDiscard(cursor, bound.verdict.flags))
     return Await(cursor);
@@ -390,12 +389,12 @@ PostgresRequests::Step PostgresRequests::TakeBind(Cursor& cursor) {
     }
   }
   // An unknown name goes to the server as it is: the error is the server's own.
-  if (!shared) {
+  if (!IsShared(statement)) {
     if (statement != nullptr && statement->from_sql()) MarkText(cursor, verdict, bound.text);
     return Forward(cursor, {.kind = OwedKind::kBind});
   }
   MarkText(cursor, verdict, statement->text());
-  // It shows all statements, itself, too.
+  // Showing all of them, it shows itself, too.
   if (bound.named.shown && cursor.backend->named().Find(name) == statement)
     return Forward(cursor, {.kind = OwedKind::kBind});
   if (cursor.backend->prepared().Contains(statement->id)) {
