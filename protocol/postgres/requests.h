@@ -182,6 +182,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
     SqlNames names;
     bool all = false;
     bool shown = false;  // it may see which there are
+    bool bound = false;  // a Bind of the one that is named
   };
 
   struct Bound {
@@ -240,7 +241,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool FindNames(Cursor& cursor, Verdict& verdict, std::string_view text, Named& named);
   bool MustBeMadeBefore(Cursor& cursor, const Verdict& verdict, std::string_view text) const;
   bool Lacks(PostgresReplies& backend) const;
-  bool Place(Cursor& cursor, const std::string& name);
+  bool Place(Cursor& cursor, const std::string& name, bool also_failed = false);
   bool PlaceAll(Cursor& cursor, bool shown);
   void PlaceNames(Cursor& cursor, const Named& named, bool may_fence = true);
   void PlaceFromSql(Cursor& cursor, const Statement& statement);

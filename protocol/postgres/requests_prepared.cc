@@ -334,6 +334,7 @@ bool PostgresRequests::FindBound(Cursor& cursor, std::string_view name, const St
   }
   // As an EXECUTE of its name; the server says whether it is there.
   bound.named.names.runs.emplace_back(name);
+  bound.named.bound = true;
   if (statement == nullptr) return true;
   const uint16_t flags = statement->verdict.flags;
   bound.named.shown = bound.named.all = (flags & Verdict::kReadsStatements) != 0;
@@ -468,7 +469,7 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
   if (Uncertain(cursor, name, statement)) return Await(cursor);
   if (!close && !IsShared(statement)) {
     // Under its own name; another client's is not there.
-    Place(cursor, std::string(name));
+    Place(cursor, std::string(name), /*also_failed=*/true);
     return Forward(cursor, {.kind = kind});
   }
   if (statement == nullptr) return Forward(cursor, {.kind = kind});

@@ -179,7 +179,8 @@ bool PostgresRequests::Lacks(PostgresReplies& backend) const {
 }
 
 // Sees to it that the server has the client's statement of this name, or none. True: it may refuse.
-bool PostgresRequests::Place(Cursor& cursor, const std::string& name) {
+// `also_failed`: in a transaction that has failed, too, where that is an error as what follows is.
+bool PostgresRequests::Place(Cursor& cursor, const std::string& name, bool also_failed) {
   PostgresReplies& backend = *cursor.backend;
   StatementNames& named = backend.named();
   const Statement* there = named.Find(name);
@@ -191,7 +192,7 @@ bool PostgresRequests::Place(Cursor& cursor, const std::string& name) {
     named.Set(name, &kClosedName);
   }
   // There nothing can be made; unless what is under way ends it.
-  const bool failed = backend.transaction_status() == TransactionStatus::kFailed &&
+  const bool failed = !also_failed && backend.transaction_status() == TransactionStatus::kFailed &&
                       (backend.requests_owed() == 0 || backend.copy_in());
   if (own == nullptr || failed) return false;
   if (named.size() >= kNamedMax) CloseForeign(cursor);
@@ -278,7 +279,8 @@ void PostgresRequests::PlaceNames(Cursor& cursor, const Named& named, bool may_f
   const bool batch = backend.open_batch();
   bool names_may_fail = false;
   for (const std::vector<std::string>* names : {&named.names.runs, &named.names.changes}) {
-    for (const std::string& each : *names) names_may_fail = Place(cursor, each) || names_may_fail;
+    for (const std::string& each : *names)
+      names_may_fail = Place(cursor, each, named.bound) || names_may_fail;
   }
   const bool all_may_fail = named.all && PlaceAll(cursor, named.shown);
   if (batch || !(names_may_fail || all_may_fail)) return;

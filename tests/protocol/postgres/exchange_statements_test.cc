@@ -158,6 +158,12 @@ TEST_P(StatementsTest, WhatAFailedTransactionRefusesIsNotThere) {
   pair_.Client(Query(kPrepare));
   EXPECT_EQ(pair_.wire.TakeServer(), Query(kPrepare));
   pair_.Server(Error("ERROR", "25P02", "aborted") + Ready('E'));
+  // A Bind would be refused for the transaction, not for the name.
+  pair_.wire = {};
+  pair_.Client(Bind("p") + Execute() + Sync());
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), kPrepare));
+  pair_.Server(Message('3', "") + Error("ERROR", "25P02", "aborted") + Ready('E'));
+  EXPECT_EQ(pair_.wire.TakeClient(), Error("ERROR", "25P02", "aborted") + Ready('E'));
   // Behind what ends it, it is made.
   pair_.Client(Query("ROLLBACK") + Query("EXECUTE p"));
   EXPECT_TRUE(Has(pair_.wire.TakeServer(), kPrepare));
