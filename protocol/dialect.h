@@ -286,25 +286,17 @@ struct TransportFacts {
   std::vector<std::string> peer_names;
 };
 
-// How a client proves who it is.
-enum class ClientMethod : uint8_t {
-  kTrust,  // not at all
-  kScram,
-  kMd5,
-  kCertificate,  // of its own, on an encrypted connection
-  kIam,          // a token that the owner checks, on an encrypted connection
-};
+// How a client proves who it is: kTrust not at all, kIam by a token that the owner checks.
+enum class ClientMethod : uint8_t { kTrust, kScram, kMd5, kCertificate, kIam };
 
-// What weir knows of a user when a client logs in. What it refers to is needed during
-// ClientLogin::Resume only.
+// What weir knows of a user when a client logs in; needed during ClientLogin::Resume only.
 struct ScramVerifier;
 struct ClientUser {
   ClientMethod method = ClientMethod::kScram;
-  bool known = false;                       // unknown: kScram with a mock verifier
-  const ScramVerifier* verifier = nullptr;  // kScram
-  // kMd5: hashes of the passwords that are good.
-  std::span<const std::string> md5_hashes = {};
-  // kCertificate: names of certificates that may log in; empty: the user's own name.
+  bool known = false;                            // unknown: kScram with a mock verifier
+  const ScramVerifier* verifier = nullptr;       // kScram
+  std::span<const std::string> md5_hashes = {};  // kMd5: of the passwords that are good
+  // kCertificate: whose may log in; empty: the user's own name.
   std::span<const std::string> certificate_names = {};
 };
 
@@ -400,8 +392,7 @@ class ServerLogin {
     bool allow_trust = false;
     bool allow_password = false;     // in clear text
     bool allow_certificate = false;  // ours is enough, and the server's has been verified
-    // What the connection is, from its first byte on.
-    TransportFacts transport = {};
+    TransportFacts transport = {};   // from the first byte on
     std::string init_query;
   };
   struct Facts {

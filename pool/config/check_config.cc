@@ -105,11 +105,14 @@ void CheckEndpoints(const Config& config, const ReportProblem& report) {
       report("auth.client_password_auth_type", i,
              "client_password_auth_type: TRUST is for endpoints on loopback and unix sockets only");
     } else if (type == "POSTGRES_CERTIFICATE") {
-      report("auth.client_password_auth_type", i,
-             Cat("client_password_auth_type: ", type, " is not available in this version"));
+      if (config.client_tls.client_ca_file.empty())
+        report("auth.client_password_auth_type", i,
+               "client_password_auth_type: POSTGRES_CERTIFICATE needs client_ca_file in "
+               "[client_tls], the authorities of the clients' certificates");
     } else if (type != "TRUST" && type != "POSTGRES_SCRAM_SHA_256" && type != "POSTGRES_MD5") {
       report("auth.client_password_auth_type", i,
-             "client_password_auth_type: must be POSTGRES_SCRAM_SHA_256, POSTGRES_MD5 or TRUST");
+             "client_password_auth_type: must be POSTGRES_SCRAM_SHA_256, POSTGRES_MD5, "
+             "POSTGRES_CERTIFICATE or TRUST");
     }
   }
 }
@@ -185,16 +188,23 @@ void CheckTargets(const Config& config, const ReportProblem& report) {
           method == "trust")
         continue;
       if (method == "password") {
-        if (!target.host.starts_with("unix:"))
+        if (!target.host.starts_with("unix:") && target.tls_mode != "verify-full")
           report("target.server_auth_methods", i,
-                 "server_auth_methods: \"password\" sends it in clear text: it needs a unix socket "
-                 "as host");
+                 "server_auth_methods: \"password\" sends it in clear text: it needs "
+                 "tls_mode = \"verify-full\", or a unix socket as host");
+        continue;
+      }
+      if (method == "certificate") {
+        if (!target.tls_mode.starts_with("verify-") || target.tls_certificate_file.empty())
+          report("target.server_auth_methods", i,
+                 "server_auth_methods: \"certificate\" needs tls_certificate_file, and tls_mode = "
+                 "\"verify-ca\" or \"verify-full\"");
         continue;
       }
       report("target.server_auth_methods", i,
-             Cat("server_auth_methods: \"", method, "\" is ",
-                 method == "certificate" ? "not available in this version" : "unknown",
-                 "; there are scram-sha-256, scram-sha-256-plus, md5, trust, password"));
+             Cat("server_auth_methods: \"", method,
+                 "\" is unknown; there are scram-sha-256, "
+                 "scram-sha-256-plus, certificate, md5, trust, password"));
     }
   }
 }

@@ -145,10 +145,14 @@ protocol::ServerLogin::Options LoginOptionsOf(const TargetOptions& target) {
   protocol::ServerLogin::Options options;
   const absl::StatusOr<engine::Address> address =
       engine::Address::FromHost(target.host == "localhost" ? "127.0.0.1" : target.host, 1);
+  // Ours may be enough, for we know whose server it is.
+  const bool certified =
+      target.tls_mode.starts_with("verify-") && !target.tls_certificate_file.empty();
   if (target.server_auth_methods.empty()) {
     // A rogue server must not be able to ask for less than it should get; on this machine there is
     // none.
     options.allow_md5 = options.allow_trust = address.ok() && address->IsLocal();
+    options.allow_certificate = certified;
     return options;
   }
   const auto named = [&target](std::string_view method) {
@@ -160,6 +164,7 @@ protocol::ServerLogin::Options LoginOptionsOf(const TargetOptions& target) {
   options.allow_md5 = named("md5");
   options.allow_trust = named("trust");
   options.allow_password = named("password");
+  options.allow_certificate = certified && named("certificate");
   return options;
 }
 

@@ -169,9 +169,9 @@ def test_a_password_in_clear_text_over_a_unix_socket(start, login, own_postgres)
     login.in_file("one")
     own_rule(own_postgres, "local all someone password")
     host = "unix:" + own_postgres.folder
-    weir = start(host=host, auth=login.auth())
+    weir = start(target_host=host, auth=login.auth())
     assert "in clear text, which is not allowed" in refusal(weir, user="someone", password="one")
-    weir = start(host=host, auth=login.auth(), target='server_auth_methods = ["password", "scram-sha-256"]')
+    weir = start(target_host=host, auth=login.auth(), target='server_auth_methods = ["password", "scram-sha-256"]')
     enter(weir, "one")
 
 

@@ -247,7 +247,10 @@ TEST_F(LoadConfigTest, WhereSecretsAreAndWhatTheyHold) {
     EXPECT_EQ(with(verifier, method).empty(), std::string(method).ends_with("256")) << method;
     EXPECT_EQ(with(hash, method).empty(), !std::string(method).ends_with("256")) << method;
   }
-  EXPECT_NE(with("x", "POSTGRES_CERTIFICATE").find("not available in this version"),
+  EXPECT_NE(with("x", "POSTGRES_CERTIFICATE").find("needs client_ca_file in [client_tls]"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf(std::string(kGood) + "certificate_names = ['x']\n")
+                .find("it needs client_password_auth_type"),
             std::string::npos);
 }
 
@@ -260,11 +263,13 @@ TEST_F(LoadConfigTest, MethodsOfServers) {
             "");
   EXPECT_EQ(ErrorOf(with("unix:/run/postgresql", "'password'")), "");
   for (const char* host : {"127.0.0.1", "db.example"}) {
-    EXPECT_NE(ErrorOf(with(host, "'password'")).find("it needs a unix socket as host"),
+    EXPECT_NE(ErrorOf(with(host, "'password'")).find("or a unix socket as host"),
               std::string::npos);
   }
-  EXPECT_NE(ErrorOf(with("db.example", "'certificate'")).find("not available in this version"),
+  EXPECT_NE(ErrorOf(with("db.example", "'certificate'")).find("needs tls_certificate_file"),
             std::string::npos);
+  EXPECT_EQ(ErrorOf(with("db.example'\ntls_mode = 'verify-full", "'password'")), "");
+  EXPECT_NE(ErrorOf(with("db.example'\ntls_mode = 'require", "'password'")), "");
   EXPECT_NE(ErrorOf(with("db.example", "'scram'")).find("\"scram\" is unknown"), std::string::npos);
 }
 
