@@ -10,7 +10,6 @@
 #include "protocol/postgres/encode.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/sql_settings.h"
-#include "protocol/postgres/tls_request.h"
 #include "protocol/wire/cursor.h"
 #include "protocol/wire/writer.h"
 
@@ -81,60 +80,11 @@ PostgresServerLogin::PostgresServerLogin(Options options, engine::Entropy& entro
 
 PostgresServerLogin::~PostgresServerLogin() { protocol::Wipe(options_.password); }
 
-void PostgresServerLogin::Start(std::string& out) {
-  CHECK(state_ == State::kStart);
-  if (options_.tls == protocol::TlsUse::kNever) {
-    SendStartup(out);
-    return;
-  }
-  AppendTlsRequest(out);
-  state_ = State::kTlsAsked;
-}
-
-void PostgresServerLogin::OnEncrypted(const protocol::TransportFacts& transport, std::string& out) {
-  CHECK(state_ == State::kTlsStarting);
-  options_.transport = transport;
-  SendStartup(out);
-}
-
-void PostgresServerLogin::SendStartup(std::string& out) {
-  Writer writer(out);
-  writer.Begin(0).U32(kProtocolMajor << 16);
-  writer.CString("user").CString(options_.user).CString("database").CString(options_.database);
-  for (const auto& [name, value] : options_.parameters) writer.CString(name).CString(value);
-  writer.U8(0);
-  writer.End();
-  state_ = State::kAuthentication;
-}
-
 Next PostgresServerLogin::Fail(LoginFailure failure, std::string text) {
   state_ = State::kFailed;
   failure_ = failure;
   failure_text_ = std::move(text);
   return Next::kFailed;
-}
-
-Next PostgresServerLogin::OnTlsAnswer(engine::Bytes in, std::string& out) {
-  switch (ReadTlsAnswer(in)) {
-    case TlsAnswer::kYes:
-      state_ = State::kTlsStarting;
-      return Next::kStartTls;
-    case TlsAnswer::kNo:
-      if (options_.tls == protocol::TlsUse::kAlways) {
-        return Fail(LoginFailure::kOther,
-                    "the server has no TLS, which tls_mode of this target asks for");
-      }
-      SendStartup(out);
-      return Next::kReceive;
-    case TlsAnswer::kError:
-      return Fail(LoginFailure::kOther, "the server answered the request for TLS with an error");
-    case TlsAnswer::kMalformed:
-      break;
-  }
-  return Fail(LoginFailure::kProtocol,
-              "the server's answer to the request for TLS is more than one letter, or another "
-              "one: it does not speak PostgreSQL's protocol, or somebody meddles with the "
-              "connection");
 }
 
 Next PostgresServerLogin::OnBytes(engine::Bytes in, std::string& out) {
