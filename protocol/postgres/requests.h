@@ -237,6 +237,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   }
   bool ParsesUncertainly(Cursor& cursor, std::string_view name, const Statement* statement);
   bool IsTouched(std::string_view name) const;
+  bool NameMayBeThere(std::string_view name) const;
   void Touch(std::string_view name, const Statement* made);
   bool FindNames(Cursor& cursor, Verdict& verdict, std::string_view text, Named& named);
   bool MustBeMadeBefore(Cursor& cursor, const Verdict& verdict, std::string_view text) const;

@@ -472,7 +472,16 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
     Place(cursor, std::string(name), /*also_failed=*/true);
     return Forward(cursor, {.kind = kind});
   }
-  if (statement == nullptr) return Forward(cursor, {.kind = kind});
+  if (statement == nullptr && NameMayBeThere(name)) {
+    cursor.backend->named().Set(std::string(name), &kUnknownName);
+    return Forward(cursor, {.kind = kind});
+  }
+  if (statement == nullptr) {
+    // What the server has under this name is another client's. A Close never fails.
+    cursor.backend->Push({.kind = OwedKind::kFakeClose});
+    cursor.Skip(cursor.whole);
+    return Step::kTaken;
+  }
   if (statement == &kNotShared) {
     ChangeName(*cursor.backend, name, nullptr);
     return Forward(cursor, {.kind = kind, .name_change = true});

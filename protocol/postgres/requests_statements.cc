@@ -105,6 +105,11 @@ bool PostgresRequests::IsTouched(std::string_view name) const {
              [&](const NamedTouched::Name& each) { return each.name == name && !each.skipped; });
 }
 
+// The client may have made it since the server was asked last.
+bool PostgresRequests::NameMayBeThere(std::string_view name) const {
+  return IsTouched(name) || unknown_names_ || (named_touched_ != nullptr && named_touched_->all);
+}
+
 // What becomes of the name is known only when the server has been asked: until then the server's
 // word holds, not what the client's half knows, unless the text is skipped. `made`: if it is made,
 // it may be this one.
