@@ -237,8 +237,9 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   }
   bool ParsesUncertainly(Cursor& cursor, std::string_view name, const Statement* statement);
   bool IsTouched(std::string_view name) const;
-  bool NameMayBeThere(std::string_view name) const;
   void Touch(std::string_view name, const Statement* made);
+  void TouchOwn(PostgresReplies& backend, std::string_view name, const Statement* made);
+  bool IsOwnThere(PostgresReplies& backend, std::string_view name) const;
   bool FindNames(Cursor& cursor, Verdict& verdict, std::string_view text, Named& named);
   bool MustBeMadeBefore(Cursor& cursor, const Verdict& verdict, std::string_view text) const;
   bool Lacks(PostgresReplies& backend) const;

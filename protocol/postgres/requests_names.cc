@@ -65,17 +65,20 @@ void PostgresRequests::ChangeName(PostgresReplies& backend, std::string_view nam
   Apply(changes_->Back());
 }
 
+// What the backend has under the name is the client's, or none if that has none.
+bool PostgresRequests::IsOwnThere(PostgresReplies& backend, std::string_view name) const {
+  const Statement* there = backend.named().Find(name);
+  const Statement* own = names_.Find(name);
+  return there == own || there == &kOwnChange || (own == nullptr && there == &kClosedName);
+}
+
 // The change is made on the server, too, under the same name. What is there then, is what the
 // client knows of the name; if it has been so before.
 void PostgresRequests::ChangeOwnName(PostgresReplies& backend, std::string_view name,
                                      const Statement* statement) {
-  StatementNames& named = backend.named();
-  const Statement* there = named.Find(name);
-  const Statement* own = names_.Find(name);
-  const bool same =
-      there == own || there == &kOwnChange || (own == nullptr && there == &kClosedName);
+  const bool same = IsOwnThere(backend, name);
   ChangeName(backend, name, statement);
-  named.Set(name, same ? &kOwnChange : &kUnknownName);
+  backend.named().Set(name, same ? &kOwnChange : &kUnknownName);
 }
 
 void PostgresRequests::DropNames(PostgresReplies& backend) {

@@ -465,22 +465,17 @@ PostgresRequests::Step PostgresRequests::TakeDescribeOrClose(Cursor& cursor) {
     return Forward(cursor, {.kind = kind});
   }
   const Statement* statement = IsTouched(name) ? nullptr : FindNamed(cursor, name);
-  if (!close && ParsesUncertainly(cursor, name, statement)) return Await(cursor);
-  if (Uncertain(cursor, name, statement)) return Await(cursor);
+  if ((!close && ParsesUncertainly(cursor, name, statement)) || Uncertain(cursor, name, statement))
+    return Await(cursor);
   if (!close && !IsShared(statement)) {
     // Under its own name; another client's is not there.
     Place(cursor, std::string(name), /*also_failed=*/true);
     return Forward(cursor, {.kind = kind});
   }
-  if (statement == nullptr && NameMayBeThere(name)) {
-    cursor.backend->named().Set(std::string(name), &kUnknownName);
-    return Forward(cursor, {.kind = kind});
-  }
   if (statement == nullptr) {
-    // What the server has under this name is another client's. A Close never fails.
-    cursor.backend->Push({.kind = OwedKind::kFakeClose});
-    cursor.Skip(cursor.whole);
-    return Step::kTaken;
+    if (cursor.backend->named().Find(name) != nullptr)
+      cursor.backend->named().Set(name, &kUnknownName);
+    return Forward(cursor, {.kind = kind});
   }
   if (statement == &kNotShared) {
     ChangeName(*cursor.backend, name, nullptr);

@@ -105,11 +105,6 @@ bool PostgresRequests::IsTouched(std::string_view name) const {
              [&](const NamedTouched::Name& each) { return each.name == name && !each.skipped; });
 }
 
-// The client may have made it since the server was asked last.
-bool PostgresRequests::NameMayBeThere(std::string_view name) const {
-  return IsTouched(name) || unknown_names_ || (named_touched_ != nullptr && named_touched_->all);
-}
-
 // What becomes of the name is known only when the server has been asked: until then the server's
 // word holds, not what the client's half knows, unless the text is skipped. `made`: if it is made,
 // it may be this one.
@@ -122,6 +117,16 @@ void PostgresRequests::Touch(std::string_view name, const Statement* made) {
     return;
   }
   named_touched_->names.push_back({.name = std::string(name), .made = made});
+}
+
+// By a text. Where the client's own could not be made before it, it does nothing to the name.
+void PostgresRequests::TouchOwn(PostgresReplies& backend, std::string_view name,
+                                const Statement* made) {
+  const bool same = IsTouched(name) || IsOwnThere(backend, name);
+  Touch(name, made);
+  if (same) return;
+  for (NamedTouched::Name& each : named_touched_->names)
+    each.skipped = each.skipped || each.name == name;
 }
 
 void PostgresRequests::OnPlacesSkipped() {
@@ -354,13 +359,13 @@ bool PostgresRequests::MarkNames(Cursor& cursor, const Verdict& verdict, const N
       ChangeOwnName(backend, prepares, made);
       return true;
     }
-    Touch(prepares, made);
+    TouchOwn(backend, prepares, made);
   } else if ((verdict.flags & Verdict::kDeallocate) != 0) {
     // One that the client does not have, or of which the server will be asked.
     return false;
   }
   for (const std::string& name : named.names.changes) {
-    if (name != prepares) Touch(name, nullptr);
+    if (name != prepares) TouchOwn(backend, name, nullptr);
     backend.named().Set(name, &kUnknownName);
   }
   if (!named.names.changes.empty() || named.names.unknown)

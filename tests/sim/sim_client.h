@@ -31,7 +31,7 @@ struct ClientOptions {
   bool cancels = false;
   double pins = 0.02;      // of requests that pin
   double settings = 0.1;   // ... that make settings or show them
-  double from_sql = 0.4;   // ... of those with named statements, those of SQL's
+  double from_sql = 0;     // ... of those with named statements, those of SQL's
   double slow_reader = 0;  // of replies that are read late
   Nanos think_max = 2 * engine::kMillisecond;
   Nanos beat = 0;  // it acts at multiples of it only, as the others do; 0: at any time

@@ -55,7 +55,8 @@ SimClient::Request SimClient::Next() {
   if (Roll() < options_.settings) return NextSetting();
   if (roll < 0.45) return NextSimple();
   if (roll < 0.65) return NextExtended();
-  if (roll < 0.9) return Roll() < options_.from_sql ? NextFromSql() : NextNamed();
+  if (roll < 0.9 && options_.from_sql > 0 && Roll() < options_.from_sql) return NextFromSql();
+  if (roll < 0.9) return NextNamed();
   return NextCopy();
 }
 
@@ -219,10 +220,10 @@ SimClient::Request SimClient::NextFromSql() {
     request.messages = {CloseStatement(name), kSync};
     return request;
   }
-  if (roll < 0.96) return Simple("set timezone = 'v" + Number(Some(3)) + "'");
+  if (roll < 0.98) return Simple("set timezone = 'v" + Number(Some(3)) + "'");
   unnamed_certain_ = false;
   const std::string sql =
-      roll < 0.98 ? "prepare " + name + " as select '" + text + "'" : "execute " + name;
+      roll < 0.99 ? "prepare " + name + " as select '" + text + "'" : "execute " + name;
   request.messages = {Parse("", sql), Bind("", "", false), Execute(), kSync};
   return request;
 }
@@ -230,8 +231,7 @@ SimClient::Request SimClient::NextFromSql() {
 // Settings.
 SimClient::Request SimClient::NextSetting() {
   const double roll = Roll();
-  const double which_name = Roll();
-  const std::string name = which_name < 0.4 ? "mine" : which_name < 0.8 ? "base" : "timezone";
+  const std::string name = Roll() < 0.5 ? "mine" : "base";
   if (roll < 0.4) return Simple(roll < 0.02 ? "show start" : "show " + name);
   // Few different values, so that clients share them.
   const std::string value = roll < 0.7 ? "v" + Number(Some(3)) : Tag();

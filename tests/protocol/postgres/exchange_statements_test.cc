@@ -132,6 +132,20 @@ TEST_P(StatementsTest, WhatTheServerMaySkipIsNotReliedOn) {
   EXPECT_EQ(backend_.named().size(), 0u);
 }
 
+TEST_P(StatementsTest, WhatAnotherClientClosesIsMadeAgain) {
+  pair_.Join(backend_);
+  Run(pair_, kPrepare);
+  pair_.Part();
+  other_.Join(backend_);
+  other_.Client(Close("p") + Sync());
+  EXPECT_EQ(other_.wire.TakeServer(), Close("p") + Sync());
+  other_.Server(Closed() + Ready('I'));
+  other_.Part();
+  pair_.Join(backend_);
+  pair_.Client(Query("EXECUTE p"));
+  EXPECT_TRUE(Has(pair_.wire.TakeServer(), kPrepare));
+}
+
 TEST_P(StatementsTest, WhatFailsMakesNothing) {
   pair_.Join(backend_);
   const std::string error = Error("ERROR", "42P01", "relation \"t\" does not exist");
