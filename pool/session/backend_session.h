@@ -92,6 +92,9 @@ class BackendSession final : public Backend,
   void Send(engine::Slice bytes);  // of a request of the client's
   // `base_key`: the base as one text.
   void Prove(ClientSession& client, const protocol::Parameters& base, std::string base_key);
+  // The reading of the catalogue by which the client's texts are judged.
+  uint64_t judged_by() const { return judged_by_; }
+  void set_judged_by(uint64_t reading) { judged_by_ = reading; }
   // What it still runs for a client that has gone may change the database.
   void NoteDdl() { ddl_ = true; }
 
@@ -171,7 +174,8 @@ class BackendSession final : public Backend,
   bool discarding_ = false;   // ... under way
   bool facts_due_ = false;    // the pool waits for the answer to AskFacts
   bool ddl_ = false;          // NoteDdl
-  uint16_t cancels_ = 0;      // sent and not yet answered
+  uint64_t judged_by_ = 0;
+  uint16_t cancels_ = 0;  // sent and not yet answered
   engine::Nanos last_reply_ = 0;
   engine::Nanos last_request_ = 0;
   engine::Stream stream_;

@@ -1,6 +1,8 @@
 #include "pool/session/catalogues.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <tuple>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -37,9 +39,9 @@ DatabaseCatalogue& Catalogues::Of(std::string_view database) {
   return *entries_.emplace(database, std::move(entry)).first->second;
 }
 
-CatalogueSnapshot Catalogues::Current(DatabaseCatalogue& entry) {
+std::pair<CatalogueSnapshot, uint64_t> Catalogues::Current(DatabaseCatalogue& entry) {
   std::lock_guard lock(mutex_);
-  return entry.current;
+  return {entry.current, entry.finished};
 }
 
 Reader Catalogues::Claim(DatabaseCatalogue& entry, Nanos now, protocol::Dialect& dialect) {
@@ -65,6 +67,7 @@ uint64_t Catalogues::Finish(DatabaseCatalogue& entry, Next next,
   std::lock_guard lock(mutex_);
   CHECK(entry.reading && (next == Next::kRead) == (made != nullptr));
   entry.reading = false;
+  entry.finished = entry.began;
   Nanos again = entry.wanted > entry.began ? now : engine::kForever;
   if (poll > 0) again = std::min(again, now + poll);
   const bool known = next == Next::kRead || next == Next::kSame;
@@ -149,7 +152,7 @@ ShardCatalogues::View* ShardCatalogues::Of(SessionServices& services, RouteId ro
   std::unique_ptr<View>& view = views_[key.database];
   if (view == nullptr) {
     view = std::make_unique<View>(shared_.Of(key.database));
-    view->snapshot = shared_.Current(view->entry);
+    std::tie(view->snapshot, view->reading) = shared_.Current(view->entry);
     view->view.now = view->snapshot.get();
   }
   by_route_[route] = view.get();
@@ -185,7 +188,7 @@ void ShardCatalogues::Tell(SessionServices& services, View& view, Next next,
     auto body = std::make_unique<CatalogueBody>();
     body->entry = &view.entry;
     body->reading = reading;
-    body->current = shared_.Current(view.entry);
+    body->current = shared_.Current(view.entry).first;
     // Clients of this one that wait hear of it by message, too: not in the middle of something.
     if (shard == services.shard.id()) Learn(view, *body);
     engine::Message message;
@@ -210,6 +213,19 @@ void ShardCatalogues::OnMessage(SessionServices& services, const CatalogueBody& 
   Learn(view, body);
   if (view.entry.stale.load()) return;
   Release([&view](const Waiting& each) { return each.view == &view; });
+}
+
+uint64_t ShardCatalogues::Reading(SessionServices& services, RouteId route) {
+  const View* view = Of(services, route);
+  if (view == nullptr) return UINT64_MAX;
+  const bool changes = view->entry.changing.load(std::memory_order_relaxed) > 0 ||
+                       view->entry.stale.load(std::memory_order_relaxed);
+  return changes ? 0 : view->reading;
+}
+
+std::unique_ptr<DdlUnderWay> ShardCatalogues::BeginDdl(SessionServices& services, RouteId route) {
+  View* view = Of(services, route);
+  return view == nullptr ? nullptr : std::make_unique<DdlUnderWay>(view->entry);
 }
 
 void ShardCatalogues::OnDdl(SessionServices& services, RouteId route, bool stale) {

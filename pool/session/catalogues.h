@@ -15,6 +15,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/base/clock.h"
@@ -39,11 +40,14 @@ struct DatabaseCatalogue {
   std::atomic<engine::Nanos> due_at{0};
   // DDL has changed it, and what it is now is not known yet.
   std::atomic<bool> stale{false};
+  // Transactions that are about to change it, or have and have not said so.
+  std::atomic<uint32_t> changing{0};
 
   // Under the table's mutex.
   std::unique_ptr<protocol::CatalogueReader> reader;  // between its questions
   bool reading = false;                               // somebody has the reader
   uint64_t wanted = 1;                                // readings that are to begin, in all
+  uint64_t finished = 0;                              // the last that has ended
   uint64_t wanted_stale = 0;                          // ... the last of which somebody may wait for
   uint64_t began = 0;                                 // the last that has, by what was wanted then
   engine::Nanos given_up_until = 0;
@@ -51,10 +55,23 @@ struct DatabaseCatalogue {
   CatalogueSnapshot current;
 };
 
+// While it lives, a transaction may be changing the database.
+class DdlUnderWay {
+ public:
+  explicit DdlUnderWay(DatabaseCatalogue& entry) : entry_(entry) { entry_.changing.fetch_add(1); }
+  ~DdlUnderWay() { entry_.changing.fetch_sub(1); }
+  DdlUnderWay(const DdlUnderWay&) = delete;
+  DdlUnderWay& operator=(const DdlUnderWay&) = delete;
+
+ private:
+  DatabaseCatalogue& entry_;
+};
+
 class Catalogues {
  public:
   DatabaseCatalogue& Of(std::string_view database);
-  CatalogueSnapshot Current(DatabaseCatalogue& entry);
+  // What is known, and by which reading; 0: none has ended.
+  std::pair<CatalogueSnapshot, uint64_t> Current(DatabaseCatalogue& entry);
   // nullptr: it is not time, or somebody reads. Else to be parked or finished.
   std::unique_ptr<protocol::CatalogueReader> Claim(DatabaseCatalogue& entry, engine::Nanos now,
                                                    protocol::Dialect& dialect);
@@ -108,6 +125,12 @@ class ShardCatalogues {
            std::unique_ptr<protocol::CatalogueReader> reader,
            engine::Handle<BackendSession> backend);
 
+  // By which reading texts of the route are judged now; 0: what the database has may be something
+  // else. A transaction during which this was 0, or became another, has perhaps run code that was
+  // not seen.
+  uint64_t Reading(SessionServices& services, RouteId route);
+  // A transaction has begun to change the database; nullptr: of the route that is not looked at.
+  std::unique_ptr<DdlUnderWay> BeginDdl(SessionServices& services, RouteId route);
   // A transaction has changed the database. `stale`: nobody runs by what is known so far.
   void OnDdl(SessionServices& services, RouteId route, bool stale);
   // A client that is about to borrow has to wait until it is known what DDL has made, for a short

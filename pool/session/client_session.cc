@@ -53,6 +53,7 @@ void ClientSession::Move(ClientState to) {
   CHECK(Allowed(state_, to));
   state_ = to;
   CHECK((state_ == ClientState::kLinked) == (backend_ != nullptr));
+  if (backend_ == nullptr) ddl_.reset();
 }
 
 void ClientSession::OnBytes(engine::Slice bytes) {
@@ -138,6 +139,8 @@ void ClientSession::PumpHeld() {
 }
 
 bool ClientSession::AfterTake(const Taken& taken) {
+  if (requests_->marks().ddl && ddl_ == nullptr)
+    ddl_ = services_.catalogues.BeginDdl(services_, route);
   if (backend_ != nullptr) backend_->replies().Flush(*this);
   need_ = 1;
   switch (taken.status) {
@@ -199,6 +202,7 @@ void ClientSession::Link(BackendSession& backend) {
   preferred = 0;
   Move(ClientState::kLinked);
   backend.Join(*this, *requests_);
+  JudgeByNow();
   if (backend.SequencesAreRead()) requests_->KeepSequencesApart();
   services_.metrics.RecordBorrow(services_.shard.now() - since);
   if (before != 0) services_.metrics.Add(Counter::kDatabaseConnectionsBorrowedAgain);
@@ -314,6 +318,7 @@ void ClientSession::OnRequestDone() {
 void ClientSession::EndTransaction() {
   const engine::Nanos now = services_.shard.now();
   last_active_ = now;
+  DoubtCode();
   // Before anybody else may have the backend: what has the transaction made of the session?
   if (requests_->AskSession(backend_->replies(), *this)) {
     awaiting_ready_ = true;
@@ -328,12 +333,29 @@ void ClientSession::EndTransaction() {
   const bool unlinks = !pinned_ && !keeps_link_;
   // What is asked from now on is judged by what it has made.
   if (ddl) services_.catalogues.OnDdl(services_, route, /*stale=*/unlinks);
+  ddl_.reset();
+  JudgeByNow();
   if (unlinks) Unlink();
   if (requests_->idle_timeout_ms() > 0) ArmTimer();
   if (services_.draining) {
     Kill(kShuttingDown);
   } else if (!held_.empty() || end_of_stream_) {
     PumpHeld();
+  }
+}
+
+void ClientSession::JudgeByNow() {
+  backend_->set_judged_by(services_.catalogues.Reading(services_, route));
+}
+
+// What texts do is judged when they are sent. If the database has become another one since, or may
+// have, functions, triggers and views may have done more than was seen.
+void ClientSession::DoubtCode() {
+  const uint64_t reading = services_.catalogues.Reading(services_, route);
+  if (requests_->marks().ddl) {
+    requests_->DoubtCode(/*own=*/true);
+  } else if (reading == 0 || reading != backend_->judged_by()) {
+    requests_->DoubtCode(/*own=*/false);
   }
 }
 

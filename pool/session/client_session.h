@@ -128,6 +128,8 @@ class ClientSession final : public Waiter,
   void Link(BackendSession& backend);
   void OnRequestDone();  // replies have come; perhaps the transaction has ended
   void EndTransaction();
+  void JudgeByNow();
+  void DoubtCode();
   void Unlink();
   void AbandonBackend(bool reset);
   void CheckPin();
@@ -146,6 +148,7 @@ class ClientSession final : public Waiter,
   engine::Slice input_;
   BackendSession* backend_ = nullptr;
   std::unique_ptr<protocol::Requests> requests_;
+  std::unique_ptr<DdlUnderWay> ddl_;  // nullptr: its transaction changes nothing in the database
   uint32_t need_ = 1;
   ClientState state_ = ClientState::kLogin;
   bool pinned_ = false;

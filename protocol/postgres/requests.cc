@@ -150,7 +150,7 @@ void PostgresRequests::OnBackendLost(bool open_batch) {
   skip_to_sync_ = open_batch;
   touched_.reset();
   named_touched_.reset();
-  asks_pins_ = stops_timeout_ = fenced_ = unknown_names_ = false;
+  asks_pins_ = doubted_ = stops_timeout_ = fenced_ = unknown_names_ = false;
   suspects_ = stands_ = 0;
   marks_.pin_reason = 0;
   rebase_.reset();
@@ -389,7 +389,7 @@ void PostgresRequests::DiscardSequences(Cursor& cursor) {
 
 void PostgresRequests::ClearMarks() {
   if (marks_.pin_reason == 0) marks_.statement.reset();
-  pin_committed_ = exempt_ = places_skipped_ = false;
+  pin_committed_ = exempt_ = doubted_ = places_skipped_ = false;
   texts_ = 0;
   marks_.reads_sequence = marks_.writes_sequence = marks_.resets = marks_.ddl = false;
 }

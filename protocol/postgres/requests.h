@@ -72,6 +72,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void ClearMarks() override;
   uint64_t profile() const override { return profile_.id(); }
   bool entering() const override { return entry_ == Entry::kWaiting || entry_ == Entry::kEntered; }
+  void DoubtCode(bool own) override;
   [[nodiscard]] bool AskSession(protocol::Replies& backend, protocol::ExchangeSink& sink) override;
   bool leaves_state() const override { return (suspects_ | stands_) != 0; }
   bool discardable() const override;
@@ -300,6 +301,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void LoseSettings();
   bool CanReplay() const;
   void ForgetUntracked(PostgresReplies& backend);
+  bool AskOn(Cursor& cursor);
   bool AskPins(Cursor& cursor);
   void AskPinsToo(Cursor& cursor);
   PinSet PinsToAsk() const;
@@ -339,6 +341,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool keep_sequences_apart_ : 1 = false;  // currval or lastval was seen on the route
   bool exempt_ : 1 = false;                // what its first message sets has not been replayed
   bool settings_unknown_ : 1 = false;      // what it has set is not all in the profile
+  bool doubted_ : 1 = false;               // what its texts have run
   bool asks_pins_ : 1 = false;             // the question is on its way
   bool stops_timeout_ : 1 = false;         // ... the statement that ends idle_session_timeout
   bool pin_committed_ : 1 = false;         // what may pin is made, and the client knows

@@ -93,10 +93,40 @@ bool PostgresRequests::discardable() const {
   return ((stands_ | suspects_) & ~kDiscardable) == 0 && !long_scan_;
 }
 
+// What it has set of names that nobody knows is not asked for: so nobody finds it here, the client
+// neither.
 bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::ExchangeSink& sink) {
   PostgresReplies& backend = static_cast<PostgresReplies&>(replies);
   CHECK(backend.settled());
   Cursor cursor{{}, &backend, false, sink, {}};
+  if (AskOn(cursor)) return true;
+  if (doubted_ && stands_ == 0) {
+    backend.ForgetProfile();
+    backend.ForgetNamed();
+  }
+  return false;
+}
+
+void PostgresRequests::DoubtCode(bool own) {
+  using OpaqueCalls = protocol::ExchangeOptions::OpaqueCalls;
+  if (texts_ == 0 || doubted_ || context_.options.opaque_calls == OpaqueCalls::kTrust ||
+      WEIR_FAULT("old_catalogue_trusted"))
+    return;
+  // It is kept, whatever the answers.
+  if (((suspects_ | stands_) & ~(kAskable | Only(PinReason::kSettings))) != 0) return;
+  doubted_ = true;
+  if (context_.options.opaque_calls == OpaqueCalls::kPin && !own) {
+    suspects_ |= Only(PinReason::kFunction);
+    return;
+  }
+  // Statements that others have left under their names are here, too: no question tells whose.
+  suspects_ |= kAskable & ~kStatements;
+  if (touched_ == nullptr) touched_ = std::make_unique<Touched>();
+  touched_->opaque = true;
+}
+
+bool PostgresRequests::AskOn(Cursor& cursor) {
+  PostgresReplies& backend = *cursor.backend;
   if (touched_ == nullptr && suspects_ == 0) {
     rebase_.reset();
     return StopIdleTimeout(cursor);

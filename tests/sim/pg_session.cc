@@ -45,12 +45,19 @@ PgMessage RowDescription() {
                    std::string(2, '\0')};
 }
 
-PgMessage DataRow(const std::vector<std::string>& values) {
+PgMessage DataRowOf(const std::vector<std::optional<std::string>>& values) {
   std::string body;
   body.push_back(static_cast<char>(values.size() >> 8));
   body.push_back(static_cast<char>(values.size()));
-  for (const std::string& value : values) body += U32(static_cast<uint32_t>(value.size())) + value;
+  for (const std::optional<std::string>& value : values) {
+    body += U32(value.has_value() ? static_cast<uint32_t>(value->size()) : UINT32_MAX);
+    body += value.value_or("");
+  }
   return {'D', body};
+}
+
+PgMessage DataRow(const std::vector<std::string>& values) {
+  return DataRowOf(std::vector<std::optional<std::string>>(values.begin(), values.end()));
 }
 
 }  // namespace
@@ -471,8 +478,22 @@ void PgSession::ResetAll() {
   made_local_.clear();
 }
 
+// All that the session has set, and what else is named; nobody has another role.
+PgSession::Outcome PgSession::TellSession(const Portal& portal, std::vector<PgMessage>& out) {
+  using Row = std::vector<std::optional<std::string>>;
+  for (const std::string& name : made_) out.push_back(DataRowOf(Row{name, Shown(name), "user"}));
+  for (const std::optional<std::string>& name : portal.parameters) {
+    const bool known = settings_.count(*name) > 0;
+    out.push_back(DataRowOf(Row{name, known ? std::optional(Shown(*name)) : std::nullopt, {}}));
+  }
+  for (const char* role : {"role", "session_authorization"})
+    out.push_back(DataRowOf(Row{role, "app", {}}));
+  return Complete("SELECT 1", out);
+}
+
 // What weir asks of a session's settings, and how it changes them.
 PgSession::Outcome PgSession::RunSettings(const Portal& portal, std::vector<PgMessage>& out) {
+  if (Has(portal.sql, "WHERE source = 'session'")) return TellSession(portal, out);
   const bool reads = portal.sql.starts_with("SELECT pg_catalog.current_setting(");
   const bool contexts = portal.sql.starts_with("SELECT (SELECT context");
   const bool defaults = portal.sql.starts_with("SELECT pg_catalog.set_config($1,NULL,true)");

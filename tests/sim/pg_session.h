@@ -108,6 +108,7 @@ class PgSession {
   Outcome RunTransaction(const std::string& sql, std::vector<PgMessage>& out);
   Outcome RunRows(const std::string& tag, int64_t count, bool described, int64_t limit,
                   int64_t* rows_done, std::vector<PgMessage>& out);
+  Outcome TellSession(const Portal& portal, std::vector<PgMessage>& out);
   Outcome RunSettings(const Portal& portal, std::vector<PgMessage>& out);
   void Set(const std::string& name, const std::optional<std::string>& value, bool local);
   void ResetAll();
