@@ -109,9 +109,7 @@ bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::Exchange
 
 void PostgresRequests::DoubtCode(bool own) {
   using OpaqueCalls = protocol::ExchangeOptions::OpaqueCalls;
-  if (texts_ == 0 || doubted_ || context_.options.opaque_calls == OpaqueCalls::kTrust ||
-      WEIR_FAULT("old_catalogue_trusted"))
-    return;
+  if (texts_ == 0 || doubted_ || context_.options.opaque_calls == OpaqueCalls::kTrust) return;
   // It is kept, whatever the answers.
   if (((suspects_ | stands_) & ~(kAskable | Only(PinReason::kSettings))) != 0) return;
   doubted_ = true;

@@ -114,6 +114,30 @@ TEST_P(CatalogueExchangeTest, BehindOpaqueCodeTheSessionIsAskedOnce) {
   EXPECT_EQ(backend_.profile(), pair_.requests.profile());
 }
 
+// Code may have become other code than it was judged by: then nothing of the session is believed.
+TEST_P(CatalogueExchangeTest, WhatRanByAnOldCatalogueIsAskedFor) {
+  view_.now = harmless_.get();
+  pair_.Join(backend_);
+  pair_.requests.DoubtCode(/*own=*/false);
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire)) << "nothing has run";
+  for (const bool doubted : {false, true}) {
+    pair_.Client(Query("SELECT f()"));
+    pair_.Server(Complete("SELECT 1") + Ready('I'));
+    pair_.wire.TakeServer();
+    if (doubted) pair_.requests.DoubtCode(/*own=*/false);
+    ASSERT_EQ(pair_.requests.AskSession(backend_, pair_.wire), doubted);
+    if (!doubted) continue;
+    EXPECT_NE(pair_.wire.TakeServer().find("source = 'session'"), std::string::npos);
+    pair_.requests.DoubtCode(/*own=*/false);  // once is enough
+    pair_.Server(TellsOf({"work_mem", "9MB", "user"}) + Message('3', "") +
+                 OwnReply(Values({"f", "f", "f", "f"})));
+    EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  }
+  EXPECT_EQ(pair_.requests.marks().pin_reason, 0);
+  EXPECT_NE(pair_.requests.profile(), 0u);
+  EXPECT_EQ(backend_.profile(), protocol::kUnknownProfile);
+}
+
 // What it has set earlier is gone if the session says so.
 TEST_P(CatalogueExchangeTest, OpaqueCodeMayTakeSettingsBack) {
   view_.now = opaque_.get();
