@@ -237,7 +237,7 @@ void World::MakeClients() {
   const bool settings = shape_.Chance(0.5);
   const bool cancels = shape_.Chance(0.6);
   const bool routes = shape_.Chance(0.5);
-  const bool bases = shape_.Chance(0.6);
+  const bool bases = shape_.Chance(0.75);
   const bool encrypted = shape_.Chance(0.5);
   if (beat_) common.beat = 100 * kMillisecond;
   engine::Append(words_, " clients=", count, " lives=", common.lives,
@@ -245,10 +245,10 @@ void World::MakeClients() {
   for (int number = 0; number < count; ++number) {
     ClientOptions options = common;
     options.pins = pins ? 0.05 : 0;
-    options.settings = settings ? 0.1 : 0;
+    options.settings = settings ? 0.15 : 0;
     options.cancels = cancels && shape_.Chance(0.5);
     options.rude = !calm_ && shape_.Chance(0.4);
-    options.depth = static_cast<int>(shape_.Chance(0.3) ? shape_.Among(2, 20) : 1);
+    options.depth = static_cast<int>(shape_.Chance(0.4) ? shape_.Among(2, 20) : 1);
     options.slow_reader = !calm_ && shape_.Chance(0.2) ? 0.1 : 0;
     if (encrypted) {
       using Encryption = ClientOptions::Encryption;
