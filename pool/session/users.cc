@@ -65,7 +65,8 @@ std::unique_ptr<const Users> Users::Next(const std::vector<Change>& changes,
   next->entries_ = entries_;
   next->salt_key_ = salt_key_;
   told.clear();
-  for (auto& [user, entry] : next->entries_) {
+  for (auto& [name, entry] : next->entries_) {
+    const std::string_view user = name;
     const UserSecret& secret = entry.secret;
     if (secret.previous_until() == 0) continue;
     const bool confirmed =

@@ -9,7 +9,7 @@ namespace {
 constexpr std::string_view kBegin = "md5";
 constexpr size_t kHashLength = 3 + 32;
 
-std::string WithPrefix(std::string hex) {
+std::string WithPrefix(const std::string& hex) {
   return hex.empty() ? std::string() : engine::Cat(kBegin, hex);
 }
 
