@@ -25,7 +25,7 @@ std::string Md5Hash(std::string_view user, std::string_view password) {
   std::string both = engine::Cat(password, user);
   std::string hex = Md5Hex(both);
   Wipe(both);
-  return WithPrefix(std::move(hex));
+  return WithPrefix(hex);
 }
 
 std::string Md5Answer(std::string_view hash, std::string_view salt) {
