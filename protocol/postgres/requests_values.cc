@@ -29,11 +29,13 @@ constexpr size_t kSessionColumns = 3;
 bool IsRole(std::string_view name) { return name == "role" || name == "session_authorization"; }
 
 // What the session has set, and the settings named $1, $2, ... The role comes last: what it would
-// be after a RESET is told by one that ends with the question.
+// be after a RESET is told by one that ends with the question. What ends with a transaction is no
+// setting of the session, and newer servers do not let it be reset.
 std::string SessionQuestion(size_t names) {
   std::string sql =
       "WITH s AS MATERIALIZED (SELECT pg_catalog.lower(name) AS n, context "
-      "FROM pg_catalog.pg_settings WHERE source = 'session') "
+      "FROM pg_catalog.pg_settings WHERE source = 'session' "
+      "AND pg_catalog.left(name, 12) <> 'transaction_') "
       "SELECT n, pg_catalog.current_setting(n,true), context FROM s";
   for (size_t i = 1; i <= names; ++i) {
     engine::Append(sql,
