@@ -139,7 +139,7 @@ void ClientSession::PumpHeld() {
 }
 
 bool ClientSession::AfterTake(const Taken& taken) {
-  if (requests_->marks().ddl && ddl_ == nullptr)
+  if (backend_ != nullptr && requests_->marks().ddl && ddl_ == nullptr)
     ddl_ = services_.catalogues.BeginDdl(services_, route);
   if (backend_ != nullptr) backend_->replies().Flush(*this);
   need_ = 1;
@@ -334,8 +334,11 @@ void ClientSession::EndTransaction() {
   // What is asked from now on is judged by what it has made.
   if (ddl) services_.catalogues.OnDdl(services_, route, /*stale=*/unlinks);
   ddl_.reset();
-  JudgeByNow();
-  if (unlinks) Unlink();
+  if (unlinks) {
+    Unlink();
+  } else {
+    JudgeByNow();
+  }
   if (requests_->idle_timeout_ms() > 0) ArmTimer();
   if (services_.draining) {
     Kill(kShuttingDown);
