@@ -6,8 +6,9 @@
 // than the server: text that could be read in two ways sets `unreadable`.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 
 #include "engine/base/bytes.h"
@@ -27,12 +28,47 @@ struct Token {
   Kind kind = Kind::kSymbol;
   bool quoted = false;    // a word in double quotes: never a keyword
   bool escaped = false;   // a string with escapes in it, which are not read here
+  bool glued = false;     // a word right behind a number: perhaps its exponent
   char symbol = 0;        // ( ) [ ] , ; . or the first character of an operator
   std::string_view text;  // of words and strings, up to 63 bytes; good until the next Feed
 };
 
+// What bytes are in SQL.
+struct SqlBytes {
+  static constexpr bool IsWordStart(uint8_t c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
+  }
+  static constexpr bool IsWordPart(uint8_t c) { return IsWordStart(c) || IsDigit(c) || c == '$'; }
+  static constexpr bool IsDigit(uint8_t c) { return c >= '0' && c <= '9'; }
+  static bool IsSpace(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+  static constexpr bool IsOperator(uint8_t c) {
+    return std::string_view("~!@#^&|`?+-*/%<>=:").find(static_cast<char>(c)) !=
+           std::string_view::npos;
+  }
+  static constexpr uint8_t Fold(uint8_t c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<uint8_t>(c | 0x20) : c;
+  }
+};
+
+// What may be part of a word, folded; else 0.
+inline constexpr std::array<uint8_t, 256> kSqlWordParts = [] {
+  std::array<uint8_t, 256> parts{};
+  for (size_t c = 0; c < parts.size(); ++c) {
+    const auto byte = static_cast<uint8_t>(c);
+    if (SqlBytes::IsWordPart(byte)) parts[c] = SqlBytes::Fold(byte);
+  }
+  return parts;
+}();
+
+inline constexpr std::array<bool, 256> kSqlOperators = [] {
+  std::array<bool, 256> operators{};
+  for (size_t c = 0; c < operators.size(); ++c)
+    operators[c] = SqlBytes::IsOperator(static_cast<uint8_t>(c));
+  return operators;
+}();
+
 // One text. Sink has OnToken(const Token&).
-class SqlLexer {
+class SqlLexer : private SqlBytes {
  public:
   static constexpr size_t kTextMax = 63;
 
@@ -41,12 +77,22 @@ class SqlLexer {
   // A string, quoted word or comment is open: at the end of the text, the server will refuse all of
   // it.
   bool open() const { return state_ >= State::kString; }
+  // What operators have been made of up to now, but for their first characters: those are tokens.
+  uint32_t operators() const { return operators_; }
 
   template <class Sink>
   void Feed(engine::Bytes bytes, Sink& sink) {
-    for (const uint8_t byte : bytes) {
-      while (!Step(byte, sink)) {
+    const uint8_t* at = bytes.data();
+    const uint8_t* const end = at + bytes.size();
+    while (at != end) {
+      // Most of a text is words.
+      if (state_ == State::kWord && !mode_.ascii_trailing_bytes) {
+        at = RestOfWord(at, end);
+        if (at == end) return;
       }
+      while (!Step(*at, sink)) {
+      }
+      ++at;
     }
   }
   // The last token.
@@ -81,17 +127,15 @@ class SqlLexer {
     kBlockSlash
   };
 
-  static bool IsWordStart(uint8_t c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
-  }
-  static bool IsWordPart(uint8_t c) { return IsWordStart(c) || IsDigit(c) || c == '$'; }
-  static bool IsDigit(uint8_t c) { return c >= '0' && c <= '9'; }
-  static bool IsSpace(uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-  static bool IsOperator(uint8_t c) {
-    return c != 0 && std::strchr("~!@#^&|`?+-*/%<>=:", c) != nullptr;
-  }
-  static uint8_t Fold(uint8_t c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<uint8_t>(c | 0x20) : c;
+  const uint8_t* RestOfWord(const uint8_t* at, const uint8_t* end) {
+    size_t length = length_;
+    for (; at != end; ++at) {
+      const uint8_t part = kSqlWordParts[*at];
+      if (part == 0) break;
+      if (length < kTextMax) text_[length++] = static_cast<char>(part);
+    }
+    length_ = length;
+    return at;
   }
 
   void Start() { length_ = 0; }
@@ -142,6 +186,7 @@ class SqlLexer {
       case State::kNumber:
         if (IsDigit(c) || c == '.') return true;
         Emit(Token::Kind::kNumber, 0, sink);
+        glued_ = IsWordStart(c);
         return false;
       case State::kParameter:
         if (IsDigit(c)) return true;
@@ -154,14 +199,16 @@ class SqlLexer {
         }
         if (c == '*' && last_ == '/') {
           state_ = State::kBlockComment;
+          goes_on_ = false;
           depth_ = 1;
           return true;
         }
-        if (IsOperator(c)) {
+        if (kSqlOperators[c]) {
           if (symbol_ != 0) EmitSymbol(symbol_, sink);
           symbol_ = 0;
           state_ = State::kOperator;
           if (c != '-' && c != '/') {
+            operators_ = operators_ * 31 + c;
             last_ = c;
             return true;
           }
@@ -216,8 +263,10 @@ class SqlLexer {
           state_ = escaping_ ? State::kEscapedString : State::kString;
           return true;
         }
-        if (c == '-' && escaping_ && newline_) unreadable_ = true;
         Emit(Token::Kind::kString, 0, sink);
+        // A comment to the end of the line is white space there: what follows it is read here as a
+        // string of its own, but by the same rules.
+        goes_on_ = c == '-';
         return false;
       case State::kQuotedWord:
         if (c == '"') {
@@ -316,13 +365,13 @@ class SqlLexer {
     } else if (IsDigit(c)) {
       state_ = State::kNumber;
     } else if (c == '\'') {
-      BeginString(!mode_.standard_conforming_strings);
+      BeginString(goes_on_ ? escaping_ : !mode_.standard_conforming_strings);
     } else if (c == '"') {
       Start();
       state_ = State::kQuotedWord;
     } else if (c == '$') {
       state_ = State::kDollar;
-    } else if (IsOperator(c)) {
+    } else if (kSqlOperators[c]) {
       symbol_ = last_ = static_cast<char>(c);
       state_ = State::kOperator;
     } else {
@@ -341,9 +390,9 @@ class SqlLexer {
   void Emit(Token::Kind kind, char symbol, Sink& sink) {
     state_ = State::kBetween;
     const bool has_text = kind == Token::Kind::kWord || kind == Token::Kind::kString;
-    sink.OnToken(
-        Token{kind, quoted_, escaped_text_, symbol, has_text ? text() : std::string_view()});
-    quoted_ = escaped_text_ = false;
+    sink.OnToken(Token{kind, quoted_, escaped_text_, glued_, symbol,
+                       has_text ? text() : std::string_view()});
+    quoted_ = escaped_text_ = glued_ = goes_on_ = false;
   }
   template <class Sink>
   void EmitSymbol(char symbol, Sink& sink) {
@@ -356,12 +405,15 @@ class SqlLexer {
   bool escaped_text_ = false;  // ... and one did, or may have
   bool newline_ = false;
   bool quoted_ = false;
+  bool glued_ = false;
+  bool goes_on_ = false;  // a string that is told already may go on behind a comment
   bool unreadable_ = false;
   char symbol_ = 0;  // of the operator at hand; 0: told already
   uint8_t last_ = 0;
   uint8_t tag_length_ = 0;
   uint8_t matched_ = 0;
   uint32_t depth_ = 0;  // of block comments
+  uint32_t operators_ = 0;
   size_t length_ = 0;
   char text_[kTextMax];
   char tag_[64];

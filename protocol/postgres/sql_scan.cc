@@ -42,6 +42,7 @@ Verdict SqlScanner::Finish(std::string_view text) {
   if (runs_ && catalogue_ != nullptr) TakeUnseen();
   if (verdict_.statements == 1 && reads_only_ && verdict_.pin == PinReason::kNone)
     verdict_.flags |= Verdict::kPlainRead;
+  if (verdict_.statements > 0) verdict_.kind = shape_.value();
   if (verdict_.statements != 1) verdict_.flags &= static_cast<uint16_t>(~Verdict::kDeallocate);
   return verdict_;
 }
@@ -70,6 +71,7 @@ void SqlScanner::EndStatement() {
 }
 
 void SqlScanner::OnToken(const Token& token) {
+  shape_.Take(token, lexer_.operators());
   const bool ends_operator = operator_ != Operator::kNone && EndsOperator(token);
   TakeToken(token);
   last_open_ = token.kind == Token::Kind::kSymbol && token.symbol == '(';
@@ -155,12 +157,7 @@ void SqlScanner::OnWord(const Token& token) {
     ++words_;
     if (keyword) OnQueryWord(word);
     if (token.quoted && !dot_) OnQuotedWord();
-    // Its rules set what is written to it.
-    if (word == "pg_settings" && kind_ == Kind::kQuery && !reads_only_)
-      verdict_.flags |= Verdict::kOpaque;
-    if (word.starts_with("pg_prepared_statement")) verdict_.flags |= Verdict::kReadsStatements;
-    // Whatever it is used for, the temporary schema is the session's.
-    if (word.size() >= 7 && word.substr(0, 7) == "pg_temp") Pin(PinReason::kTemporaryObject);
+    if (word.starts_with("pg_")) OnServerName(word);
   }
   if (!dot_) {
     before_ = last_is_;
@@ -174,6 +171,17 @@ void SqlScanner::OnWord(const Token& token) {
   last_word_ = true;
   last_is_ = keyword ? Before::kWord : Before::kValue;
   ++tokens_;
+}
+
+void SqlScanner::OnServerName(std::string_view word) {
+  // Its rules set what is written to it.
+  if (word == "pg_settings" && kind_ == Kind::kQuery && !reads_only_)
+    verdict_.flags |= Verdict::kOpaque;
+  if (word.starts_with("pg_prepared_statement")) verdict_.flags |= Verdict::kReadsStatements;
+  // What is open in the session at the moment.
+  if (word.starts_with("pg_cursor")) reads_only_ = false;
+  // Whatever it is used for, the temporary schema is the session's.
+  if (word.starts_with("pg_temp")) Pin(PinReason::kTemporaryObject);
 }
 
 void SqlScanner::BeginStatement(std::string_view word) {

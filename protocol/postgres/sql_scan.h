@@ -15,6 +15,7 @@
 #include "engine/base/bytes.h"
 #include "protocol/postgres/call_effect.h"
 #include "protocol/postgres/pins.h"
+#include "protocol/postgres/sql_kind.h"
 #include "protocol/postgres/sql_lexer.h"
 
 namespace weir::postgres {
@@ -31,7 +32,7 @@ struct Verdict {
     kDdl = 1 << 4,
     kDeallocate = 1 << 5,  // exactly one DEALLOCATE of a name
     kResets = 1 << 7,      // RESET, SET TO DEFAULT, DISCARD ALL: what init_query has set is gone
-    kPlainRead = 1 << 6,   // exactly one statement that only reads
+    kPlainRead = 1 << 6,   // exactly one statement that only reads: running it twice is no harm
     kSets = 1 << 8,        // may change settings: sql_settings.h tells which
     kOpaque = 1 << 9,      // may change what the session can be asked about afterwards
     kNamesStatements = 1 << 10,  // PREPARE, EXECUTE, DEALLOCATE: sql_names.h tells which
@@ -43,7 +44,16 @@ struct Verdict {
   PinReason pin = PinReason::kNone;  // the first of `pins` in the text
   uint16_t flags = 0;
   uint8_t statements = 0;  // not empty; at most 255
+  uint64_t kind = 0;       // of its shape (sql_kind.h); 0 only without a statement
 };
+
+// The statement may be sent behind those of others, and again if its answer does not come: it only
+// reads, and neither needs nor leaves anything in the session. What views and the like do is not in
+// its text: true only if the verdict was found with the catalogue of the database.
+inline bool MayJoin(const Verdict& verdict) {
+  return verdict.flags == Verdict::kPlainRead && verdict.pins == 0 && verdict.ends == 0 &&
+         verdict.pin == PinReason::kNone && verdict.statements == 1 && verdict.kind != 0;
+}
 
 class SqlScanner {
  public:
@@ -85,6 +95,7 @@ class SqlScanner {
   void OnOtherWord(std::string_view word);
   void OnQuotedWord();
   void OnExecute();
+  void OnServerName(std::string_view word);
   void OnOpen();
   void OnCall();
   bool OnCallOfUser(std::string_view name, bool built_in);
@@ -99,6 +110,7 @@ class SqlScanner {
   void End(PinReason reason) { verdict_.ends |= Only(reason); }
 
   SqlLexer lexer_;
+  SqlKind shape_;
   LexMode mode_;
   const Catalogue* catalogue_ = nullptr;
   Verdict verdict_;

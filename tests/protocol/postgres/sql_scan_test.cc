@@ -236,6 +236,11 @@ const Case kCases[] = {
     {"SELECT \"a;SET\" FROM t", kNone, kReads},
     {"SELECT 'a'\n'; SET x = 1'", kNone, kReads},
     {"SELECT E'a'\n'\\'; SET x = 1 --'", kNone, kReads},
+    // A comment to the end of the line is white space within a string that goes on.
+    {"SELECT E'a' -- c\n -- d\n'\\'; SET x = 1 --'", kNone, kReads},
+    {"SELECT E'a' --\n'\\'' FOR UPDATE --'", kNone},
+    {"SELECT E'a' -- c\n, '\\' FOR UPDATE --'", kNone},
+    {"SELECT 'a' -- c\n'\\' FOR UPDATE --'", kNone},
     {"SELECT U&\"\\0073et_config\"('a', 'b', false)", kFunction},
     {"SELECT U&\"\\0061\" FROM t", kUnreadable},
     // What drivers send.
