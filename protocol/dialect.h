@@ -33,6 +33,18 @@ class ExchangeSink {
   virtual void InsertToServer(Bytes bytes) = 0;
   virtual void ForwardToClient(uint32_t offset, uint32_t length) = 0;
   virtual void InsertToClient(Bytes bytes) = 0;
+  // The read at the head (Requests::StartRead) has got all of its reply; what follows is the next
+  // one's. `refused`: for Requests::OnReadEnded.
+  virtual void OnReadEnded(bool /*refused*/) {}
+};
+
+// A request that may be in flight on a backend together with those of other clients: one statement
+// that only reads and leaves nothing behind, in a transaction of its own, so that it may also be
+// sent again.
+struct Read {
+  static constexpr uint32_t kBytesMax = 4096;
+  uint32_t length = 0;  // 0: it is none
+  uint64_t kind = 0;    // the same for texts that differ in literals only
 };
 
 enum class TakeStatus : uint8_t {
@@ -142,6 +154,17 @@ class Requests {
   virtual uint64_t idle_timeout_ms() const = 0;
   // Gives back memory that an idle client does not need.
   virtual void Trim() = 0;
+
+  // Without a link: whether `in` is one read, whole and nothing else, by what is known of the
+  // database now.
+  virtual Read FindRead(Bytes in, const CatalogueView& catalogue) = 0;
+  // Sends the read that FindRead has just found in the same bytes. False: this backend cannot take
+  // it now. Until it has ended or is disowned, nothing else is asked of this object.
+  [[nodiscard]] virtual bool StartRead(Bytes request, Replies& backend, ExchangeSink& sink) = 0;
+  // Its reply is complete. `refused`: a statement that it prepares was.
+  virtual void OnReadEnded(bool refused) = 0;
+  // Answers a read that has been found with `error` (a whole message) instead.
+  virtual void RefuseRead(Bytes error, ExchangeSink& sink) = 0;
 };
 
 // What Replies::Take found. kFatal: the server has said that it will close; fatal_error() has its
@@ -206,6 +229,10 @@ class Replies {
 
   // The session's encoding is one in which a character may end with an ASCII byte.
   virtual bool ascii_trailing_bytes() const = 0;
+  // In flight on it, disowned ones included. While there are any, nobody joins.
+  virtual size_t reads() const = 0;
+  // Nobody wants the reply of that read any more: counted from the head, 0.
+  virtual void DisownRead(size_t place) = 0;
   // What is known of its database; nullptr: nothing. Until it moves to another shard.
   virtual void UseCatalogue(const CatalogueView* view) = 0;
   // Which sequence values are readable here, by their mark; 0: none.

@@ -8,6 +8,7 @@
 #include "engine/base/check.h"
 #include "engine/base/fault.h"
 #include "protocol/postgres/format.h"
+#include "protocol/postgres/reply_cursor.h"
 #include "protocol/postgres/requests.h"
 
 namespace weir::postgres {
@@ -26,41 +27,10 @@ uint32_t ReadLength(const uint8_t* header) {
 
 bool IsFake(OwedKind kind) { return kind == OwedKind::kFakeParse || kind == OwedKind::kFakeClose; }
 
-// The messages whose bodies are read.
-bool ReadWhole(uint8_t type) {
-  return type == backend::kErrorResponse || type == backend::kParameterStatus ||
-         type == backend::kReadyForQuery;
-}
-
 }  // namespace
 
-// Where Take stands in its bytes, and the run to forward that ends there.
-struct PostgresReplies::Cursor {
-  Bytes in;
-  ExchangeSink& sink;
-  uint32_t position = 0;
-  uint32_t begin = 0;
-
-  uint32_t left() const { return static_cast<uint32_t>(in.size()) - position; }
-  const uint8_t* data() const { return in.data() + position; }
-  void Extend(uint32_t n) { position += n; }
-  void FlushRun() {
-    if (position > begin) sink.ForwardToClient(begin, position - begin);
-    begin = position;
-  }
-  void Skip(uint32_t n) {
-    FlushRun();
-    position += n;
-    begin = position;
-  }
-  void Insert(Bytes bytes) {
-    FlushRun();
-    sink.InsertToClient(bytes);
-  }
-};
-
 void PostgresReplies::Join(protocol::Requests& requests) {
-  CHECK(listener_ == nullptr);
+  CHECK(listener_ == nullptr && reads_.empty());
   auto& client = static_cast<PostgresRequests&>(requests);
   listener_ = &client;
   client.OnJoined();
@@ -193,6 +163,10 @@ void PostgresReplies::Finish(Cursor& cursor) {
     malformed_ = true;
     return;
   }
+  if (read_over_) {
+    EndRead(cursor);
+    return;
+  }
   if (std::exchange(sync_due_, false)) {
     static constexpr uint8_t kSync[] = {frontend::kSync, 0, 0, 0, 4};
     cursor.sink.InsertToServer(kSync);
@@ -219,6 +193,7 @@ void PostgresReplies::Flush(ExchangeSink& sink) {
 }
 
 bool PostgresReplies::BeginMessage(uint8_t type, uint32_t body) {
+  if (!reads_.empty()) return BeginReadMessage(type, body);
   type_ = type;
   body_left_ = body;
   // What it listens for is the client's, whatever the server is at.
@@ -246,6 +221,7 @@ bool PostgresReplies::BeginMessage(uint8_t type, uint32_t body) {
 }
 
 bool PostgresReplies::Complete() {
+  if (!reads_.empty()) return CompleteRead();
   switch (type_) {
     case backend::kNoticeResponse:
     case backend::kNotificationResponse:

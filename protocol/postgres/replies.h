@@ -89,6 +89,18 @@ inline bool ChangesPrepared(const Owed& owed) {
   return owed.kind == OwedKind::kParse || owed.kind == OwedKind::kClose || owed.unnamed_change;
 }
 
+// A read that is in flight together with others (Requests::StartRead): it gets all replies up to
+// its one ReadyForQuery. What weir has sent ahead of it, a Close or a Parse, is answered first.
+struct OwedRead {
+  class OwedListener* reader = nullptr;  // nullptr: nobody, its replies are swallowed
+  uint16_t own_left = 0;                 // replies to what weir has sent ahead
+  StatementId parses = 0;                // prepared by that, and not known to be there yet
+  bool parses_unnamed = false;           // it, or weir ahead of it, parses the unnamed statement
+  bool parse_left = false;               // the client's own Parse is not answered yet
+  bool failed = false;                   // its error has come
+  bool refused = false;                  // ... for its Parse
+};
+
 // How the client's half hears what became of the changes it made in advance.
 class OwedListener {
  public:
@@ -124,11 +136,12 @@ class PostgresReplies final : public protocol::Replies {
   [[nodiscard]] protocol::ReplyStatus Take(Bytes in, protocol::ExchangeSink& sink) override;
   void Flush(protocol::ExchangeSink& sink) override;
   protocol::TransactionStatus transaction_status() const override { return status_; }
-  bool settled() const override { return owed_.empty() && !open_batch_; }
+  bool settled() const override { return owed_.empty() && !open_batch_ && reads_.empty(); }
   bool quiet() const override { return settled() && between_messages(); }
   bool at_boundary() const override { return body_left_ == 0 || disposal_ != Disposal::kForward; }
   size_t owed() const override { return owed_.size(); }
   bool client_at_head() const override {
+    if (!reads_.empty()) return reads_.Front().reader != nullptr;
     return !owed_.empty() && owed_.Front().owner == OwedTo::kClient;
   }
   uint64_t requests_ended() const override { return requests_ended_; }
@@ -154,8 +167,15 @@ class PostgresReplies final : public protocol::Replies {
   bool ascii_trailing_bytes() const override { return lex_mode_.ascii_trailing_bytes; }
   void UseCatalogue(const protocol::CatalogueView* view) override { catalogue_ = view; }
   uint64_t sequence_owner() const override { return sequence_owner_; }
+  size_t reads() const override { return reads_.size(); }
+  void DisownRead(size_t place) override;
 
   // For the client's half.
+  // A read may be sent, behind those that are in flight.
+  bool TakesReads() const;
+  void PushRead(const OwedRead& read) { reads_.PushBack(read); }
+  // One that is in flight prepares the statement: whether it will be there is not known.
+  bool ReadParses(StatementId statement) const;
   void Push(Owed owed);
   // What OwnStatementMessages will be answered with (kRebase, kPlace and a DISCARD SEQUENCES: with
   // its portal closed, too). Returns whether its name has to be closed first.
@@ -257,6 +277,16 @@ class PostgresReplies final : public protocol::Replies {
   std::string Reported(std::string_view name) const;
   void Report(std::string_view name, std::string_view value);
   void RewriteNames(std::string_view message, std::string& rewritten) const;
+  // The same for the read at the head, in replies_reads.cc.
+  bool BeginReadMessage(uint8_t type, uint32_t body);
+  // What comes is the answer to what the reader has sent, not to what weir has.
+  bool reader_answered() const {
+    return reads_.Front().reader != nullptr && reads_.Front().own_left == 0;
+  }
+  bool CompleteRead();
+  bool CompletePartOfRead(OwedRead& read);
+  bool OnReadError(OwedRead& read);
+  void EndRead(Cursor& cursor);
   // What a whole message means for owed_; false: the server must not send it now.
   bool Complete();
   bool CompletePart(Owed& head);
@@ -278,7 +308,8 @@ class PostgresReplies final : public protocol::Replies {
 
   // What every message touches.
   engine::RingQueue<Owed> owed_;
-  OwedListener* listener_ = nullptr;  // the joined client's half
+  engine::RingQueue<OwedRead> reads_;  // or these: while there are any, nothing else is owed
+  OwedListener* listener_ = nullptr;   // the joined client's half
   uint32_t body_left_ = 0;
   uint8_t head_length_ = 0;  // bytes of a split header
   uint8_t head_[5] = {};
@@ -290,7 +321,8 @@ class PostgresReplies final : public protocol::Replies {
   bool copy_in_ = false;
   bool malformed_ = false;
   bool close_first_ = false;
-  bool sync_due_ = false;  // weir has to end what the server skips
+  bool sync_due_ = false;   // weir has to end what the server skips
+  bool read_over_ = false;  // the message in hand is the last of the read at the head
   protocol::TransactionStatus status_ = protocol::TransactionStatus::kIdle;
   LexMode lex_mode_;
   const protocol::CatalogueView* catalogue_ = nullptr;

@@ -33,7 +33,7 @@ bool PostgresReplies::OnWhole(std::string_view message, std::string& rewritten) 
         return false;
       }
       ready_status_ = static_cast<uint8_t>(body[0]);
-      return !owed_.empty() && owed_.Front().owner == OwedTo::kClient;
+      return client_at_head();
     case backend::kParameterStatus:
       return OnReport(body, rewritten);
     case backend::kErrorResponse:
@@ -56,6 +56,7 @@ bool PostgresReplies::OnReport(std::string_view body, std::string& rewritten) {
   const std::string_view value = body.substr(end + 1, body.size() - end - 2);
   const std::string before = Reported(name);
   set_parameter(name, value);
+  if (!reads_.empty()) return reader_answered();
   if (listener_ == nullptr) return false;
   if (owed_.empty()) return true;
   // What weir itself changes, to another client's settings and back, is not for the client.
@@ -89,6 +90,10 @@ bool PostgresReplies::OnWholeError(std::string_view message, std::string& rewrit
   // Code that nobody sees has taken weir's statements away.
   if (ErrorField(body, 'C') == "26000" && message.find(kServerNamePrefix) != std::string_view::npos)
     ForgetPrepared();
+  if (!reads_.empty()) {
+    if (message.find(kReservedPrefix) != std::string_view::npos) RewriteNames(message, rewritten);
+    return client_at_head();
+  }
   // A fault of weir's own statements concerns nobody else, unless a client's request falls with it.
   bool for_client = false;
   for (size_t i = 0; i < owed_.size() && !for_client; ++i) {
@@ -133,6 +138,7 @@ void PostgresReplies::OnAnswer(std::string_view body) {
 // Names that only the server and weir know become the client's.
 void PostgresReplies::RewriteNames(std::string_view message, std::string& rewritten) const {
   const std::string* told = owed_.empty() ? nullptr : owed_.Front().name.get();
+  OwedListener* asker = reads_.empty() ? listener_ : reads_.Front().reader;
   rewritten.reserve(message.size());
   while (!message.empty()) {
     const size_t found = message.find(kReservedPrefix);
@@ -146,8 +152,7 @@ void PostgresReplies::RewriteNames(std::string_view message, std::string& rewrit
     while (end < message.size() && in_name(message[end])) ++end;
     const std::string_view server_name = message.substr(0, end);
     std::string name = told == nullptr ? std::string() : *told;
-    if (told == nullptr && listener_ != nullptr)
-      name = listener_->NameOf(IdOfServerName(server_name));
+    if (told == nullptr && asker != nullptr) name = asker->NameOf(IdOfServerName(server_name));
     // A name that goes on in what is still to come is not known.
     const bool cut = message.size() == end && body_left_ > 0;
     rewritten.append(name.empty() || cut ? server_name : std::string_view(name));

@@ -51,7 +51,17 @@ struct RequestsContext {
   uint64_t unnamed_tags = 0;    // last one given
   uint64_t sequence_marks = 0;  // last one given
   std::string scratch;          // messages under construction
-  std::string key_scratch;      // ... and the key of a statement
+  // What FindRead has found last, and of which client.
+  struct FoundRead {
+    const void* of = nullptr;
+    const Catalogue* catalogue = nullptr;
+    Verdict verdict;
+    const Statement* statement = nullptr;  // its Bind's, if it is a named one
+    bool parses = false;                   // it begins with a Parse of the unnamed statement
+    bool binds = false;                    // it is in the extended protocol
+    uint32_t bind_at = 0;                  // the Bind's place
+  } read;
+  std::string key_scratch;  // ... and the key of a statement
 };
 
 class PostgresRequests final : public protocol::Requests, public OwedListener {
@@ -86,6 +96,11 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void BeginWith(const protocol::Parameters& base) override;
   uint64_t idle_timeout_ms() const override { return profile_.idle_timeout_ms(); }
   void Trim() override;
+  protocol::Read FindRead(Bytes in, const protocol::CatalogueView& catalogue) override;
+  [[nodiscard]] bool StartRead(Bytes request, protocol::Replies& backend,
+                               protocol::ExchangeSink& sink) override;
+  void OnReadEnded(bool refused) override;
+  void RefuseRead(Bytes error, protocol::ExchangeSink& sink) override;
 
   // OwedListener
   void OnNameConfirmed() override;
@@ -226,7 +241,17 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
                OwnPurpose purpose = OwnPurpose::kNone);
   const Statement* FindStatement(Cursor& cursor, std::string_view tail);
   const Verdict& VerdictOn(Cursor& cursor, const Statement& statement);
+  const Verdict& VerdictOn(const Catalogue* catalogue, LexMode mode, const Statement& statement);
   void JudgeUnnamed(Cursor& cursor);
+  // requests_reads.cc
+  bool MayRead() const;
+  bool FindQuery(std::string_view request, const Catalogue* catalogue);
+  bool FindBatch(std::string_view request, const Catalogue* catalogue);
+  bool FindBind(std::string_view body, const Catalogue* catalogue, std::string_view& portal);
+  bool PrepareForRead(PostgresReplies& backend, OwedRead& read, std::string& out);
+  void KeepUnnamed(PostgresReplies& backend, std::string_view request);
+  void ParseUnnamedForRead(PostgresReplies& backend, OwedRead& read, std::string& out);
+  void AppendBind(std::string_view request, std::string& out) const;
   // Under a name of weir's on the server.
   static bool IsShared(const Statement* statement) {
     return statement != nullptr && statement != &kNotShared && !statement->from_sql();

@@ -209,13 +209,17 @@ const Statement* PostgresRequests::FindNamed(Cursor& cursor, std::string_view na
 
 // What a statement means for the session, by the catalogue of now.
 const Verdict& PostgresRequests::VerdictOn(Cursor& cursor, const Statement& statement) {
-  const Catalogue* catalogue = cursor.backend->catalogue();
+  return VerdictOn(cursor.backend->catalogue(), cursor.backend->lex_mode(), statement);
+}
+
+const Verdict& PostgresRequests::VerdictOn(const Catalogue* catalogue, LexMode mode,
+                                           const Statement& statement) {
   if (catalogue == nullptr) return statement.verdict;
   std::vector<RequestsContext::KnownVerdict>& all = context_.verdicts;
   if (all.size() <= statement.id) all.resize(statement.id + 1);
   RequestsContext::KnownVerdict& known = all[statement.id];
   if (known.catalogue != catalogue->number)
-    known = {catalogue->number, cursor.Judge(statement.text())};
+    known = {catalogue->number, Scan(statement.text(), mode, catalogue)};
   return known.verdict;
 }
 
