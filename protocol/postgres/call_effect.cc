@@ -95,6 +95,9 @@ CallEffect EffectOfBuiltIn(std::string_view name) {
   switch (FamilyOf(name)) {
     case FunctionFamily::kHarmless:
       break;
+    case FunctionFamily::kActs:
+      effect.acts = true;
+      break;
     case FunctionFamily::kUnknown:
       effect.effect = In(kUnaskable, name) ? Effect::kUnaskable : Effect::kOpaque;
       break;

@@ -17,6 +17,7 @@ struct CallEffect {
   bool reads_sequence = false;   // currval, lastval
   bool writes = false;           // may change tables: triggers may run
   bool ddl = false;              // may change the catalogue
+  bool acts = false;             // does something that is not in the session (pg_notify), or waits
 
   bool operator==(const CallEffect&) const = default;
   void Merge(const CallEffect& other) {
@@ -25,6 +26,7 @@ struct CallEffect {
     reads_sequence = reads_sequence || other.reads_sequence;
     writes = writes || other.writes;
     ddl = ddl || other.ddl;
+    acts = acts || other.acts;
   }
   void AtLeast(Effect other) { effect = std::max(effect, other); }
 };

@@ -76,6 +76,7 @@ void CatalogueBuilder::AddFunction(const FunctionRow& row, bool ascii_trailing_b
   } else {
     function.effect.effect =
         row.language == "c" ? EffectOfExtension(row.extension) : Effect::kUnaskable;
+    function.effect.acts = ActsFunction(row.name);
   }
   take(row.defaults);
   for (const std::string& call : calls) function.calls.push_back(NameOf(call));

@@ -25,6 +25,7 @@ class SourceReader {
         word && !token.quoted && !after_dot ? token.text : std::string_view();
     OnSetting(token, keyword, after_dot);
     OnName(token);
+    OnAttribute(token, after_dot);
     if (!keyword.empty()) OnKeyword(keyword);
     if (word &&
         (token.text.starts_with("pg_temp") || token.text.starts_with("pg_prepared_statement")))
@@ -50,6 +51,17 @@ class SourceReader {
     if (last_ == "set_config") setting_ = Setting::kArgument;
   }
 
+  // A name behind a value and a dot, (a).b or c[1].b: a field, or a function of that argument.
+  void OnAttribute(const Token& token, bool after_dot) {
+    if (token.kind == Token::Kind::kSymbol && token.symbol == '.') {
+      if (!word_) of_value_ = symbol_ == ')' || symbol_ == ']' || symbol_ == '\0';
+    } else if (!after_dot) {
+      of_value_ = false;
+    } else if (of_value_ && token.kind == Token::Kind::kWord) {
+      facts_.calls.emplace_back(token.text);
+    }
+  }
+
   void OnKeyword(std::string_view word) {
     CallEffect& effect = facts_.effect;
     if (word == "execute") effect.AtLeast(Effect::kOpaque);
@@ -62,6 +74,8 @@ class SourceReader {
     if (Is(word, {"copy", "insert", "merge"})) effect.writes_sequence = true;
     if (Is(word, {"alter", "create", "drop", "import", "reassign", "refresh", "reindex"}))
       effect.ddl = effect.writes = true;
+    // ... FOR SHARE, IN SHARE MODE.
+    if (Is(word, {"grant", "lock", "notify", "revoke", "share"})) effect.acts = true;
     if (starts_) OnStatement(word);
   }
 
@@ -69,6 +83,8 @@ class SourceReader {
     CallEffect& effect = facts_.effect;
     if (word == "set") setting_ = Setting::kBehindSet;
     if (Is(word, {"discard", "do", "listen", "prepare", "reset"})) effect.AtLeast(Effect::kOpaque);
+    if (Is(word, {"analyze", "checkpoint", "cluster", "comment", "security", "vacuum"}))
+      effect.acts = true;
     // What weir has prepared itself would go, too.
     if (Is(word, {"deallocate", "load"})) effect.AtLeast(Effect::kUnaskable);
   }
@@ -123,6 +139,7 @@ class SourceReader {
   bool starts_ = true;  // a statement may begin behind it
   bool word_ = false;
   bool keyword_ = false;  // a word that may be a keyword
+  bool of_value_ = false;
   char symbol_ = 0;
   std::string last_;  // the last word
   Setting setting_ = Setting::kNone;

@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "protocol/postgres/harmless_functions.h"
 #include "protocol/postgres/words.h"
 
 namespace weir::postgres {
@@ -133,6 +132,7 @@ void SqlScanner::TakeToken(const Token& token) {
       last_word_ = false;
       return;
     case '.':
+      of_value_ = last_word_ ? of_value_ : last_is_ != Before::kNothing;
       // A qualified name: what stands before the dot is its schema.
       qualifier_length_ = last_word_ ? last().size() : 0;
       std::copy_n(last().begin(), qualifier_length_, qualifier_);
@@ -159,9 +159,10 @@ void SqlScanner::OnWord(const Token& token) {
     if (token.quoted && !dot_) OnQuotedWord();
     if (word.starts_with("pg_")) OnServerName(word);
   }
+  if (dot_ && of_value_ && call_checks_) OnAttribute(word);
   if (!dot_) {
     before_ = last_is_;
-    qualified_ = false;
+    qualified_ = of_value_ = false;
     last_at_ = 1 - last_at_;
   }
   dot_ = false;

@@ -14,6 +14,7 @@
 
 #include "engine/base/bytes.h"
 #include "protocol/postgres/call_effect.h"
+#include "protocol/postgres/harmless_functions.h"
 #include "protocol/postgres/pins.h"
 #include "protocol/postgres/sql_kind.h"
 #include "protocol/postgres/sql_lexer.h"
@@ -98,6 +99,8 @@ class SqlScanner {
   void OnServerName(std::string_view word);
   void OnOpen();
   void OnCall();
+  void OnAttribute(std::string_view name);
+  void TakeFamily(FunctionFamily family);
   bool OnCallOfUser(std::string_view name, bool built_in);
   void Take(const CallEffect& effect, PinReason reason);
   void TakeBlocks(std::string_view text);
@@ -151,6 +154,7 @@ class SqlScanner {
   Operator operator_ = Operator::kNone;
   bool qualified_ = false;  // by a schema other than pg_catalog
   bool dot_ = false;
+  bool of_value_ = false;  // what is qualified is a value, not a name: (a).b, $1.b, c[1].b
   // The last word and the one before it.
   int last_at_ = 0;
   size_t lengths_[2] = {};

@@ -72,17 +72,34 @@ void SqlScanner::OnCall() {
   const bool built_in = !qualified_ || schema == "pg_catalog" ||
                         (schema == "information_schema" && name.starts_with("_pg_"));
   const FunctionFamily family = built_in ? FamilyOf(name) : FunctionFamily::kUnknown;
-  const bool later = prepares_ != 0;
   if (catalogue_ != nullptr && OnCallOfUser(name, family != FunctionFamily::kUnknown)) return;
+  if (family == FunctionFamily::kUnknown && name == "operator" && !last_quoted_ && !qualified_) {
+    operator_ = Operator::kOpen;
+  } else {
+    TakeFamily(family);
+  }
+}
+
+// Behind a value and a dot stands a field of it, or a function of that one argument:
+// (1::bigint).pg_advisory_lock. A user's own counts only if it is known: fields have any name.
+void SqlScanner::OnAttribute(std::string_view name) {
+  const FunctionFamily family = FamilyOf(name);
+  if (catalogue_ != nullptr && OnCallOfUser(name, family != FunctionFamily::kUnknown)) return;
+  const bool built_in = name.starts_with("pg_") || name.starts_with("lo_") ||
+                        EffectOfHiddenBuiltIn(name) != CallEffect();
+  if (family != FunctionFamily::kUnknown || built_in) TakeFamily(family);
+}
+
+void SqlScanner::TakeFamily(FunctionFamily family) {
+  const bool later = prepares_ != 0;
   switch (family) {
     case FunctionFamily::kHarmless:
       return;
+    case FunctionFamily::kActs:
+      reads_only_ = false;
+      return;
     case FunctionFamily::kUnknown:
-      if (name == "operator" && !last_quoted_ && !qualified_) {
-        operator_ = Operator::kOpen;
-      } else {
-        Pin(PinReason::kFunction);
-      }
+      Pin(PinReason::kFunction);
       return;
     case FunctionFamily::kLocks:
       Pin(later ? PinReason::kFunction : PinReason::kAdvisoryLock);

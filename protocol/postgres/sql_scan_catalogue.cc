@@ -101,7 +101,7 @@ void SqlScanner::Take(const CallEffect& effect, PinReason reason) {
   if (effect.reads_sequence) verdict_.flags |= Verdict::kReadsSequence;
   if (effect.ddl) verdict_.flags |= Verdict::kDdl;
   const bool changes = effect.effect != Effect::kHarmless || effect.writes_sequence ||
-                       effect.reads_sequence || effect.writes || effect.ddl;
+                       effect.reads_sequence || effect.writes || effect.ddl || effect.acts;
   if (changes) reads_only_ = false;
 }
 

@@ -347,6 +347,40 @@ TEST(CatalogueTest, AFunctionMayBeCalledLikeAColumn) {
   ExpectVerdicts({{"SELECT t.f FROM t", kNone, kAsk}}, *database.Build());
 }
 
+// Those that do something else than write tables are harmless to the session, and yet no reads.
+TEST(CatalogueTest, WhatActsDoesNotOnlyRead) {
+  Database database;
+  database.Sql("tells", "NOTIFY a");
+  database.Sql("calls", "SELECT pg_notify('a', 'b')");
+  database.PlPgSql("calls_it", "BEGIN PERFORM calls(); END");
+  database.Sql("locks", "SELECT a FROM t FOR SHARE");
+  database.PlPgSql("vacuums", "BEGIN ANALYZE t; END");
+  database.Sql("attribute", "SELECT (0.5).pg_sleep");
+  database.PlPgSql("seeds", "BEGIN PERFORM (x).a.setseed; END");
+  database.Sql("reads", "SELECT t.lock, pg_backend_pid(), (a).setting, b[1].c FROM t");
+  database.C("pg_prewarm", "pg_prewarm");
+  const auto catalogue = database.Build();
+  ExpectVerdicts({{"SELECT tells()", kNone},
+                  {"SELECT calls()", kNone},
+                  {"SELECT calls_it()", kNone},
+                  {"SELECT locks()", kNone},
+                  {"SELECT vacuums()", kNone},
+                  {"SELECT attribute()", kNone},
+                  {"SELECT (1).attribute", kNone},
+                  {"SELECT seeds()", kFunction},
+                  {"SELECT (a).seeds FROM t", kFunction},
+                  {"SELECT a.seeds FROM t", kNone, kReads},
+                  {"SELECT pg_prewarm('t')", kNone},
+                  {"SELECT reads()", kNone, kReads}},
+                 *catalogue);
+}
+
+TEST(CatalogueTest, BehindAViewThatActsNothingIsAPlainRead) {
+  Database database;
+  database.builder().AddUseOfBuiltIn(Scope::kAll, "pg_notify");
+  ExpectVerdicts({{"SELECT 1", kNone}}, *database.Build());
+}
+
 TEST(CatalogueTest, AnEmptyDatabaseChangesNothing) {
   const auto catalogue = CatalogueBuilder().Build("1");
   ExpectVerdicts({{"SELECT lower('A')", kNone, kReads},
