@@ -184,6 +184,8 @@ std::string_view IamFaultText(IamFault fault) {
       return "its signature is wrong: another secret key, or it was changed";
     case IamFault::kPolicy:
       return "no policy of its identity allows rds-db:connect as this user, or one denies it";
+    case IamFault::kVerifier:
+      return "its temporary key could not be verified";
   }
   return "";
 }
@@ -247,6 +249,14 @@ IamFault IsSignedBy(const IamToken& token, const AccessKey& key) {
   Wipe(signature);
   if (!same_signature) return IamFault::kSignature;
   return same_session ? IamFault::kNone : IamFault::kSessionToken;
+}
+
+bool IsSignedWith(const IamToken& token, const Digest256& signing_key) {
+  std::string signature =
+      SignatureOf(signing_key, token.scope, token.time, token.canonical_query, token.host);
+  const bool same = EqualInConstantTime(token.signature, signature);
+  Wipe(signature);
+  return same;
 }
 
 std::string IamHostName(std::string_view host, uint16_t default_port) {

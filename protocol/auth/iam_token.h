@@ -50,6 +50,7 @@ enum class IamFault : uint8_t {
   kSessionToken,
   kSignature,
   kPolicy,
+  kVerifier,
 };
 std::string_view IamFaultText(IamFault fault);
 
@@ -102,6 +103,8 @@ struct IamTerms {
 
 // kNone, kSessionToken or kSignature. The time it takes does not depend on where they differ.
 [[nodiscard]] IamFault IsSignedBy(const IamToken& token, const AccessKey& key);
+// The same with the key of the token's scope itself; whose session token it is, is known.
+[[nodiscard]] bool IsSignedWith(const IamToken& token, const Digest256& signing_key);
 
 // A host's name as terms have it: lower case, with a port.
 std::string IamHostName(std::string_view host, uint16_t default_port);

@@ -54,6 +54,13 @@ int64_t DaysOf(int year, int month, int day) {
   return era * 146'097 + day_of_era - 719'468;
 }
 
+std::string Signed(const Digest256& signing_key, const SigningScope& scope, std::string_view time,
+                   std::string_view request) {
+  const std::string to_sign =
+      Cat(kSigV4Algorithm, '\n', time, '\n', scope.Text(), '\n', LowerHex(AsText(Sha256(request))));
+  return LowerHex(AsText(HmacSha256(AsText(signing_key), to_sign)));
+}
+
 bool IsDay(int year, int month, int day) {
   if (month < 1 || month > 12 || day < 1) return false;
   const int next_year = month == 12 ? year + 1 : year;
@@ -83,9 +90,24 @@ std::string SignatureOf(const Digest256& signing_key, const SigningScope& scope,
                         std::string_view host) {
   const std::string request =
       Cat("GET\n/\n", canonical_query, "\nhost:", host, "\n\nhost\n", LowerHex(AsText(Sha256({}))));
-  const std::string to_sign =
-      Cat(kSigV4Algorithm, '\n', time, '\n', scope.Text(), '\n', LowerHex(AsText(Sha256(request))));
-  return LowerHex(AsText(HmacSha256(AsText(signing_key), to_sign)));
+  return Signed(signing_key, scope, time, request);
+}
+
+std::string AuthorizationOf(const Digest256& signing_key, std::string_view key_id,
+                            const SigningScope& scope, std::string_view time,
+                            const SignedHeaders& headers, std::string_view body) {
+  std::string names;
+  std::string request = "POST\n/\n\n";
+  for (const auto& [name, value] : headers) {
+    engine::Append(names, names.empty() ? "" : ";", name);
+    engine::Append(request, name, ':', value, '\n');
+  }
+  engine::Append(request, '\n', names, '\n', LowerHex(AsText(Sha256(body))));
+  std::string authorization =
+      Cat(kSigV4Algorithm, " Credential=", key_id, '/', scope.Text(), ", SignedHeaders=", names,
+          ", Signature=", Signed(signing_key, scope, time, request));
+  Wipe(request);  // a session token is among the headers
+  return authorization;
 }
 
 std::string CanonicalQuery(const QueryParameters& parameters) {
@@ -171,6 +193,13 @@ std::string FormatBasicTime(int64_t seconds) {
   const int64_t year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
   return Cat(TwoDigits(year / 100), TwoDigits(year % 100), TwoDigits(month), TwoDigits(day), 'T',
              TwoDigits(of_day / 3600), TwoDigits(of_day / 60 % 60), TwoDigits(of_day % 60), 'Z');
+}
+
+std::optional<int64_t> ParseIsoTime(std::string_view text) {
+  if (text.size() != 20 || text[4] != '-' || text[7] != '-' || text[13] != ':' || text[16] != ':')
+    return std::nullopt;
+  return ParseBasicTime(Cat(text.substr(0, 4), text.substr(5, 2), text.substr(8, 5),
+                            text.substr(14, 2), text.substr(17)));
 }
 
 }  // namespace weir::protocol

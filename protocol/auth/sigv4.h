@@ -34,6 +34,13 @@ std::string SignatureOf(const Digest256& signing_key, const SigningScope& scope,
                         std::string_view time, std::string_view canonical_query,
                         std::string_view host);
 
+// Of a POST of "/" with a body (the JSON protocols of AWS): the value of its Authorization header.
+// `headers`: those that are signed, their names in lower case and in order.
+using SignedHeaders = std::vector<std::pair<std::string_view, std::string_view>>;
+std::string AuthorizationOf(const Digest256& signing_key, std::string_view key_id,
+                            const SigningScope& scope, std::string_view time,
+                            const SignedHeaders& headers, std::string_view body);
+
 // Names and values, decoded; a name may come twice.
 using QueryParameters = std::vector<std::pair<std::string, std::string>>;
 // Encoded anew, sorted by name and value, joined by '&'.
@@ -48,5 +55,7 @@ std::string LowerHex(std::string_view bytes);
 // YYYYMMDDTHHMMSSZ as seconds since 1970; nullopt: no such time.
 std::optional<int64_t> ParseBasicTime(std::string_view text);
 std::string FormatBasicTime(int64_t seconds);
+// YYYY-MM-DDTHH:MM:SSZ, likewise.
+std::optional<int64_t> ParseIsoTime(std::string_view text);
 
 }  // namespace weir::protocol

@@ -53,5 +53,35 @@ TEST(SigV4Test, Times) {
   EXPECT_EQ(FormatBasicTime(-1), "19691231T235959Z");
 }
 
+// "post-vanilla" and "post-x-www-form-urlencoded" of AWS's signature test suite.
+TEST(SigV4Test, Posts) {
+  const SigningScope scope{"20150830", "us-east-1", "service"};
+  const Digest256 key = SigningKey("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", scope);
+  const std::string time = "20150830T123600Z";
+  const std::string begin =
+      "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
+      "SignedHeaders=";
+  EXPECT_EQ(AuthorizationOf(key, "AKIDEXAMPLE", scope, time,
+                            {{"host", "example.amazonaws.com"}, {"x-amz-date", time}}, ""),
+            begin +
+                "host;x-amz-date, "
+                "Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b");
+  EXPECT_EQ(AuthorizationOf(key, "AKIDEXAMPLE", scope, time,
+                            {{"content-type", "application/x-www-form-urlencoded"},
+                             {"host", "example.amazonaws.com"},
+                             {"x-amz-date", time}},
+                            "Param1=value1"),
+            begin +
+                "content-type;host;x-amz-date, "
+                "Signature=ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a");
+}
+
+TEST(SigV4Test, IsoTimes) {
+  EXPECT_EQ(ParseIsoTime("2026-01-01T06:00:00Z"), ParseBasicTime("20260101T060000Z"));
+  for (const char* bad : {"", "2026-01-01T06:00:00", "2026-01-01 06:00:00Z", "2026-13-01T06:00:00Z",
+                          "2026-01-01T06:00:00.5Z", "20260101T060000Z", "2026x01-01T06:00:00Z"})
+    EXPECT_FALSE(ParseIsoTime(bad)) << bad;
+}
+
 }  // namespace
 }  // namespace weir::protocol
