@@ -20,6 +20,9 @@
 #include "engine/signals.h"
 #include "engine/socket.h"
 #include "engine/topology.h"
+#include "pool/aws/agent.h"
+#include "pool/aws/agent_thread.h"
+#include "pool/aws/curl_http.h"
 #include "pool/config/describe.h"
 #include "pool/config/load_toml.h"
 #include "pool/config/salt_key.h"
@@ -38,6 +41,8 @@ using engine::Nanos;
 constexpr int kExitRuntime = 1;
 constexpr int kExitConfiguration = 2;
 constexpr int kBacklog = 4096;
+// How long the start waits for keys and secrets of AWS.
+constexpr Nanos kAwsPatience = 10 * engine::kSecond;
 constexpr Nanos kListenPatience = 2 * engine::kSecond;
 // Descriptors that are not clients': rings, listeners, logs, files, and backends beside each
 // client.
@@ -115,7 +120,8 @@ class Program {
         descriptors > 2 * kDescriptorsKept ? descriptors - kDescriptorsKept : descriptors;
     engine::BlockSignals();
     shared_->client_keys.Admit(snapshot_.users->StoredKeys());
-    rotation_ = std::make_unique<SecretRotation>(shared_->secret_news);
+    shared_->server_tokens = &agent_;
+    rotation_ = std::make_unique<SecretRotation>(shared_->secret_news, &agent_);
     rotation_->Begin(*snapshot_.config);
     if (absl::Status status = OpenListeners(); !status.ok()) {
       RemoveSocketFiles();
@@ -142,13 +148,16 @@ class Program {
       need_restart = NeedRestart(*snapshot_.config, *config);
       KeepFromStart(*snapshot_.config, *config);
     }
+    // A check asks nobody; at a reload what is new comes when it comes.
+    if (snapshot_.config == nullptr && missing == MissingKey::kMake) AskAws(*config);
+    NameRemoteUsers(*config, agent_);
     if (salt_key_.empty()) {
       absl::StatusOr<std::string> key = LoadSaltKey(*config, entropy_, missing);
       if (!key.ok()) return key.status();
       salt_key_ = *std::move(key);
     }
-    absl::StatusOr<std::unique_ptr<const Users>> users =
-        Users::Load(*config, entropy_, salt_key_, snapshot_.users.get(), engine::MonotonicNow());
+    absl::StatusOr<std::unique_ptr<const Users>> users = Users::Load(
+        *config, entropy_, salt_key_, snapshot_.users.get(), engine::MonotonicNow(), &agent_);
     if (!users.ok()) return users.status();
     absl::StatusOr<std::unique_ptr<const TlsContexts>> tls = TlsContexts::Load(*config, entropy_);
     if (!tls.ok()) return tls.status();
@@ -160,6 +169,14 @@ class Program {
     }
     return Snapshot{std::make_shared<const Config>(*std::move(config)), std::move(*users),
                     std::move(*tls), std::move(*iam)};
+  }
+
+  // Before there are other threads. What does not come in time comes later.
+  void AskAws(const Config& config) {
+    agent_.Configure(config);
+    const Nanos give_up_at = engine::MonotonicNow() + kAwsPatience;
+    while (!agent_.asked() && engine::MonotonicNow() < give_up_at)
+      agent_.Step(engine::MonotonicNow());
   }
 
   // Addresses, targets and the engine are what they were at start.
@@ -232,7 +249,11 @@ class Program {
     Log(LogLevel::kInfo, Cat("event=ready name=", snapshot_.config->proxy.name,
                              " version=", WEIR_VERSION, " shards=", options_.shards, where));
     engine::NotifyServiceManager("READY=1");
+    keys_found_ = agent_.keys_found();
+    agent_thread_.Start();
     WaitForEnd(shards);
+    http_.Stop();
+    agent_thread_.Stop();
     shards.Join();
     for (const int fd : shared_->listeners) close(fd);
     Log(LogLevel::kInfo, "event=stopped");
@@ -294,6 +315,7 @@ class Program {
                                 std::string(next.status().message())));
       return;
     }
+    agent_.Configure(*next->config);
     rotation_->Begin(*next->config);
     Hand(shards, *std::move(next));
     Log(LogLevel::kInfo, "event=reloaded");
@@ -302,8 +324,28 @@ class Program {
   // Files and time change what secrets are good.
   void RenewSecrets(engine::Shards& shards, Nanos now) {
     std::unique_ptr<const Users> users = rotation_->Poll(*snapshot_.config, *snapshot_.users, now);
-    if (users != nullptr)
-      Hand(shards, {snapshot_.config, std::move(users), snapshot_.tls, snapshot_.iam});
+    const uint64_t keys = agent_.keys_found();
+    // With a key, or another secret, what was refused is worth another try.
+    if (users != nullptr || keys != keys_found_)
+      Hand(shards, {snapshot_.config, users == nullptr ? snapshot_.users : std::move(users),
+                    snapshot_.tls, snapshot_.iam});
+    keys_found_ = keys;
+    if (rotation_->new_users()) NameUsers(shards, now);
+  }
+
+  // Somebody's first secret has come from elsewhere.
+  void NameUsers(engine::Shards& shards, Nanos now) {
+    auto config = std::make_shared<Config>(*snapshot_.config);
+    NameRemoteUsers(*config, agent_);
+    absl::StatusOr<std::unique_ptr<const Users>> users =
+        Users::Load(*config, entropy_, salt_key_, snapshot_.users.get(), now, &agent_);
+    rotation_->Begin(*config);
+    if (!users.ok()) {
+      Log(LogLevel::kWarn, Cat("event=secret_unusable: ", std::string(users.status().message())));
+      return;
+    }
+    Hand(shards, {std::move(config), *std::move(users), snapshot_.tls, snapshot_.iam});
+    Log(LogLevel::kInfo, "event=users_named: a first secret has come; its user can log in");
   }
 
   void Hand(engine::Shards& shards, Snapshot snapshot) {
@@ -341,6 +383,10 @@ class Program {
   std::string path_;
   engine::SystemEntropy entropy_;
   engine::SystemWallClock wall_clock_;
+  CurlHttp http_;
+  AwsAgent agent_{http_, wall_clock_};
+  AgentThread agent_thread_{agent_};
+  uint64_t keys_found_ = 0;  // AwsAgent::keys_found, as the shards know of it
   std::string salt_key_;
   Snapshot snapshot_;
   engine::ShardsOptions options_;

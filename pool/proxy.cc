@@ -61,6 +61,7 @@ ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot s
   trace = &trace_;
   client_counts = &shared.client_counts;
   tokens = &iam_checker_;
+  server_tokens = shared.server_tokens;
   Use(std::move(snapshot));
   sweep_.Bind(engine::Callback::To<&ShardProxy::OnSweep>(*this));
 }

@@ -20,6 +20,7 @@
 #include "pool/session/client_counts.h"
 #include "pool/session/client_session.h"
 #include "pool/session/iam_checker.h"
+#include "pool/session/server_tokens.h"
 #include "pool/session/services.h"
 #include "protocol/dialect.h"
 
@@ -43,9 +44,10 @@ struct ProxyShared {
   ClientCounts client_counts;
   ClientKeys client_keys;
   SecretNews secret_news;
-  std::vector<int> listeners;         // a descriptor per endpoint
-  std::vector<bool> local_listeners;  // loopback or unix: TRUST may be used
-  std::vector<bool> unix_listeners;   // no TLS there
+  ServerTokens* server_tokens = nullptr;  // nullptr: none can be made
+  std::vector<int> listeners;             // a descriptor per endpoint
+  std::vector<bool> local_listeners;      // loopback or unix: TRUST may be used
+  std::vector<bool> unix_listeners;       // no TLS there
   std::atomic<uint64_t> clients{0};
   uint64_t clients_max = 0;  // what the descriptors allow
 };

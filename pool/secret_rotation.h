@@ -3,8 +3,9 @@
 //
 // A file is looked at every few seconds, and read when it is another one than before; after a login
 // that a server has refused, all are read, but not more often than once a second. What cannot be
-// read, or does not fit, leaves the old value in force, and the log says so once. The main
-// thread's: it reads files and derives keys.
+// read, or does not fit, leaves the old value in force, and the log says so once. Secrets that are
+// kept elsewhere are seen as soon as they have been fetched. The main thread's: it reads files and
+// derives keys.
 #pragma once
 
 #include <memory>
@@ -24,12 +25,16 @@ class SecretRotation {
   static constexpr engine::Nanos kLookPeriod = 2 * engine::kSecond;
   static constexpr engine::Nanos kReadPeriod = engine::kSecond;
 
-  explicit SecretRotation(SecretNews& news) : news_(news) {}
+  // `remote` outlives it; nullptr: there are no secrets of a secret_arn.
+  explicit SecretRotation(SecretNews& news, RemoteSecrets* remote = nullptr)
+      : news_(news), remote_(remote) {}
 
   // All of this configuration's secrets have just been read.
   void Begin(const Config& config);
   // Called often. nullptr: nothing has changed.
   std::unique_ptr<const Users> Poll(const Config& config, const Users& users, engine::Nanos now);
+  // The first secret of somebody has come (secret_arn): users are to be named and read anew.
+  bool new_users() const { return new_users_; }
 
  private:
   // Of an [[auth]] entry.
@@ -39,12 +44,15 @@ class SecretRotation {
     std::string told = {};  // what is wrong with it, as the log has it
   };
   void Look(const Config& config, const Users& users, std::vector<Users::Change>& changes);
-  std::string Read(const AuthOptions& auth, const Users& users,
+  std::string Read(const Config& config, size_t number, const Users& users,
                    std::vector<Users::Change>& changes);
+  bool RemoteChanged(const Config& config) const;
 
   SecretNews& news_;
+  RemoteSecrets* const remote_;
   std::vector<Source> sources_;
   bool read_all_ = false;
+  bool new_users_ = false;
   engine::Nanos look_at_ = 0;
   engine::Nanos read_at_ = 0;  // not all of them before
 };

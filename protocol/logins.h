@@ -151,6 +151,7 @@ class ServerLogin {
     bool allow_md5 = false;
     bool allow_trust = false;
     bool allow_password = false;     // in clear text
+    bool allow_token = false;        // ... where it is encrypted only
     bool allow_certificate = false;  // ours is enough, and the server's has been verified
     TransportFacts transport = {};   // from the first byte on
     std::string init_query;

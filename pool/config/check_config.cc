@@ -10,6 +10,7 @@
 #include "engine/address.h"
 #include "engine/base/text.h"
 #include "pool/config/check_access.h"
+#include "pool/config/check_aws.h"
 #include "pool/config/iam_principals.h"
 #include "pool/config/secret_source.h"
 #include "protocol/auth/crypto.h"
@@ -117,24 +118,71 @@ void CheckEndpoints(const Config& config, const ReportProblem& report) {
   }
 }
 
+// Which of the options says where the secret is; empty: it is reported.
+std::string SecretKey(const AuthOptions& auth, size_t i, const ReportProblem& report) {
+  std::string key;
+  const auto one = [&](std::string_view name, const std::string& value) {
+    if (value.empty()) return true;
+    if (!key.empty()) {
+      report(
+          Cat("auth.", name), i,
+          Cat(name, ": there is a ", std::string_view(key).substr(5), " too: one of them must go"));
+      return false;
+    }
+    key = Cat("auth.", name);
+    return true;
+  };
+  if (!one("secret_file", auth.secret_file) || !one("secret_env", auth.secret_env) ||
+      !one("secret_arn", auth.secret_arn) || !one("username", auth.username))
+    return {};
+  if (key.empty()) {
+    report("auth.secret_file", i,
+           "secret_file: the file with this user's secret is missing, or secret_env with the name "
+           "of a variable, or secret_arn");
+  }
+  return key;
+}
+
+// Whoever has no secret must need none, on either side.
+void CheckUsername(const Config& config, size_t i, const ReportProblem& report) {
+  const AuthOptions& auth = config.auths[i];
+  const bool clients =
+      auth.iam_auth == "REQUIRED" || auth.client_password_auth_type == "POSTGRES_CERTIFICATE";
+  if (!clients)
+    report("auth.username", i,
+           "username: without a secret clients can log in by token (iam_auth) or certificate "
+           "(POSTGRES_CERTIFICATE) only");
+  for (const TargetOptions& target : config.targets) {
+    if (target.server_auth != "iam")
+      report("auth.username", i,
+             "username: without a secret weir can log in to the server only with server_auth = "
+             "\"iam\" in [[target]]");
+  }
+}
+
 void CheckSecrets(Config& config, const ReportProblem& report) {
   for (size_t i = 0; i < config.auths.size(); ++i) {
     const AuthOptions& auth = config.auths[i];
     if (auth.auth_scheme != "SECRETS")
       report("auth.auth_scheme", i, "auth_scheme: must be SECRETS");
-    const bool variable = !auth.secret_env.empty();
-    const std::string key = variable ? "auth.secret_env" : "auth.secret_file";
-    if (auth.secret_file.empty() != variable) {
-      report("auth.secret_file", i,
-             variable ? "secret_file: there is a secret_env too: one of them must go"
-                      : "secret_file: the file with this user's secret is missing, or secret_env "
-                        "with the name of a variable");
-      continue;
-    }
+    const std::string key = SecretKey(auth, i, report);
+    if (key.empty()) continue;
     const std::string_view name = std::string_view(key).substr(5);
     if (!auth.certificate_names.empty() && auth.client_password_auth_type != "POSTGRES_CERTIFICATE")
       report("auth.certificate_names", i,
              "certificate_names: it needs client_password_auth_type = \"POSTGRES_CERTIFICATE\"");
+    if (!auth.secret_arn.empty()) {
+      if (RegionOfSecret(auth.secret_arn).empty())
+        report(key, i,
+               "secret_arn: must be arn:aws:secretsmanager:<region>:<account>:secret:<name>");
+      continue;  // whose it is, is known when it is there
+    }
+    if (!auth.username.empty()) {
+      CheckUsername(config, i, report);
+      if (!config.users.emplace(auth.username, i).second)
+        report(key, i, Cat(name, ": the user \"", auth.username, "\" has two [[auth]] entries"));
+      continue;
+    }
     absl::StatusOr<protocol::Secret> secret = ReadSecret(auth);
     if (!secret.ok()) {
       report(key, i, Cat(name, ": ", std::string_view(std::string(secret.status().message()))));
@@ -279,6 +327,7 @@ void CheckConfig(Config& config, const ReportProblem& report) {
   CheckSecrets(config, report);
   CheckAccess(config, report);
   CheckIam(config, report);
+  CheckAws(config, report);
 }
 
 }  // namespace weir::pool

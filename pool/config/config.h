@@ -37,6 +37,7 @@ using BytesOrOff = uint64_t;  // 0: off
 #define OPTION_access(...)
 #define OPTION_iam(...)
 #define OPTION_iam_principal(...)
+#define OPTION_aws(...)
 #define OPTION_engine(...)
 
 #undef OPTION_proxy
@@ -119,6 +120,14 @@ struct IamPrincipalOptions {
 #undef OPTION_iam_principal
 #define OPTION_iam_principal(...)
 
+#undef OPTION_aws
+#define OPTION_aws(...) OPTION_MEMBER(__VA_ARGS__)
+struct AwsOptions {
+#include "pool/config/options.def"
+};
+#undef OPTION_aws
+#define OPTION_aws(...)
+
 #undef OPTION_engine
 #define OPTION_engine(...) OPTION_MEMBER(__VA_ARGS__)
 struct EngineOptions {
@@ -137,6 +146,7 @@ struct EngineOptions {
 #undef OPTION_access
 #undef OPTION_iam
 #undef OPTION_iam_principal
+#undef OPTION_aws
 #undef OPTION_engine
 #undef OPTION_MEMBER
 #undef OPTION
@@ -153,6 +163,7 @@ struct Config {
   std::vector<AccessOptions> access;
   IamOptions iam;
   std::vector<IamPrincipalOptions> iam_principals;
+  AwsOptions aws;
   EngineOptions engine;
   AccessRules access_rules;                          // made of [[access]] or access_file
   std::map<std::string, size_t, std::less<>> users;  // of whom the n-th [[auth]] is

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
 #include <set>
-#include <system_error>
 #include <utility>
 
 #include "engine/address.h"
 #include "engine/base/text.h"
+#include "pool/config/access_keys.h"
 #include "protocol/auth/credentials_file.h"
-#include "protocol/auth/crypto.h"
 
 namespace weir::pool {
 namespace {
@@ -21,31 +19,6 @@ constexpr uint16_t kDefaultPort = 5432;
 constexpr size_t kAccountDigits = 12;
 
 std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
-
-// It holds applications' keys: nobody else may read it.
-absl::Status CheckMode(const std::string& path) {
-  std::error_code error;
-  const std::filesystem::perms mode = std::filesystem::status(path, error).permissions();
-  constexpr std::filesystem::perms kOthers =
-      std::filesystem::perms::group_all | std::filesystem::perms::others_all;
-  if (!error && (mode & kOthers) != std::filesystem::perms::none) {
-    return absl::PermissionDeniedError(
-        Cat(path, ": others than its owner may read or write it: set its mode to 0600"));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::vector<protocol::CredentialsEntry>> ReadCredentials(const std::string& path) {
-  if (absl::Status status = CheckMode(path); !status.ok()) return status;
-  absl::StatusOr<std::string> text = ReadSmallFile(path);
-  if (!text.ok()) return text.status();
-  absl::StatusOr<std::vector<protocol::CredentialsEntry>> entries =
-      protocol::ParseCredentialsFile(*text);
-  protocol::Wipe(*text);
-  if (!entries.ok())
-    return absl::InvalidArgumentError(Cat(path, ": ", MessageOf(entries.status())));
-  return entries;
-}
 
 // False: it is reported.
 bool ReadPolicies(const IamPrincipalOptions& options, size_t index, const ReportProblem& report,
@@ -109,7 +82,7 @@ std::vector<IamPrincipal> ReadIamPrincipals(const Config& config, const ReportPr
   std::vector<IamPrincipal> principals;
   if (config.iam.credentials_file.empty()) return principals;
   absl::StatusOr<std::vector<protocol::CredentialsEntry>> entries =
-      ReadCredentials(config.iam.credentials_file);
+      ReadAccessKeys(config.iam.credentials_file);
   if (!entries.ok()) {
     report("iam.credentials_file", 0, Cat("credentials_file: ", MessageOf(entries.status())));
     return principals;

@@ -31,9 +31,8 @@ using engine::Cat;
 
 constexpr size_t kErrorsMax = 20;
 
-// Sections and keys that are known and come in a later version: told apart from mistakes.
-constexpr std::string_view kLaterSections[] = {"aws"};
-constexpr std::string_view kLaterKeys[] = {"reveal_unknown_roles", "server_auth", "secret_arn"};
+// Keys that are known and come in a later version: told apart from mistakes.
+constexpr std::string_view kLaterKeys[] = {"reveal_unknown_roles"};
 
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -150,6 +149,7 @@ class Loader {
     LoadArray(root, "auth", config_.auths);
     LoadArray(root, "access", config_.access, /*may_be_none=*/true);
     LoadIam(root);
+    LoadTable(root, "aws", config_.aws);
     ResolvePaths();
     if (errors_.empty())
       CheckConfig(config_, [this](std::string_view key, size_t index, const std::string& message) {
@@ -183,18 +183,12 @@ class Loader {
 
   void CheckSections(const toml::table& root) {
     const std::vector<std::string_view> known = {
-        "proxy",       "connection_pool", "engine", "endpoint", "target",
-        "certificate", "client_tls",      "auth",   "access",   "iam"};
+        "proxy", "connection_pool", "engine", "endpoint", "target", "certificate", "client_tls",
+        "auth",  "access",          "iam",    "aws"};
     for (const auto& [key, node] : root) {
       const std::string_view name = key.str();
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-      if (std::find(std::begin(kLaterSections), std::end(kLaterSections), name) !=
-          std::end(kLaterSections)) {
-        AddAt(node.source().begin,
-              Cat("section \"", name, "\" is not available in this version: remove it"));
-      } else {
-        AddAt(node.source().begin, Cat("unknown section \"", name, "\"", Suggestion(name, known)));
-      }
+      AddAt(node.source().begin, Cat("unknown section \"", name, "\"", Suggestion(name, known)));
     }
   }
 
@@ -392,6 +386,10 @@ class Loader {
     for (IamPrincipalOptions& principal : config_.iam_principals) {
       for (std::string& file : principal.policy_files) resolve(file);
     }
+    for (std::string& source : config_.aws.credentials) {
+      if (source != "environment" && source != "metadata") resolve(source);
+    }
+    if (config_.aws.ca_file != "system") resolve(config_.aws.ca_file);
     for (CertificateOptions& certificate : config_.certificates) {
       resolve(certificate.certificate_file);
       resolve(certificate.key_file);

@@ -51,6 +51,7 @@ std::span<const OptionInfo> AllOptions();
 #define OPTION_access(...)
 #define OPTION_iam(...)
 #define OPTION_iam_principal(...)
+#define OPTION_aws(...)
 #define OPTION_engine(...)
 
 #undef OPTION_proxy
@@ -163,6 +164,17 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_iam_principal
 #define OPTION_iam_principal(...)
 
+#undef OPTION_aws
+#define OPTION_aws(...) OPTION_VISIT(__VA_ARGS__)
+template <class Options, class Visit>
+requires std::same_as<std::remove_const_t<Options>, AwsOptions>
+void VisitOptions(Options& options, Visit&& visit) {
+  constexpr std::string_view kSection = "aws";
+#include "pool/config/options.def"
+}
+#undef OPTION_aws
+#define OPTION_aws(...)
+
 #undef OPTION_engine
 #define OPTION_engine(...) OPTION_VISIT(__VA_ARGS__)
 template <class Options, class Visit>
@@ -184,6 +196,7 @@ void VisitOptions(Options& options, Visit&& visit) {
 #undef OPTION_access
 #undef OPTION_iam
 #undef OPTION_iam_principal
+#undef OPTION_aws
 #undef OPTION_engine
 #undef OPTION_VISIT
 #undef OPTION

@@ -9,6 +9,7 @@
 #include "engine/base/text.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/cancel.h"
+#include "pool/session/server_tokens.h"
 #include "pool/session/session_log.h"
 #include "pool/session/startup_parameters.h"
 #include "protocol/auth/secret.h"
@@ -27,11 +28,31 @@ BackendSession::~BackendSession() {
   services_.shard.timers().Cancel(timer_);
 }
 
+// What it logs in with; nullptr: nothing, as no_secret_ says.
+std::unique_ptr<LoginSecret> BackendSession::ChooseSecret() {
+  const TargetOptions& options = services_.config->targets[target()];
+  const std::string& user = services_.routes.Get(route()).key.user;
+  const engine::Nanos now = services_.shard.now();
+  if (options.server_auth != "iam")
+    return services_.server_secrets.Choose(*services_.users, user, now, no_secret_);
+  if (services_.users->Secret(user) == nullptr) {
+    no_secret_ = engine::Cat("there is no [[auth]] of the user \"", user, "\" any more");
+    return nullptr;
+  }
+  auto secret = std::make_unique<LoginSecret>();
+  secret->token = true;
+  no_secret_ = "tokens are not made here";
+  if (services_.server_tokens != nullptr) {
+    secret->password = services_.server_tokens->Make(
+        options.host, static_cast<uint16_t>(options.port), user, no_secret_);
+  }
+  return secret->password.empty() ? nullptr : std::move(secret);
+}
+
 void BackendSession::Open() {
   const TargetOptions& target_options = services_.config->targets[target()];
   services_.metrics.Add(Counter::kDatabaseConnectionRequests);
-  secret_ = services_.server_secrets.Choose(
-      *services_.users, services_.routes.Get(route()).key.user, services_.shard.now(), no_secret_);
+  secret_ = ChooseSecret();
   if (secret_ == nullptr) {
     // Nothing is answered at once.
     services_.shard.timers().Arm(timer_, services_.shard.now());
@@ -148,6 +169,7 @@ void BackendSession::OnNoServerKeys(std::string_view why) {
 void BackendSession::OnRefused() {
   LaunchFailure failure = FailureOfLogin();
   if (login_->failure() == protocol::LoginFailure::kPassword && secret_ != nullptr &&
+      !secret_->token &&
       services_.server_secrets.OnRefused(*services_.users, services_.routes.Get(route()).key.user,
                                          *secret_, services_.shard.now())) {
     failure.kind = LaunchFailure::Kind::kOtherSecret;
@@ -171,7 +193,8 @@ void BackendSession::OnLoggedIn() {
     return;
   }
   CHECK(phase_ == BackendPhase::kLoggingIn);
-  services_.server_secrets.OnAccepted(services_.routes.Get(route()).key.user, *secret_);
+  if (!secret_->token)
+    services_.server_secrets.OnAccepted(services_.routes.Get(route()).key.user, *secret_);
   secret_.reset();
   replies_ = services_.dialect.NewReplies(login_->parameters(), login_->initial());
   services_.greetings.Store(route(), login_->parameters());

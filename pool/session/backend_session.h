@@ -141,6 +141,7 @@ class BackendSession final : public Backend,
 
  private:
   void Move(BackendPhase to);
+  std::unique_ptr<LoginSecret> ChooseSecret();
   void ContinueLogin(protocol::ServerLogin::Next next);
   void StartTls();
   void OnLoggedIn();

@@ -25,6 +25,7 @@ struct LoginSecret {
   uint64_t version = 0;   // UserSecret::version
   bool previous = false;  // the value before
   bool decides = false;   // that it is accepted ends the value before
+  bool token = false;     // made for this login: nobody's secret
 };
 
 class ServerSecrets {

@@ -28,6 +28,7 @@ class BackendSession;
 class CancelSender;
 class ClientCount;
 class ClientCounts;
+class ServerTokens;
 class TokenChecker;
 
 // Kinds of messages between the sessions of two shards.
@@ -75,6 +76,7 @@ struct SessionServices {
   ClientCounts* client_counts = nullptr;  // all shards'
   engine::Trace* trace = nullptr;         // the shard's last transitions, for a crash
   TokenChecker* tokens = nullptr;         // nullptr: no token is good
+  ServerTokens* server_tokens = nullptr;  // nullptr: none can be made
   bool draining = false;
   LoginDelays login_delays;
   Bases bases;

@@ -1,11 +1,12 @@
 #include "pool/session/users.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "engine/address.h"
 #include "engine/base/text.h"
-#include "pool/config/secret_source.h"
+#include "protocol/auth/crypto.h"
 #include "protocol/auth/secret.h"
 
 namespace weir::pool {
@@ -24,6 +25,15 @@ protocol::ClientMethod MethodOf(const AuthOptions& auth) {
   return protocol::ClientMethod::kScram;
 }
 
+// Where a user has no secret: one that nobody knows.
+std::string NobodysPassword(engine::Entropy& entropy) {
+  std::string bytes(32, '\0');
+  entropy.Fill({reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()});
+  std::string password = protocol::Base64(bytes);
+  protocol::Wipe(bytes);
+  return password;
+}
+
 // Of a user who is known already, with what is still good of it.
 UserSecret Continue(const UserSecret& before, std::string_view password, Nanos grace, Nanos now) {
   UserSecret secret = before;
@@ -39,11 +49,23 @@ UserSecret Continue(const UserSecret& before, std::string_view password, Nanos g
 absl::StatusOr<std::unique_ptr<const Users>> Users::Load(const Config& config,
                                                          engine::Entropy& entropy,
                                                          std::string salt_key, const Users* before,
-                                                         Nanos now) {
+                                                         Nanos now, const RemoteSecrets* remote) {
   auto users = std::make_unique<Users>();
   users->salt_key_ = std::move(salt_key);
   for (const AuthOptions& auth : config.auths) {
-    absl::StatusOr<protocol::Secret> secret = ReadSecret(auth);
+    if (!auth.username.empty()) {
+      std::string password = NobodysPassword(entropy);
+      users->entries_.insert_or_assign(
+          auth.username, Entry{UserSecret(auth.username, password, entropy), "", MethodOf(auth),
+                               auth.certificate_names});
+      protocol::Wipe(password);
+      continue;
+    }
+    absl::StatusOr<protocol::Secret> secret = ReadSecret(auth, remote);
+    if (!auth.secret_arn.empty() && (!secret.ok() || config.AuthOf(secret->username) != &auth)) {
+      if (secret.ok()) protocol::Wipe(secret->password);
+      continue;
+    }
     if (!secret.ok()) return secret.status();
     const UserSecret* known = before == nullptr ? nullptr : before->Secret(secret->username);
     users->entries_.insert_or_assign(
@@ -144,6 +166,12 @@ std::vector<protocol::Digest256> Users::StoredKeys() const {
 
 protocol::ServerLogin::Options LoginOptionsOf(const TargetOptions& target) {
   protocol::ServerLogin::Options options;
+  if (target.server_auth == "iam") {
+    // A token has one method, and shows nobody who it is that asks.
+    options.allow_scram = options.allow_scram_plus = false;
+    options.allow_token = true;
+    return options;
+  }
   const absl::StatusOr<engine::Address> address =
       engine::Address::FromHost(target.host == "localhost" ? "127.0.0.1" : target.host, 1);
   // Ours may be enough, for we know whose server it is.

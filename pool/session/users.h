@@ -15,6 +15,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/prng.h"
 #include "pool/config/config.h"
+#include "pool/config/secret_source.h"
 #include "pool/session/secret_news.h"
 #include "pool/session/user_secret.h"
 #include "protocol/auth/scram.h"
@@ -30,11 +31,9 @@ class Users {
   Users& operator=(const Users&) = delete;
   // Reads every secret and derives its keys. Errors name where it is kept. `before`: in force until
   // now; of a secret that has changed the value there stays good for rotation_grace.
-  static absl::StatusOr<std::unique_ptr<const Users>> Load(const Config& config,
-                                                           engine::Entropy& entropy,
-                                                           std::string salt_key,
-                                                           const Users* before = nullptr,
-                                                           engine::Nanos now = 0);
+  static absl::StatusOr<std::unique_ptr<const Users>> Load(
+      const Config& config, engine::Entropy& entropy, std::string salt_key,
+      const Users* before = nullptr, engine::Nanos now = 0, const RemoteSecrets* remote = nullptr);
 
   // A user's secret has another value.
   struct Change {

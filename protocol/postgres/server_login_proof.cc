@@ -106,7 +106,8 @@ Next PostgresServerLogin::OnMd5(std::string_view salt, std::string& out) {
 }
 
 Next PostgresServerLogin::OnClearText(std::string& out) {
-  if (!options_.allow_password) {
+  const bool token = options_.allow_token && options_.transport.encrypted;
+  if (!options_.allow_password && !token) {
     return Fail(LoginFailure::kMethod,
                 "the server asks for the password in clear text, which is not allowed; see "
                 "server_auth_methods");
@@ -125,8 +126,11 @@ Next PostgresServerLogin::OnClearText(std::string& out) {
 Next PostgresServerLogin::OnSasl(std::string_view mechanisms, std::string& out) {
   if (!options_.allow_scram && !options_.allow_scram_plus) {
     return Fail(LoginFailure::kMethod,
-                "the server asks for scram-sha-256, which is not allowed for this target; see "
-                "server_auth_methods");
+                options_.allow_token
+                    ? "the server asks for scram-sha-256 in place of a token (server_auth = "
+                      "\"iam\"): the role is not one of IAM there (rds_iam)"
+                    : "the server asks for scram-sha-256, which is not allowed for this target; "
+                      "see server_auth_methods");
   }
   if (protocol::IsMd5Hash(options_.password)) {
     return Fail(LoginFailure::kMethod,

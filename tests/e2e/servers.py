@@ -131,7 +131,8 @@ class Weir:
     """The program, with a TOML file of its own."""
 
     def __init__(self, target_port, *, pool="", proxy="", engine="shards = 2", auth="", password=PASSWORD, mask="",
-                 wait=True, limits=None, target="", endpoint="", target_host="127.0.0.1"):
+                 wait=True, limits=None, target="", endpoint="", target_host="127.0.0.1",
+                 username=None):
         self.folder = tempfile.mkdtemp(prefix="weir-")
         self.port = free_port()
         self.lines = []
@@ -155,7 +156,7 @@ host = "{target_host}"
 port = {target_port}
 {target}
 [[auth]]
-secret_file = "app.json"
+{'secret_file = "app.json"' if username is None else f'username = "{username}"'}
 {auth}
 [engine]
 {engine}

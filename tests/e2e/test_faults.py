@@ -62,7 +62,7 @@ def folder(tmp_path):
     (GOOD + "[connection_pool]\ncustom_settings = ['tenant']\n", "custom_settings: \"tenant\" is no name of a setting of your own"),
     (GOOD + "[connection_pool]\npipeline_depth = 8\n", "not available"),
     (GOOD + "[[target]]\nhost = 'b'\n", "a second [[target]] is not available"),
-    (GOOD + "[aws]\ncredentials = 'environment'\n", 'section "aws" is not available'),
+    (GOOD + "[aws]\nregion = 'us east'\n", "weir.toml:8:10: region: must be one such as us-east-1"),
     (GOOD + "[iam]\nregion = 'x'\n", "account_id: must be the 12 digit"),
     (GOOD + "tls_mode = 'require'\n", 'unknown key "tls_mode" in [auth]'),
     (GOOD + "client_password_auth_type = 'TRUST'\n" + "[[endpoint]]\nname = 'b'\nlisten = '0.0.0.0:7000'\n", "TRUST is for endpoints on loopback"),

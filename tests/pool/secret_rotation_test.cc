@@ -5,8 +5,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "engine/base/log.h"
 
@@ -16,6 +18,29 @@ namespace {
 using engine::kMillisecond;
 using engine::kSecond;
 using engine::Nanos;
+
+// Secrets as if they had been fetched.
+class FakeRemote final : public RemoteSecrets {
+ public:
+  absl::StatusOr<std::string> Text(const std::string& arn) const override {
+    const auto found = texts.find(arn);
+    if (found != texts.end()) return found->second.first;
+    return absl::UnavailableError("not yet");
+  }
+  int64_t Version(const std::string& arn) const override {
+    const auto found = texts.find(arn);
+    return found == texts.end() ? 0 : found->second.second;
+  }
+  void AskAgain() override { ++asked; }
+  void Put(const std::string& arn, const std::string& user, const std::string& password) {
+    texts[arn] = {R"({"username": ")" + user + R"(", "password": ")" + password + "\"}",
+                  ++versions};
+  }
+
+  std::map<std::string, std::pair<std::string, int64_t>> texts;
+  int64_t versions = 0;
+  int asked = 0;
+};
 
 class SecretRotationTest : public testing::Test {
  protected:
@@ -176,6 +201,114 @@ TEST_F(SecretRotationTest, AReloadKeepsWhatIsGood) {
   users_ = *Users::Load(config_, entropy, "salt key", users_.get(), now_ + kSecond);
   EXPECT_EQ(previous(), "one");
   EXPECT_EQ(users_->Secret("app")->verifier(now_).salt, salt);
+}
+
+class RemoteRotationTest : public SecretRotationTest {
+ protected:
+  void SetUp() override {
+    SecretRotationTest::SetUp();
+    AuthOptions& auth = config_.auths.emplace_back();
+    auth.secret_arn = "arn:1";
+    auth.client_password_auth_type = "POSTGRES_SCRAM_SHA_256";
+    auth.rotation_grace = 300 * kSecond;
+    config_.users.emplace("app", 0);
+    LoadAnew();
+  }
+  void LoadAnew() {
+    engine::SystemEntropy entropy;
+    NameRemoteUsers(config_, remote_);
+    users_ = *Users::Load(config_, entropy, "salt key", users_.get(), now_, &remote_);
+    remote_rotation_.Begin(config_);
+  }
+  bool PollRemote() {
+    now_ += kMillisecond;
+    std::unique_ptr<const Users> next = remote_rotation_.Poll(config_, *users_, now_);
+    if (next == nullptr) return false;
+    users_ = std::move(next);
+    return true;
+  }
+  std::string_view PasswordOf(const char* user) const {
+    const UserSecret* secret = users_->Secret(user);
+    return secret == nullptr ? "(unknown)" : secret->password();
+  }
+
+  FakeRemote remote_;
+  SecretRotation remote_rotation_{news_, &remote_};
+};
+
+TEST_F(RemoteRotationTest, WhoseSecretIsNotThereYetIsUnknown) {
+  EXPECT_EQ(PasswordOf("orders"), "(unknown)");
+  EXPECT_EQ(PasswordOf("app"), "one");
+  EXPECT_FALSE(PollRemote());
+  EXPECT_FALSE(remote_rotation_.new_users());
+  remote_.Put("arn:1", "orders", "r1");
+  EXPECT_FALSE(PollRemote());
+  EXPECT_TRUE(remote_rotation_.new_users());
+  LoadAnew();
+  EXPECT_FALSE(remote_rotation_.new_users());
+  EXPECT_EQ(PasswordOf("orders"), "r1");
+  EXPECT_EQ(config_.AuthOf("orders"), &config_.auths[1]);
+  EXPECT_TRUE(lines().empty());
+}
+
+TEST_F(RemoteRotationTest, WhatWasFetchedIsSeenAtOnce) {
+  remote_.Put("arn:1", "orders", "r1");
+  LoadAnew();
+  EXPECT_FALSE(PollRemote());
+  remote_.Put("arn:1", "orders", "r2");
+  EXPECT_TRUE(PollRemote());
+  EXPECT_EQ(PasswordOf("orders"), "r2");
+  EXPECT_EQ(users_->Secret("orders")->previous(now_), "r1");
+  EXPECT_FALSE(PollRemote());
+}
+
+TEST_F(RemoteRotationTest, ARefusalAsksForAnother) {
+  remote_.Put("arn:1", "orders", "r1");
+  LoadAnew();
+  EXPECT_FALSE(PollRemote());
+  EXPECT_EQ(remote_.asked, 0);
+  news_.OnRefused();
+  EXPECT_FALSE(PollRemote());
+  EXPECT_EQ(remote_.asked, 1);
+}
+
+TEST_F(RemoteRotationTest, WhatDoesNotFitStaysOut) {
+  const auto refused = [this](const std::string& user, const std::string& password,
+                              std::string_view why) {
+    lines().clear();
+    remote_.Put("arn:1", user, password);
+    for (int i = 0; i < 5; ++i) EXPECT_FALSE(PollRemote());
+    EXPECT_FALSE(remote_rotation_.new_users());
+    ASSERT_EQ(lines().size(), 1u) << user;
+    EXPECT_NE(lines()[0].find(why), std::string::npos) << lines()[0];
+    LoadAnew();
+  };
+  refused("app", "x", "arn:1: the user \"app\" has two [[auth]] entries");
+  EXPECT_EQ(PasswordOf("app"), "one");
+  refused("orders", "md500000000000000000000000000000000", "an md5 hash in place of a password");
+  EXPECT_EQ(PasswordOf("orders"), "(unknown)");
+  remote_.Put("arn:1", "orders", "r1");
+  LoadAnew();
+  EXPECT_FALSE(PollRemote());
+  remote_.Put("arn:1", "another", "r1");
+  EXPECT_FALSE(PollRemote());
+  EXPECT_NE(lines().back().find("it names another user than before"), std::string::npos);
+  EXPECT_EQ(PasswordOf("orders"), "r1");
+}
+
+// Whoever has no secret has a password that nobody knows.
+TEST_F(RemoteRotationTest, UsersWithoutASecret) {
+  AuthOptions& auth = config_.auths.emplace_back();
+  auth.username = "tokens";
+  auth.iam_auth = "REQUIRED";
+  config_.users.emplace("tokens", 2);
+  LoadAnew();
+  const std::string password(PasswordOf("tokens"));
+  EXPECT_GE(password.size(), 40u);
+  protocol::ScramVerifier mock;
+  EXPECT_EQ(users_->Find("tokens", true, now_, mock).method, protocol::ClientMethod::kIam);
+  EXPECT_FALSE(PollRemote());
+  EXPECT_TRUE(lines().empty());
 }
 
 }  // namespace

@@ -153,10 +153,8 @@ TEST_F(LoadConfigTest, AKeyThatIsNoneIsAnError) {
 }
 
 TEST_F(LoadConfigTest, WhatComesLaterIsToldApartFromMistakes) {
-  EXPECT_NE(
-      ErrorOf(std::string(kGood) + "secret_arn = 'x'\n").find("not available in this version"),
-      std::string::npos);
-  EXPECT_NE(ErrorOf(std::string(kGood) + "[aws]\n").find("not available in this version"),
+  EXPECT_NE(ErrorOf(std::string(kGood) + "[proxy]\nreveal_unknown_roles = true\n")
+                .find("not available in this version"),
             std::string::npos);
   EXPECT_NE(ErrorOf(std::string(kGood) + "rotation = 5\n").find("unknown key"), std::string::npos);
 }

@@ -498,6 +498,23 @@ TEST_F(ServerMethodTest, ClearText) {
   EXPECT_TRUE(Answer(options, Authentication(3)).starts_with("failed: "));
 }
 
+// In the clear nothing is shown, whatever the server asks for.
+TEST_F(ServerMethodTest, ATokenInClearTextWithinTlsOnly) {
+  for (const bool encrypted : {true, false}) {
+    protocol::ServerLogin::Options options = Options(encrypted ? Encrypted() : TransportFacts());
+    options.allow_scram = options.allow_scram_plus = false;
+    options.allow_token = true;
+    const std::string answer = Answer(options, Authentication(3));
+    EXPECT_EQ(answer.starts_with("failed: "), !encrypted) << answer;
+    if (encrypted) {
+      EXPECT_EQ(answer, std::string("secret\0", 7));
+    }
+    EXPECT_TRUE(Answer(options, Authentication(10, kBoth)).starts_with("failed: "));
+    EXPECT_TRUE(Answer(options, Authentication(5, "salt")).starts_with("failed: "));
+    EXPECT_TRUE(Answer(options, Authentication(0)).starts_with("failed: "));
+  }
+}
+
 TEST_F(ServerMethodTest, Md5OfAPasswordOrOfItsHash) {
   protocol::ServerLogin::Options options = Options();
   options.allow_md5 = true;
