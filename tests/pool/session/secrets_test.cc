@@ -10,22 +10,14 @@
 #include "pool/session/user_secret.h"
 #include "pool/session/users.h"
 #include "protocol/auth/md5.h"
+#include "tests/engine/base/seeded_entropy.h"
 
 namespace weir::pool {
 namespace {
 
 using engine::kSecond;
 using engine::Nanos;
-
-class SeededEntropy final : public engine::Entropy {
- public:
-  void Fill(engine::MutableBytes out) override {
-    for (uint8_t& byte : out) byte = static_cast<uint8_t>(prng_.Next());
-  }
-
- private:
-  engine::Prng prng_{1};
-};
+using engine::SeededEntropy;
 
 std::string VerifierText(std::string_view password, std::string_view salt) {
   const protocol::ScramKeys keys = protocol::DeriveScramKeys(password, salt, 4096);
@@ -279,7 +271,8 @@ TEST_F(ServerSecretsTest, TheGraceEnds) {
 TEST_F(ServerSecretsTest, AnUnknownUser) {
   protocol::ScramVerifier mock;
   const protocol::ClientUser unknown = users_->Find("nobody", true, kNow, mock);
-  const protocol::ClientUser known = users_->Find("app", true, kNow, mock);
+  protocol::ScramVerifier other;
+  const protocol::ClientUser known = users_->Find("app", true, kNow, other);
   EXPECT_FALSE(unknown.known);
   EXPECT_TRUE(known.known);
   EXPECT_EQ(unknown.method, known.method);

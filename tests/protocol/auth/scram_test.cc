@@ -8,22 +8,14 @@
 #include <utility>
 
 #include "engine/base/text.h"
+#include "tests/engine/base/seeded_entropy.h"
 
 namespace weir::protocol {
 namespace {
 
 using engine::Cat;
+using engine::SeededEntropy;
 using Result = ScramServer::Result;
-
-class SeededEntropy final : public engine::Entropy {
- public:
-  void Fill(engine::MutableBytes out) override {
-    for (uint8_t& byte : out) byte = static_cast<uint8_t>(prng_.Next());
-  }
-
- private:
-  engine::Prng prng_{1};
-};
 
 constexpr std::string_view kEndPoint = "the hash of a certificate";
 

@@ -6,106 +6,14 @@
 #include <utility>
 #include <vector>
 
-#include "engine/base/text.h"
 #include "protocol/auth/md5.h"
-#include "protocol/postgres/client_login.h"
-#include "protocol/postgres/encode.h"
 #include "protocol/postgres/server_login.h"
-#include "protocol/wire/cursor.h"
-#include "protocol/wire/writer.h"
+#include "tests/protocol/postgres/login_parts.h"
 
 namespace weir::postgres {
 namespace {
 
-using engine::Cat;
-using protocol::ClientMethod;
-using protocol::ClientUser;
-using protocol::ScramBinding;
-using protocol::TransportFacts;
-using protocol::Writer;
-using ClientNext = protocol::ClientLogin::Next;
 using ServerNext = protocol::ServerLogin::Next;
-
-class SeededEntropy final : public engine::Entropy {
- public:
-  void Fill(engine::MutableBytes out) override {
-    for (uint8_t& byte : out) byte = static_cast<uint8_t>(prng_.Next());
-  }
-
- private:
-  engine::Prng prng_{1};
-};
-
-TransportFacts Encrypted(std::string binding = "hash", std::vector<std::string> names = {}) {
-  return {
-      .encrypted = true, .endpoint_binding = std::move(binding), .peer_names = std::move(names)};
-}
-
-std::string Message(uint8_t type, std::string_view body) {
-  std::string out;
-  Writer writer(out);
-  writer.Begin(type).Raw(body);
-  writer.End();
-  return out;
-}
-std::string Password(std::string_view text) { return Message('p', Cat(text, '\0')); }
-std::string SaslFirst(std::string_view mechanism, std::string_view first) {
-  std::string body;
-  Writer(body).CString(mechanism).U32(static_cast<uint32_t>(first.size())).Raw(first);
-  return Message('p', body);
-}
-std::string Startup(std::string_view user) {
-  std::string out;
-  Writer writer(out);
-  writer.Begin(0).U32(3 << 16).CString("user").CString(user).U8(0);
-  writer.End();
-  return out;
-}
-
-class ClientMethodTest : public testing::Test {
- protected:
-  ClientMethodTest() {
-    verifier_.salt = "salt";
-    verifier_.iterations = 2;
-    keys_ = protocol::DeriveScramKeys("secret", "salt", 2);
-    verifier_.stored_key = keys_.stored_key;
-    verifier_.server_key = keys_.server_key;
-  }
-  ClientNext Feed(PostgresClientLogin& login, std::string_view bytes, size_t piece = 1 << 20) {
-    ClientNext next = ClientNext::kReceive;
-    while (!bytes.empty() && next == ClientNext::kReceive) {
-      size_t consumed = 0;
-      next = login.OnBytes(engine::AsBytes(bytes.substr(0, piece)), consumed, out_);
-      if (consumed == 0) break;
-      bytes.remove_prefix(consumed);
-    }
-    return next;
-  }
-  // The login of "app" up to the question.
-  ClientNext Begin(PostgresClientLogin& login, const ClientUser& user,
-                   const TransportFacts& transport = {}) {
-    EXPECT_EQ(Feed(login, Startup("app")), ClientNext::kNeedUser);
-    out_.clear();
-    return login.Resume(user, transport, out_);
-  }
-  ClientUser Scram() const { return {.known = true, .verifier = &verifier_}; }
-  ClientUser Md5() const {
-    return {.method = ClientMethod::kMd5, .known = true, .md5_hashes = md5_hashes_};
-  }
-  // What was answered: the code of an Authentication message, or an error as "SQLSTATE text".
-  uint32_t Code() const { return protocol::Cursor(std::string_view(out_).substr(5)).U32(); }
-  std::string Error() const {
-    const std::string_view last = std::string_view(out_).substr(out_.find('E'));
-    return Cat(ErrorField(last.substr(5), 'C'), " ", ErrorField(last.substr(5), 'M'));
-  }
-
-  SeededEntropy entropy_;
-  std::string out_;
-  protocol::ScramVerifier verifier_;
-  protocol::ScramKeys keys_;
-  std::vector<std::string> md5_hashes_ = {protocol::Md5Hash("app", "secret"),
-                                          protocol::Md5Hash("app", "before")};
-};
 
 TEST_F(ClientMethodTest, PlusIsOfferedWhereTheConnectionIsBound) {
   const std::string plain("SCRAM-SHA-256\0\0", 15);
@@ -199,36 +107,6 @@ TEST_F(ClientMethodTest, TheSaltsOfMd5AreDifferent) {
   EXPECT_NE(out_.substr(9), salt);
   // An answer that has been overheard is good for nothing.
   EXPECT_EQ(Feed(second, Password(protocol::Md5Answer(md5_hashes_[0], salt))), ClientNext::kFailed);
-}
-
-TEST_F(ClientMethodTest, AnswersToAnotherQuestion) {
-  PostgresClientLogin md5(entropy_);
-  ASSERT_EQ(Begin(md5, Md5()), ClientNext::kReceive);
-  EXPECT_EQ(Feed(md5, SaslFirst("SCRAM-SHA-256", "n,,n=,r=abc")), ClientNext::kFailed);
-  EXPECT_EQ(Error(), "08P01 invalid password packet size");
-  out_.clear();
-  PostgresClientLogin scram(entropy_);
-  ASSERT_EQ(Begin(scram, Scram()), ClientNext::kReceive);
-  EXPECT_EQ(Feed(scram, Password(protocol::Md5Answer(md5_hashes_[0], "salt"))),
-            ClientNext::kFailed);
-  EXPECT_TRUE(Error().starts_with("08P01 malformed SCRAM message")) << Error();
-}
-
-// Whatever comes in the place of a proof ends the login, and changes nothing of who it was.
-TEST_F(ClientMethodTest, OutOfTurn) {
-  const ClientUser users[] = {Scram(), Md5(), {.method = ClientMethod::kIam, .known = true}};
-  for (const ClientUser& user : users) {
-    for (const std::string& bytes :
-         {Startup("postgres"), Message('Q', std::string("SELECT 1\0", 9)), Message('p', ""),
-          Message('X', ""), std::string("\x16\x03\x01\x02\x00", 5)}) {
-      PostgresClientLogin login(entropy_);
-      ASSERT_EQ(Begin(login, user, Encrypted()), ClientNext::kReceive);
-      EXPECT_EQ(Feed(login, bytes), ClientNext::kFailed);
-      EXPECT_TRUE(Error().starts_with("08P01 ")) << Error();
-      EXPECT_EQ(login.identity().user, "app");
-      out_.clear();
-    }
-  }
 }
 
 TEST_F(ClientMethodTest, Certificates) {
@@ -325,50 +203,6 @@ TEST_F(TokenTest, WhatIsNoToken) {
     EXPECT_EQ(Error(), error);
     out_.clear();
   }
-}
-
-// Names: as long as a startup packet lets them be, and never more than their text.
-TEST_F(ClientMethodTest, LongNamesAndNuls) {
-  const protocol::ScramVerifier mock = protocol::MockVerifier("x", "key");
-  PostgresClientLogin login(entropy_);
-  ASSERT_EQ(Feed(login, Startup(std::string(9900, 'u'))), ClientNext::kNeedUser);
-  EXPECT_EQ(login.identity().user.size(), 9900u);
-  EXPECT_EQ(login.Resume({.known = false, .verifier = &mock}, {}, out_), ClientNext::kReceive);
-  out_.clear();
-  PostgresClientLogin longer(entropy_);
-  EXPECT_EQ(Feed(longer, Startup(std::string(10000, 'u'))), ClientNext::kFailed);
-  EXPECT_EQ(Error(), "08P01 invalid length of startup packet");
-  out_.clear();
-  // A NUL in a name ends it, and what follows stands where it must not.
-  PostgresClientLogin nul(entropy_);
-  EXPECT_EQ(Feed(nul, Startup(std::string_view("app\0postgres", 12))), ClientNext::kFailed);
-  EXPECT_TRUE(Error().starts_with("08P01 invalid startup packet layout")) << Error();
-}
-
-// What a stranger sees of a user who does not exist, and of a wrong password, is the same.
-TEST_F(ClientMethodTest, AnUnknownUserLooksLikeAWrongPassword) {
-  std::vector<std::string> seen;
-  for (const bool known : {true, false}) {
-    for (const bool encrypted : {true, false}) {
-      const protocol::ScramVerifier mock = protocol::MockVerifier("app", "key");
-      SeededEntropy entropy;
-      PostgresClientLogin login(entropy);
-      protocol::ScramClient client(entropy);
-      std::string all;
-      ASSERT_EQ(Begin(login, {.known = known, .verifier = &mock},
-                      encrypted ? Encrypted() : TransportFacts{}),
-                ClientNext::kReceive);
-      all += std::exchange(out_, {});
-      ASSERT_EQ(Feed(login, SaslFirst("SCRAM-SHA-256", client.First())), ClientNext::kReceive);
-      ASSERT_TRUE(client.OnServerFirst(std::string_view(out_).substr(9)));
-      all += std::exchange(out_, {});
-      EXPECT_EQ(Feed(login, Message('p', client.Final(keys_))), ClientNext::kFailed);
-      all += std::exchange(out_, {});
-      seen.push_back(all);
-    }
-  }
-  EXPECT_EQ(seen[0], seen[2]);
-  EXPECT_EQ(seen[1], seen[3]);
 }
 
 // weir's own proof, to a server.

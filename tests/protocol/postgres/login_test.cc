@@ -13,23 +13,15 @@
 #include "protocol/postgres/server_cancel.h"
 #include "protocol/postgres/server_login.h"
 #include "protocol/wire/writer.h"
+#include "tests/engine/base/seeded_entropy.h"
 
 namespace weir::postgres {
 namespace {
 
+using engine::SeededEntropy;
 using protocol::Writer;
 using ClientNext = protocol::ClientLogin::Next;
 using ServerNext = protocol::ServerLogin::Next;
-
-class SeededEntropy final : public engine::Entropy {
- public:
-  void Fill(engine::MutableBytes out) override {
-    for (uint8_t& byte : out) byte = static_cast<uint8_t>(prng_.Next());
-  }
-
- private:
-  engine::Prng prng_{1};
-};
 
 std::string Startup(uint32_t version,
                     const std::vector<std::pair<std::string, std::string>>& parameters) {
