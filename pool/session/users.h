@@ -52,7 +52,7 @@ class Users {
   // verifier to `mock`.
   protocol::ClientUser Find(std::string_view user, bool local, engine::Nanos now,
                             protocol::ScramVerifier& mock) const;
-  // As an unknown one.
+  // As an unknown one; `mock`: as Find has left it for this user.
   protocol::ClientUser Unknown(std::string_view user, protocol::ScramVerifier& mock) const;
   // nullptr: there is no such user.
   const UserSecret* Secret(std::string_view user) const;

@@ -147,10 +147,9 @@ void Wipe(ScramKeys& keys) {
 
 ScramVerifier MockVerifier(std::string_view user, std::string_view salt_key) {
   ScramVerifier verifier;
-  verifier.salt = std::string(AsText(HmacSha256(salt_key, user)).substr(0, kSaltBytes));
-  // A stored key that nobody knows the preimage of: no proof can fit.
-  verifier.stored_key = HmacSha256(salt_key, Cat("stored key of ", user));
-  verifier.server_key = HmacSha256(salt_key, Cat("server key of ", user));
+  // Keys that nobody knows the preimage of: no proof can fit, nor is any signed.
+  verifier.stored_key = verifier.server_key = HmacSha256(salt_key, user);
+  verifier.salt = std::string(AsText(verifier.stored_key).substr(0, kSaltBytes));
   return verifier;
 }
 
@@ -277,12 +276,13 @@ ScramServer::Result ScramServer::OnFinal(std::string_view message, std::string& 
   const std::optional<std::string> proof = FromBase64(message.substr(proof_at + 3));
   if (!proof || proof->size() != sizeof(Digest256)) return Malformed("malformed proof");
   const std::string auth_message = Cat(first_bare_, ",", server_first_, ",", without_proof);
-  // Always as many tries as there are passwords.
-  const bool now =
-      Proves({verifier_.stored_key, verifier_.server_key}, auth_message, *proof, reply);
-  const bool before =
-      verifier_.previous.has_value() && Proves(*verifier_.previous, auth_message, *proof, reply);
-  return now || before ? Result::kOk : Result::kWrong;
+  // A wrong one costs two tries, whether there is a password before this one or not: nobody sees
+  // that it is being changed.
+  const ScramVerifier::Keys now{verifier_.stored_key, verifier_.server_key};
+  return Proves(now, auth_message, *proof, reply) ||
+                 Proves(verifier_.previous.value_or(now), auth_message, *proof, reply)
+             ? Result::kOk
+             : Result::kWrong;
 }
 
 ScramClient::ScramClient(engine::Entropy& entropy, ScramBinding binding, std::string_view end_point)
