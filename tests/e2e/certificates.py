@@ -1,7 +1,8 @@
-"""An authority of the test's own, by the openssl command, in a temporary folder."""
+"""An authority of the test's own, by the openssl command, in a temporary folder, and what is made of its certificates."""
 
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 
@@ -33,6 +34,28 @@ class Authority:
                  "-CAcreateserial", "-days", str(days), "-extfile", extensions, "-out", self.path(f"{name}.crt"))
         os.chmod(self.path(f"{name}.key"), 0o600)
         return self.path(f"{name}.crt"), self.path(f"{name}.key")
+
+    def options(self, *names):
+        """Of weir: its certificates, and the keys to them."""
+        return "".join(f'[[certificate]]\ncertificate_file = "{self.path(name)}.crt"\nkey_file = "{self.path(name)}.key"\n'
+                       for name in names or ("server",))
+
+    def context(self, alpn="postgresql", **settings):
+        """Of a client of Python's that verifies everything."""
+        made = ssl.create_default_context(cafile=self.ca)
+        if alpn:
+            made.set_alpn_protocols([alpn])
+        for name, value in settings.items():
+            setattr(made, name, value)
+        return made
+
+    def give(self, server, name):
+        """To a PostgreSQL: its certificate and key, and who may certify its clients."""
+        for source, target in ((f"{name}.crt", "server.crt"), (f"{name}.key", "server.key"), ("ca.crt", "ca.crt")):
+            path = os.path.join(server.data, target)
+            shutil.copy(self.path(source), path)
+            os.chmod(path, 0o600)
+            server.give_to_postgres(path)
 
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)

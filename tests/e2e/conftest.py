@@ -6,6 +6,7 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
+from certificates import Authority  # noqa: E402
 from servers import Postgres, Weir  # noqa: E402
 
 TEST_SECONDS = 90
@@ -38,6 +39,28 @@ def postgres():
 def own_postgres():
     """For tests that stop or kill their server."""
     server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """Who has certified all of them."""
+    made = Authority()
+    made.certify("server", "server", "DNS:localhost,DNS:db.example,IP:127.0.0.1")
+    made.certify("named", "named", "DNS:localhost,DNS:db.example")
+    made.certify("other", "other", "DNS:*.pool.example")
+    for user in ("app", "someone", "robot"):
+        made.certify(user, user)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def ssl_postgres(authority):
+    """A server that encrypts, known by its name and not by its address."""
+    server = Postgres(more="ssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\nssl_ca_file = 'ca.crt'\n",
+                      prepare=lambda server: authority.give(server, "named"))
     yield server
     server.close()
 

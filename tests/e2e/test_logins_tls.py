@@ -4,32 +4,10 @@ import struct
 
 import psycopg
 import pytest
-from certificates import Authority
-from servers import Postgres
 from test_logins import Login, enter, own_rule, refusal
-from test_server_tls import give
-from test_tls import TlsWire, certificate, context
-from wire import error_code, error_text, message, startup
+from wire import TlsWire, error_code, error_text, message, startup
 
 POOL = "connection_borrow_timeout = 20"
-
-
-@pytest.fixture(scope="module")
-def authority():
-    made = Authority()
-    made.certify("server", "server", "DNS:localhost,DNS:db.example,IP:127.0.0.1")
-    for name in ("app", "someone", "robot"):
-        made.certify(name, name)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def ssl_postgres(authority):
-    server = Postgres(more="ssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\nssl_ca_file = 'ca.crt'\n",
-                      prepare=lambda server: give(server, authority, "server"))
-    yield server
-    server.close()
 
 
 @pytest.fixture
@@ -54,7 +32,7 @@ def shown(authority, name):
 
 
 def test_clients_bind_their_login_to_the_connection(start, authority):
-    weir = start(target=certificate(authority))
+    weir = start(target=authority.options())
     for binding in ("require", "prefer", "disable"):
         with weir.connect(sslmode="require", channel_binding=binding) as connection:
             assert connection.execute("select 1").fetchone() == (1,)
@@ -64,8 +42,8 @@ def test_clients_bind_their_login_to_the_connection(start, authority):
 
 
 def test_a_downgrade_is_found_out(start, authority):
-    weir = start(target=certificate(authority))
-    wire = TlsWire(weir.port, context(authority))
+    weir = start(target=authority.options())
+    wire = TlsWire(weir.port, authority.context())
     wire.send(startup())
     kind, body = wire.receive()
     assert (kind, body[4:]) == (b"R", b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")
@@ -86,7 +64,7 @@ def test_weir_binds_its_login_to_the_server(start, login, authority):
 
 
 def test_clients_with_certificates(start, login, authority):
-    tls = certificate(authority) + f'[client_tls]\nclient_ca_file = "{authority.ca}"\n'
+    tls = authority.options() + f'[client_tls]\nclient_ca_file = "{authority.ca}"\n'
     method = 'client_password_auth_type = "POSTGRES_CERTIFICATE"\n'
     weir = start(target=tls, auth=login.auth(method))
     with weir.connect(user="someone", password="none", **shown(authority, "someone")) as connection:

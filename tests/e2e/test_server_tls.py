@@ -1,43 +1,14 @@
 """TLS to the server: a real PostgreSQL with ssl = on, by every tls_mode."""
 
 import os
-import shutil
 import socket
 import struct
 import threading
 
 import pytest
 from certificates import Authority
-from servers import PASSWORD, Postgres, wait_until
-from test_tls import TlsWire, certificate, context
-from wire import Wire, error_code, error_text, query
-
-
-@pytest.fixture(scope="module")
-def authority():
-    made = Authority()
-    made.certify("server", "server", "DNS:localhost,DNS:db.example")
-    made.certify("address", "address", "IP:127.0.0.1")
-    made.certify("app", "app")
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def ssl_postgres(authority):
-    server = Postgres(more="ssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\nssl_ca_file = 'ca.crt'\n"
-                      "log_connections = on\n", prepare=lambda server: give(server, authority, "server"))
-    yield server
-    server.close()
-
-
-def give(server, authority, name):
-    """The server's certificate and key, and who may certify its clients."""
-    for source, target in ((f"{name}.crt", "server.crt"), (f"{name}.key", "server.key"), ("ca.crt", "ca.crt")):
-        path = os.path.join(server.data, target)
-        shutil.copy(authority.path(source), path)
-        os.chmod(path, 0o600)
-        server.give_to_postgres(path)
+from servers import PASSWORD, wait_until
+from wire import SSL_REQUEST, TlsWire, Wire, error_code, error_text, query
 
 
 def target(mode, authority=None, host="localhost", more=""):
@@ -163,7 +134,11 @@ class Tap:
             data = client.recv(65536)
             self.first.append(data)
             if self.answer is not None:
-                client.sendall(self.answer)
+                for answer in self.answer:   # one each to the request for TLS and to what comes then
+                    client.sendall(answer)
+                    if not (data := client.recv(65536)):
+                        return
+                    self.first.append(data)
                 while client.recv(65536):
                     pass
                 return
@@ -209,24 +184,52 @@ def test_nothing_goes_in_the_clear(start_weir, ssl_postgres, authority):
         tap.close()
 
 
-@pytest.mark.parametrize("answer", [b"SR\0\0\0\x08\0\0\0\0", b"NR\0\0\0\x08\0\0\0\0", b"E\0"])
-def test_answers_that_somebody_else_has_written(start_weir, ssl_postgres, answer):
-    tap = Tap(ssl_postgres.port, answer)
+OK = b"R\0\0\0\x08\0\0\0\0"   # AuthenticationOk
+
+
+@pytest.mark.parametrize("answers, text", [
+    ((b"S" + OK,), "more than one letter"),          # behind the 'S', in the clear
+    ((b"S", OK), "TLS"),                             # ... and where the handshake must be
+    ((b"N" + OK,), "more than one letter"),
+    ((b"X",), "another one"),
+    ((b"R",), "another one"),
+    ((b"HTTP/1.1 400 Bad Request\r\n\r\n",), "does not speak PostgreSQL"),
+    ((b"\x15\x03\x03\0\x02\x02\x28",), "does not speak PostgreSQL"),
+    ((b"E\0",), "with an error"),
+    ((b"E\0\0\0\x1dSFATAL\0C28000\0Mgo away\0\0",), "with an error"),
+])
+def test_answers_that_somebody_else_has_written(start_weir, ssl_postgres, answers, text):
+    """Nothing is sent to him but the request and TLS's own first words: no name, no proof, not even a startup message."""
+    for mode in ("prefer", "require"):
+        tap = Tap(ssl_postgres.port, answers)
+        try:
+            weir = start_weir(tap.port, target=f'tls_mode = "{mode}"')
+            code, said = refusal(weir)
+            assert code == "08006" and text in said, said
+            assert not [data for data in tap.first if b"app" in data or b"user" in data], tap.first
+        finally:
+            tap.close()
+
+
+def test_a_server_that_says_no_where_tls_is_demanded(start_weir, ssl_postgres):
+    tap = Tap(ssl_postgres.port, (b"N",))
     try:
-        weir = start_weir(tap.port, target='tls_mode = "prefer"')
-        assert refusal(weir)[0] == "08006"
+        weir = start_weir(tap.port, target='tls_mode = "require"')
+        code, said = refusal(weir)
+        assert code == "08006" and "the server has no TLS" in said
+        assert set(tap.first) == {SSL_REQUEST}, tap.first
     finally:
         tap.close()
 
 
 def test_much_data_both_ways_inside_of_tls(start_weir, ssl_postgres, authority):
     text, host = target("verify-full", authority)
-    weir = start_weir(ssl_postgres.port, target=text + "\n" + certificate(authority), target_host=host)
+    weir = start_weir(ssl_postgres.port, target=text + "\n" + authority.options(), target_host=host)
     with weir.connect(sslmode="require") as connection:
         size = 10 << 20
         assert connection.execute(f"select repeat('x', {size})").fetchone()[0] == "x" * size
         assert connection.execute("select length(%s)", ("y" * size,)).fetchone()[0] == size
-    assert TlsWire(weir.port, context(authority)).login(password=PASSWORD)[0] == b"Z"
+    assert TlsWire(weir.port, authority.context()).login(password=PASSWORD)[0] == b"Z"
 
 
 def test_backends_move_between_shards_inside_of_tls(start_weir, ssl_postgres, authority):

@@ -12,49 +12,12 @@ import threading
 import pytest
 from certificates import Authority
 from servers import PASSWORD, Weir, wait_until
-from wire import Wire, error_code, error_text, message, query, startup
-
-SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-
-
-@pytest.fixture(scope="module")
-def authority():
-    made = Authority()
-    made.certify("server", "server", "DNS:localhost,DNS:db.example,IP:127.0.0.1")
-    made.certify("other", "other", "DNS:*.pool.example")
-    made.certify("app", "app")
-    yield made
-    made.close()
-
-
-def certificate(authority, *names):
-    return "".join(f'[[certificate]]\ncertificate_file = "{authority.path(name)}.crt"\nkey_file = "{authority.path(name)}.key"\n'
-                   for name in names or ("server",))
+from wire import SSL_REQUEST, TlsWire, Wire, error_code, error_text, message, query, startup
 
 
 @pytest.fixture
 def tls_weir(start_weir, authority):
-    return start_weir(target=certificate(authority))
-
-
-def context(authority, alpn="postgresql", **settings):
-    made = ssl.create_default_context(cafile=authority.ca)
-    if alpn:
-        made.set_alpn_protocols([alpn])
-    for name, value in settings.items():
-        setattr(made, name, value)
-    return made
-
-
-class TlsWire(Wire):
-    """A connection by hand, encrypted after an SSLRequest or at once."""
-
-    def __init__(self, port, made, direct=False, host="db.example"):
-        super().__init__(port)
-        if not direct:
-            self.send(SSL_REQUEST)
-            assert self.socket.recv(1) == b"S"
-        self.socket = made.wrap_socket(self.socket, server_hostname=host)
+    return start_weir(target=authority.options())
 
 
 def s_client(port, *args, send=b""):
@@ -81,28 +44,28 @@ def test_psql_verifies_everything(tls_weir, authority):
 
 
 def test_direct_tls_needs_the_protocol_s_name(tls_weir, authority):
-    with TlsWire(tls_weir.port, context(authority), direct=True).socket as connection:
+    with TlsWire(tls_weir.port, authority.context(), direct=True).socket as connection:
         assert connection.selected_alpn_protocol() == "postgresql"
-    wire = TlsWire(tls_weir.port, context(authority), direct=True)
+    wire = TlsWire(tls_weir.port, authority.context(), direct=True)
     assert wire.login()[0] == b"Z"
     wire.send(query("select 'direct'"))
     assert b"direct" in wire.ready()[1][1]
     wire.close()
     for alpn, direct in (("http/1.1", True), (None, True), ("http/1.1", False)):
         with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol|unknown error"):
-            TlsWire(tls_weir.port, context(authority, alpn), direct=direct)
+            TlsWire(tls_weir.port, authority.context(alpn), direct=direct)
     # Asked for in PostgreSQL's own way, it goes without.
-    assert TlsWire(tls_weir.port, context(authority, None)).login()[0] == b"Z"
+    assert TlsWire(tls_weir.port, authority.context(None)).login()[0] == b"Z"
     tls_weir.wait_for_log("TLS: no application protocol|TLS:.*application", count=3)
 
 
 def test_require_tls(start_weir, authority):
-    weir = start_weir(proxy="require_tls = true", target=certificate(authority))
+    weir = start_weir(proxy="require_tls = true", target=authority.options())
     wire = Wire(weir.port)
     kind, body = wire.login()
     assert kind == b"E" and error_code(body) == "28000"
     assert error_text(body) == "This proxy requires TLS connections."
-    encrypted = TlsWire(weir.port, context(authority))
+    encrypted = TlsWire(weir.port, authority.context())
     assert encrypted.login()[0] == b"Z"
     # A cancel request in the clear is heard: libpq before 17 sends no other.
     encrypted.send(query("select pg_sleep(60)"))
@@ -115,7 +78,7 @@ def test_require_tls(start_weir, authority):
     # And one inside of TLS.
     encrypted.send(query("select pg_sleep(60)"))
     wait_until(lambda: b"pg_sleep" in running(weir), what="the query to run")
-    cancel = TlsWire(weir.port, context(authority))
+    cancel = TlsWire(weir.port, authority.context())
     cancel.send(struct.pack("!iiii", 16, 80877102, *encrypted.key))
     replies = encrypted.ready()
     assert [error_code(body) for kind, body in replies if kind == b"E"] == ["57014"]
@@ -131,7 +94,7 @@ def running(weir):
 def test_require_tls_exempts_unix_sockets(start_weir, authority, tmp_path):
     os.chmod(tmp_path, 0o755)
     more = f'[[endpoint]]\nname = "unix"\nlisten = "unix:{tmp_path}:6000"\n'
-    weir = start_weir(proxy="require_tls = true", target=certificate(authority) + more)
+    weir = start_weir(proxy="require_tls = true", target=authority.options() + more)
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(f"{tmp_path}/.s.PGSQL.6000")
         connection.sendall(SSL_REQUEST)
@@ -147,17 +110,17 @@ def test_clients_show_certificates(start_weir, authority):
     try:
         for mode in ("optional", "required"):
             more = f'[client_tls]\nclient_ca_file = "{authority.ca}"\nclient_certificate = "{mode}"\n'
-            weir = start_weir(target=certificate(authority) + more)
-            with_one = context(authority)
+            weir = start_weir(target=authority.options() + more)
+            with_one = authority.context()
             with_one.load_cert_chain(authority.path("app.crt"), authority.path("app.key"))
             assert TlsWire(weir.port, with_one).login()[0] == b"Z"
             if mode == "optional":
-                assert TlsWire(weir.port, context(authority)).login()[0] == b"Z"
+                assert TlsWire(weir.port, authority.context()).login()[0] == b"Z"
             else:
                 with pytest.raises((ssl.SSLError, AssertionError, ConnectionError)):
-                    assert TlsWire(weir.port, context(authority)).login()[0] == b"Z"
+                    assert TlsWire(weir.port, authority.context()).login()[0] == b"Z"
                 weir.wait_for_log("TLS: peer did not return a certificate")
-            wrong = context(authority)
+            wrong = authority.context()
             wrong.load_cert_chain(stranger.path("app.crt"), stranger.path("app.key"))
             with pytest.raises((ssl.SSLError, AssertionError, ConnectionError)):
                 assert TlsWire(weir.port, wrong).login()[0] == b"Z"
@@ -170,7 +133,7 @@ def test_clients_show_certificates(start_weir, authority):
 
 
 def test_sessions_are_resumed_until_a_reload(tls_weir, authority):
-    made = context(authority)
+    made = authority.context()
     made.maximum_version = ssl.TLSVersion.TLSv1_2   # Python cannot take up a session of 1.3 that it has got later
 
     def connect(session):
@@ -192,7 +155,7 @@ def test_sessions_are_resumed_until_a_reload(tls_weir, authority):
     assert not connect(session)[0]
 
 
-def test_what_came_in_the_clear_is_not_taken_for_more(tls_weir):
+def test_what_came_in_the_clear_is_not_taken_for_more(tls_weir, authority):
     wire = Wire(tls_weir.port)
     wire.send(SSL_REQUEST + startup())
     kind, body = wire.receive()
@@ -205,11 +168,18 @@ def test_what_came_in_the_clear_is_not_taken_for_more(tls_weir):
     while wire.socket.recv(4096):
         pass
     tls_weir.wait_for_log("login failed.*TLS: ")
-    wire = Wire(tls_weir.port)
-    wire.send(b"\x16\x03\x01\x00\x05garbage that is no handshake")
-    while wire.socket.recv(4096):
-        pass
-    tls_weir.wait_for_log("login failed.*TLS: ", count=2)
+    # And behind direct TLS: behind no handshake, or behind the first words of a good one.
+    hello = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        authority.context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="db.example").do_handshake()
+    for number, first in enumerate((b"\x16\x03\x01\x00\x05garbage that is no handshake", hello.read()), 2):
+        wire = Wire(tls_weir.port)
+        wire.send(first + startup())
+        answer = b""
+        while data := wire.socket.recv(4096):
+            answer += data
+        assert b"SCRAM" not in answer and b"FATAL" not in answer, answer   # an alert, and nothing in the clear
+        tls_weir.wait_for_log("login failed.*TLS: ", count=number)
 
 
 def test_old_versions_weak_ciphers_and_renegotiation_are_refused(tls_weir):
@@ -227,7 +197,7 @@ def test_old_versions_weak_ciphers_and_renegotiation_are_refused(tls_weir):
 
 
 def test_minimum_version(start_weir, authority):
-    weir = start_weir(target=certificate(authority) + '[client_tls]\nminimum_version = "TLSv1.3"\n')
+    weir = start_weir(target=authority.options() + '[client_tls]\nminimum_version = "TLSv1.3"\n')
     assert s_client(weir.port, "-tls1_2")[0] != 0
     assert s_client(weir.port, "-tls1_3")[0] == 0
 
@@ -238,11 +208,11 @@ def subject(port, host):
 
 def test_certificates_by_name_and_renewed_by_a_reload(start_weir, authority):
     authority.certify("renewed", "first", "DNS:db.example")
-    weir = start_weir(target=certificate(authority, "renewed", "other"))
+    weir = start_weir(target=authority.options("renewed", "other"))
     assert "first" in subject(weir.port, "db.example")
     assert "first" in subject(weir.port, "unknown.example")
     assert "other" in subject(weir.port, "a.pool.example")
-    old = TlsWire(weir.port, context(authority))
+    old = TlsWire(weir.port, authority.context())
     assert old.login()[0] == b"Z"
     authority.certify("renewed", "second", "DNS:db.example")
     weir.signal(signal.SIGHUP)
@@ -271,7 +241,7 @@ def test_a_big_result_and_a_big_query(tls_weir, authority):
 
 
 def test_a_slow_reader_inside_of_tls(tls_weir, authority):
-    wire = TlsWire(tls_weir.port, context(authority))
+    wire = TlsWire(tls_weir.port, authority.context())
     assert wire.login()[0] == b"Z"
     wire.send(query("select repeat('a', 1000) from generate_series(1, 20000)"))
     # Others are served while it reads nothing.
@@ -305,7 +275,7 @@ def test_every_cut_of_the_bytes(tls_weir, authority):
         server.close()
     thread = threading.Thread(target=forward, daemon=True)
     thread.start()
-    wire = TlsWire(listener.getsockname()[1], context(authority))
+    wire = TlsWire(listener.getsockname()[1], authority.context())
     assert wire.login()[0] == b"Z"
     wire.send(query("select 'cut'"))
     assert b"cut" in wire.ready()[1][1]
@@ -317,7 +287,7 @@ def test_every_cut_of_the_bytes(tls_weir, authority):
 
 @pytest.mark.parametrize("mode", ["simple", "extended", "prepared"])
 def test_pgbench_with_clients_on_both_shards(start_weir, authority, mode):
-    weir = start_weir(target=certificate(authority), proxy="stats_period = 1\nrequire_tls = true",
+    weir = start_weir(target=authority.options(), proxy="stats_period = 1\nrequire_tls = true",
                       pool="max_connections_percent = 30")
     environment = dict(os.environ, PGPASSWORD=PASSWORD, PGSSLMODE="verify-full", PGSSLROOTCERT=authority.ca)
     script = os.path.join(weir.folder, "select.sql")
@@ -339,8 +309,8 @@ def test_what_is_wrong_is_told(start_weir, authority):
     for more, proxy, text in (
             ("", "require_tls = true", r"weir.toml:\d+:\d+: require_tls: .*needs a \[\[certificate\]\]"),
             (nothing, "", r"\[\[certificate\]\].*: /nowhere.crt: the certificate cannot be read: No such file"),
-            (certificate(authority) + '[client_tls]\nclient_certificate = "required"\n', "", "required needs client_ca_file"),
-            (certificate(authority) + '[client_tls]\nminimum_version = "TLSv1.1"\n', "", "must be TLSv1.2 or TLSv1.3"),
+            (authority.options() + '[client_tls]\nclient_certificate = "required"\n', "", "required needs client_ca_file"),
+            (authority.options() + '[client_tls]\nminimum_version = "TLSv1.1"\n', "", "must be TLSv1.2 or TLSv1.3"),
             ('tls_mode = "verify-ca"\n', "", "verify-ca would take any server"),
             ('tls_mode = "always"\n', "", "tls_mode: must be disable"),
             (f'tls_ca_file = "{authority.ca}"\n', "", "tls_ca_file: is read for"),

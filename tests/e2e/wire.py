@@ -128,6 +128,20 @@ class Wire:
         self.socket.close()
 
 
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+
+
+class TlsWire(Wire):
+    """A connection encrypted after an SSLRequest, or at once."""
+
+    def __init__(self, port, made, direct=False, host="db.example"):
+        super().__init__(port)
+        if not direct:
+            self.send(SSL_REQUEST)
+            assert self.socket.recv(1) == b"S"
+        self.socket = made.wrap_socket(self.socket, server_hostname=host)
+
+
 def error_code(body):
     return next((field[1:].decode() for field in body.split(b"\0") if field[:1] == b"C"), None)
 

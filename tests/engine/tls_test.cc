@@ -267,6 +267,40 @@ TEST_F(TlsTest, GarbageIsAnError) {
   EXPECT_NE(a.tls->error().find("bad record mac"), std::string::npos) << a.tls->error();
 }
 
+// Behind a client's first words, its last ones, or in the place of either: nothing in the clear is
+// ever taken for a part of what was meant.
+TEST_F(TlsTest, ClearTextIsNeverData) {
+  const auto server = Serve({});
+  TlsClientOptions options = Full("db.example");
+  options.protocol = "postgresql";
+  const auto client = Trust(options);
+  const std::string_view startup("\0\0\0\x12\0\3\0\0user\0app\0\0", 18);
+  for (const bool direct : {false, true}) {
+    for (int flight = 0; flight < 3; ++flight) {
+      for (const size_t piece : {1, 7, 1 << 20}) {
+        TlsEnd a(client->NewConnection());
+        TlsEnd b(server->NewConnection(direct, 0));
+        a.Take({});
+        if (flight > 0) {
+          b.Take(std::exchange(a.sent, {}));
+          a.Take(std::exchange(b.sent, {}));
+          ASSERT_TRUE(a.tls->ready());
+        }
+        // With its first words, with its last, or when it is ready.
+        const std::string before = flight == 2 ? std::exchange(a.sent, {}) : std::string();
+        b.Take(before);
+        EXPECT_EQ(b.tls->ready(), flight == 2);
+        const std::string bytes = std::exchange(a.sent, {}) + std::string(startup);
+        for (size_t at = 0; at < bytes.size() && b.last != Status::kFailed; at += piece)
+          b.Take(std::string_view(bytes).substr(at, piece));
+        EXPECT_EQ(b.last, Status::kFailed) << flight << " " << piece;
+        EXPECT_FALSE(b.tls->ready());
+        EXPECT_EQ(b.received, "");
+      }
+    }
+  }
+}
+
 TEST_F(TlsTest, MovesBetweenItsPieces) {
   const auto client = Trust(Full("db.example"));
   TlsEnd a(client->NewConnection());
