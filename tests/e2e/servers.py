@@ -204,7 +204,8 @@ port = {target_port}
         settings.setdefault("password", PASSWORD)
         settings.setdefault("autocommit", True)
         settings.setdefault("connect_timeout", 20)
-        return psycopg.connect(host="127.0.0.1", port=self.port, **settings)
+        settings.setdefault("host", "127.0.0.1")
+        return psycopg.connect(port=self.port, **settings)
 
     def signal(self, number):
         self.process.send_signal(number)

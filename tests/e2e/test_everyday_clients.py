@@ -44,7 +44,10 @@ def shop(postgres):
     with postgres.connect() as connection:
         for number in range(TENANTS):
             connection.execute(ORDERS.format(tenant=tenant_of(number)))
-    return postgres
+    yield postgres
+    with postgres.connect() as connection:
+        for number in range(TENANTS):
+            connection.execute(f"drop schema {tenant_of(number)} cascade")
 
 
 @pytest.fixture
@@ -87,8 +90,8 @@ def node_pg():
 
 def program(name, *command, weir, prefix, **settings):
     """Runs a client in another language; it prints "ok" at its end, and whatever is wrong before."""
-    environment = dict(os.environ, PGHOST="127.0.0.1", PGPORT=str(weir.port), PGUSER="app", PGPASSWORD=PASSWORD,
-                       PGDATABASE="postgres", CLIENTS=str(CLIENTS), TENANTS=str(TENANTS), TAG_PREFIX=prefix, **settings)
+    environment = {**os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(weir.port), "PGUSER": "app", "PGPASSWORD": PASSWORD,
+                   "PGDATABASE": "postgres", "CLIENTS": str(CLIENTS), "TENANTS": str(TENANTS), "TAG_PREFIX": prefix, **settings}
     result = subprocess.run([*command, os.path.join(FOLDER, "clients", name)], capture_output=True, text=True, timeout=60,
                             env=environment)
     assert result.returncode == 0 and result.stdout.split() == ["ok"], result.stdout + result.stderr
@@ -376,16 +379,17 @@ select name from tenant \gset
 """
 
 
-def test_psql(busy_weir, shop):
-    def work(number):
-        result = subprocess.run(["psql", "-X", "-h", "127.0.0.1", "-p", str(busy_weir.port), "-U", "app", "-At", "postgres"],
-                                input=SCRIPT.format(number=number, tenant=tenant_of(number)), timeout=60,
-                                capture_output=True, text=True, env=dict(os.environ, PGPASSWORD=PASSWORD, PGAPPNAME="script"))
-        assert result.stderr.count("ERROR") == 2 and result.stderr.count('at or near "from"') == 2, result.stderr
-        lines = result.stdout.splitlines()
-        assert lines[-1] == tenant_of(number) and f"psql {number}" in lines and "100" in lines, result.stdout
+def use_psql(weir, number, host="127.0.0.1", **environment):
+    result = subprocess.run(["psql", "-X", "-h", host, "-p", str(weir.port), "-U", "app", "-At", "postgres"],
+                            input=SCRIPT.format(number=number, tenant=tenant_of(number)), timeout=60, capture_output=True, text=True,
+                            env={**os.environ, "PGPASSWORD": PASSWORD, "PGAPPNAME": "script", **environment})
+    assert result.stderr.count("ERROR") == 2 and result.stderr.count('at or near "from"') == 2, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[-1] == tenant_of(number) and f"psql {number}" in lines and "100" in lines, result.stdout
 
-    in_threads(work, 12)
+
+def test_psql(busy_weir, shop):
+    in_threads(lambda number: use_psql(busy_weir, number), 12)
     assert_multiplexing(busy_weir, shop)
     assert tags(shop, "psql") == {(tenant_of(number), f"psql {number}") for number in range(12)}
 

@@ -26,7 +26,8 @@ public class EverydayClient {
     Properties properties = new Properties();
     properties.setProperty("user", System.getenv("PGUSER"));
     properties.setProperty("password", System.getenv("PGPASSWORD"));
-    properties.setProperty("sslmode", "disable");
+    properties.setProperty("sslmode", System.getenv().getOrDefault("PGSSLMODE", "disable"));
+    if (System.getenv("PGSSLROOTCERT") != null) properties.setProperty("sslrootcert", System.getenv("PGSSLROOTCERT"));
     properties.setProperty("ApplicationName", "shop");
     String place = System.getenv("PGHOST") + ":" + System.getenv("PGPORT");
     return DriverManager.getConnection("jdbc:postgresql://" + place + "/" + System.getenv("PGDATABASE"), properties);

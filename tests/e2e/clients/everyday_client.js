@@ -3,12 +3,15 @@
 'use strict';
 
 const assert = require('assert');
+const fs = require('fs');
 const { Client, Pool } = require('pg');
 const Cursor = require('pg-cursor');
 
 const clients = Number(process.env.CLIENTS);
 const tenants = Number(process.env.TENANTS);
 const prefix = process.env.TAG_PREFIX;
+const authority = process.env.PGSSLROOTCERT;   // who has certified the server, which is then to encrypt
+const ssl = authority ? { ca: fs.readFileSync(authority) } : false;
 
 async function fails(code, client, ...query) {
   await assert.rejects(client.query(...query), (error) => {
@@ -59,7 +62,7 @@ async function work(client, number, round) {
 }
 
 async function main() {
-  const pool = new Pool({ max: 15, application_name: 'shop' });
+  const pool = new Pool({ max: 15, application_name: 'shop', ssl });
   const pooled = async (number) => {
     const client = await pool.connect();
     try {
@@ -74,7 +77,7 @@ async function main() {
   await Promise.all(Array.from({ length: clients }, (_, number) => pooled(number)));
   await pool.end();
 
-  const single = Array.from({ length: clients }, () => new Client());
+  const single = Array.from({ length: clients }, () => new Client({ ssl }));
   await Promise.all(single.map((client) => client.connect()));
   await Promise.all(single.map((client, number) => work(client, number, 'single')));
   await Promise.all(single.map((client) => client.end()));
