@@ -478,6 +478,21 @@ TEST_F(TlsPeerTest, OldVersionsAndWeakCiphers) {
   EXPECT_FALSE(refused(*Serve({.only_newest = true})));
 }
 
+// A client cannot choose what costs the shard more than a few milliseconds.
+TEST_F(TlsPeerTest, GroupsThatCostLittle) {
+  const auto server = Serve({});
+  for (const auto& [group, good] :
+       {std::pair("X25519", true), std::pair("P-256", true), std::pair("P-384", true),
+        std::pair("P-521", true), std::pair("X448", false), std::pair("ffdhe2048", false),
+        std::pair("ffdhe8192", false), std::pair("ffdhe8192:P-256", true)}) {
+    ASSERT_EQ(SSL_CTX_set1_groups_list(context_, group), 1);
+    TlsEnd a(std::make_unique<TlsOpenssl>(NewSsl(), TlsOpenssl::Server{}));
+    TlsEnd b(server->NewConnection(false, 0));
+    Handshake(a, b);
+    EXPECT_EQ(b.tls->ready(), good) << group << ": " << b.tls->error();
+  }
+}
+
 TEST_F(TlsPeerTest, RenegotiationIsRefused) {
   SSL_CTX_set_max_proto_version(context_, TLS1_2_VERSION);
   const auto server = Serve({});
