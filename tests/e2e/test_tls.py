@@ -8,6 +8,7 @@ import ssl
 import struct
 import subprocess
 import threading
+import xml.etree.ElementTree as xml
 
 import pytest
 from certificates import Authority
@@ -190,10 +191,66 @@ def test_old_versions_weak_ciphers_and_renegotiation_are_refused(tls_weir):
         assert status != 0 and "alert" in text, (args, text)
     status, text = s_client(tls_weir.port, "-tls1_2")
     assert status == 0 and "ECDHE-ECDSA-AES" in text
+    # Groups by which a client could keep a shard busy.
+    for group in ("ffdhe2048", "ffdhe8192"):
+        status, text = s_client(tls_weir.port, "-tls1_3", "-groups", group)
+        assert status != 0 and "alert" in text, (group, text)
     status, text = s_client(tls_weir.port, "-tls1_3")
     assert status == 0 and "TLSv1.3" in text
     status, text = s_client(tls_weir.port, "-tls1_2", send=b"R\n")
     assert "no renegotiation" in text.lower() or "NO_RENEGOTIATION" in text, text
+
+
+def test_compression_is_not_used(tls_weir, authority):
+    """The libraries of today ask for none; so the request of one of them is changed to ask for it."""
+    made, hello = authority.context(maximum_version=ssl.TLSVersion.TLSv1_2), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        made.wrap_bio(ssl.MemoryBIO(), hello, server_hostname="db.example").do_handshake()
+    body = hello.read()[9:]
+    at = 34 + 1 + body[34]                                 # version, random, session
+    at += 2 + struct.unpack("!H", body[at:at + 2])[0]      # ciphers
+    assert body[at:at + 2] == b"\1\0"
+    body = body[:at] + b"\2\1\0" + body[at + 2:]          # DEFLATE, or none
+    body = b"\1\0" + struct.pack("!H", len(body)) + body
+    wire = Wire(tls_weir.port)
+    wire.send(b"\x16\3\1" + struct.pack("!H", len(body)) + body)
+    answer = b""
+    while len(answer) < 100:
+        data = wire.socket.recv(1000)
+        assert data, answer
+        answer += data
+    assert answer[:1] + answer[5:6] == b"\x16\2", answer   # ServerHello
+    at = 5 + 4 + 34
+    at += 1 + answer[at] + 2
+    assert answer[at:at + 1] == b"\0"
+
+
+@pytest.mark.parametrize("key", ["ec", "rsa"])
+def test_a_scanner_finds_nothing_weak(start_weir, authority, key):
+    """sslscan offers by itself what the library of this machine would no more."""
+    authority.certify("scanned", "scanned", "DNS:localhost", key=key)
+    weir = start_weir(target=authority.options("scanned"))
+    done = subprocess.run(["sslscan", "--starttls-psql", "--no-colour", "--xml=-", f"localhost:{weir.port}"], capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = xml.fromstring(done.stdout).find("ssltest")
+    assert {f"{each.get('type')} {each.get('version')}" for each in found.iter("protocol") if each.get("enabled") == "1"} == {
+        "tls 1.2", "tls 1.3"}
+    # Forward secrecy and authenticated encryption only; in 1.3 there is nothing else.
+    ciphers = {(each.get("sslversion"), each.get("cipher")) for each in found.iter("cipher")}
+    signature = "ECDSA" if key == "ec" else "RSA"
+    assert ciphers == {("TLSv1.3", "TLS_AES_256_GCM_SHA384"), ("TLSv1.3", "TLS_AES_128_GCM_SHA256"),
+                       ("TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256"), ("TLSv1.2", f"ECDHE-{signature}-AES256-GCM-SHA384"),
+                       ("TLSv1.2", f"ECDHE-{signature}-AES128-GCM-SHA256"), ("TLSv1.2", f"ECDHE-{signature}-CHACHA20-POLY1305")}
+    assert not {each.get("strength") for each in found.iter("cipher")} - {"strong", "acceptable"}
+    groups = {each.get("name") for each in found.iter("group")}
+    assert groups and not [name for name in groups if "ffdhe" in name or "448" in name], groups
+    assert [each.get("supported") for each in found.iter("renegotiation")] == ["0"]
+    assert {each.get("vulnerable") for each in found.iter("heartbleed")} == {"0"}
+    assert not [each for each in found.iter("compression") if each.get("supported") == "1"]
+    # Nobody's attempts have hurt anybody.
+    with weir.connect(sslmode="require") as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
 
 
 def test_minimum_version(start_weir, authority):
