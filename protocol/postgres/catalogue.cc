@@ -33,6 +33,15 @@ CallEffect Catalogue::EffectOfCall(std::string_view name) const {
   return effect;
 }
 
+std::string Catalogue::CallOf(uint32_t function) const {
+  const auto found = std::lower_bound(oids_.begin(), oids_.end(), std::pair(function, uint32_t{0}));
+  if (found == oids_.end() || found->first != function) return {};
+  std::string call = function < kFirstOidOfUsers ? "SELECT pg_catalog.\"" : "SELECT \"";
+  for (const char* c = oid_names_.c_str() + found->second; *c != 0; ++c)
+    call.append(*c == '"' ? 2 : 1, *c);
+  return call.append("\"()");
+}
+
 CallEffect Catalogue::EffectOfBlock(std::string_view source, bool ascii_trailing_bytes) const {
   const SourceFacts facts = FactsOfSource(source, ascii_trailing_bytes);
   CallEffect effect = facts.effect;
@@ -40,7 +49,9 @@ CallEffect Catalogue::EffectOfBlock(std::string_view source, bool ascii_trailing
   return effect;
 }
 
-void CatalogueBuilder::AddBuiltIn(std::string_view name) {
+void CatalogueBuilder::AddBuiltIn(uint32_t oid, std::string_view name) {
+  built_in_oids_.emplace_back(oid, static_cast<uint32_t>(built_in_names_.size()));
+  built_in_names_.append(name).push_back('\0');
   if (FamilyOf(name) == FunctionFamily::kUnknown) unlisted_.emplace(name);
 }
 
@@ -154,6 +165,23 @@ void CatalogueBuilder::JudgeUnseen(Catalogue& catalogue) const {
   }
 }
 
+void CatalogueBuilder::NameOids(Catalogue& catalogue) {
+  catalogue.oids_ = std::move(built_in_oids_);
+  catalogue.oid_names_ = std::move(built_in_names_);
+  std::vector<uint32_t> places(names_.size(), UINT32_MAX);
+  for (const auto& [oid, index] : by_oid_) {
+    const uint32_t name = functions_[index].name;
+    if (places[name] == UINT32_MAX) {
+      places[name] = static_cast<uint32_t>(catalogue.oid_names_.size());
+      catalogue.oid_names_.append(names_[name].text).push_back('\0');
+    }
+    catalogue.oids_.emplace_back(oid, places[name]);
+  }
+  std::sort(catalogue.oids_.begin(), catalogue.oids_.end());
+  catalogue.oids_.shrink_to_fit();
+  catalogue.oid_names_.shrink_to_fit();
+}
+
 std::unique_ptr<Catalogue> CatalogueBuilder::Build(std::string fingerprint) {
   CloseEffects();
   auto catalogue = std::make_unique<Catalogue>();
@@ -164,6 +192,7 @@ std::unique_ptr<Catalogue> CatalogueBuilder::Build(std::string fingerprint) {
     catalogue->users_.emplace(name.text, effect);
   }
   JudgeUnseen(*catalogue);
+  NameOids(*catalogue);
   std::sort(settings_.begin(), settings_.end());
   settings_.erase(std::unique(settings_.begin(), settings_.end()), settings_.end());
   catalogue->custom_settings_ = std::move(settings_);

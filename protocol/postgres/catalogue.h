@@ -39,6 +39,8 @@ class Catalogue final : public protocol::Catalogue {
   }
   // What every statement of the kind may do besides what its text says.
   const CallEffect& Unseen(Scope scope) const { return unseen_[static_cast<size_t>(scope)]; }
+  // A call of the function, as SQL; empty: it is not known. All functions of its name count.
+  std::string CallOf(uint32_t function) const;
   // What a DO block of this source may do.
   CallEffect EffectOfBlock(std::string_view source, bool ascii_trailing_bytes) const;
   // Settings of the users' own (with a dot) that functions set by name, sorted.
@@ -55,8 +57,14 @@ class Catalogue final : public protocol::Catalogue {
   CallEffect unseen_[kScopes];
   std::vector<std::string> custom_settings_;
   std::set<std::string, std::less<>> unlisted_;  // built-in functions that are on no list of ours
+  // All functions by oid, sorted, and where their names stand, each with a 0 at its end.
+  std::vector<std::pair<uint32_t, uint32_t>> oids_;
+  std::string oid_names_;
   std::string fingerprint_;
 };
+
+// The server's own functions have lower oids than those of users.
+inline constexpr uint32_t kFirstOidOfUsers = 16384;
 
 // A function of a user.
 struct FunctionRow {
@@ -75,8 +83,8 @@ struct FunctionRow {
 // Takes rows in any order; every user function that is named in an edge or a reference needs one.
 class CatalogueBuilder {
  public:
-  // Names of all built-in functions.
-  void AddBuiltIn(std::string_view name);
+  // All built-in functions.
+  void AddBuiltIn(uint32_t oid, std::string_view name);
   void AddFunction(const FunctionRow& row, bool ascii_trailing_bytes);
   // `function` calls `other`.
   void AddEdge(uint32_t function, uint32_t other) { edges_.emplace_back(function, other); }
@@ -108,6 +116,7 @@ class CatalogueBuilder {
   void CloseEffects();
   void Spread(uint32_t index, std::vector<uint32_t>& queue);
   void JudgeUnseen(Catalogue& catalogue) const;
+  void NameOids(Catalogue& catalogue);
 
   std::vector<Function> functions_;
   std::vector<Name> names_;
@@ -115,6 +124,8 @@ class CatalogueBuilder {
   std::unordered_map<uint32_t, uint32_t> by_oid_;
   std::vector<std::pair<uint32_t, uint32_t>> edges_;
   std::vector<std::pair<Scope, uint32_t>> uses_;
+  std::vector<std::pair<uint32_t, uint32_t>> built_in_oids_;  // and where their names stand
+  std::string built_in_names_;
   CallEffect built_in_uses_[kScopes];
   std::set<std::string, std::less<>> unlisted_;
   std::vector<std::string> settings_;

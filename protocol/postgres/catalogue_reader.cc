@@ -48,7 +48,7 @@ constexpr std::string_view kFingerprint =
     "c.relpersistence = 't')";
 
 constexpr std::string_view kBuiltIns =
-    "SELECT DISTINCT proname FROM pg_catalog.pg_proc WHERE oid < " USERS;
+    "SELECT oid, proname FROM pg_catalog.pg_proc WHERE oid < " USERS;
 
 constexpr std::string_view kFunctions =
     "SELECT p.oid, p.proname, l.lanname, e.extname, p.prokind = 'a', "
@@ -177,7 +177,7 @@ void PostgresCatalogueReader::OnRow(std::string_view body) {
     row.emplace_back();
     if (length != UINT32_MAX) row.back() = cursor.Bytes(length);
   }
-  static constexpr size_t kColumns[] = {1, 1, 8, 3, 2, 0};
+  static constexpr size_t kColumns[] = {1, 2, 8, 3, 2, 0};
   if (!cursor.ok() || row.size() != kColumns[static_cast<size_t>(step_)]) {
     malformed_ = true;
     return;
@@ -187,7 +187,7 @@ void PostgresCatalogueReader::OnRow(std::string_view body) {
       fingerprint_ = TextIn(row[0]);
       return;
     case Step::kBuiltIns:
-      builder_.AddBuiltIn(TextIn(row[0]));
+      builder_.AddBuiltIn(NumberIn(row[0]), TextIn(row[1]));
       return;
     case Step::kFunctions:
       OnFunction(row);

@@ -6,6 +6,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/fault.h"
+#include "protocol/postgres/catalogue.h"
 #include "protocol/postgres/format.h"
 #include "protocol/postgres/own_messages.h"
 #include "protocol/postgres/request_cursor.h"
@@ -260,20 +261,37 @@ PostgresRequests::Step PostgresRequests::TakeEntered(Cursor& cursor) {
 }
 
 // Which function, is its oid ("FunctionCall"). Descriptors of large objects end with their
-// transaction: that is what libraries call in this way.
+// transaction: that is what libraries call in this way. Any other counts as its call in a text.
 PostgresRequests::Step PostgresRequests::TakeFunctionCall(Cursor& cursor) {
   constexpr uint32_t kOidEnd = kHeader + 4;
   if (cursor.whole >= kOidEnd && cursor.left() < kOidEnd) return Need(cursor, kOidEnd);
   static constexpr uint32_t kLargeObjects[] = {715, 764, 767, 952,  953,  954,  955, 956,
                                                957, 958, 964, 1004, 3170, 3171, 3172};
   const uint8_t* oid = cursor.data() + kHeader;
-  const bool harmless = cursor.whole >= kOidEnd &&
-                        std::find(std::begin(kLargeObjects), std::end(kLargeObjects),
-                                  uint32_t{oid[0]} << 24 | uint32_t{oid[1]} << 16 |
-                                      uint32_t{oid[2]} << 8 | oid[3]) != std::end(kLargeObjects);
+  const uint32_t function =
+      cursor.whole < kOidEnd
+          ? 0
+          : uint32_t{oid[0]} << 24 | uint32_t{oid[1]} << 16 | uint32_t{oid[2]} << 8 | oid[3];
+  const bool harmless = std::find(std::begin(kLargeObjects), std::end(kLargeObjects), function) !=
+                        std::end(kLargeObjects);
+  const Catalogue* catalogue = cursor.backend->catalogue();
+  const std::string call =
+      harmless || catalogue == nullptr ? std::string() : catalogue->CallOf(function);
+  Named named;
+  Verdict verdict;
+  if (!call.empty()) {
+    verdict = Scan(call, LexMode(), catalogue);
+    if (!FindNames(cursor, verdict, call, named) || MustWaitForDiscard(cursor, verdict.flags))
+      return Await(cursor);
+  } else if (!harmless) {
+    named.all = true;
+  }
   CountText();
-  if (!harmless) {
-    PlaceNames(cursor, {.names = {}, .all = true}, /*may_fence=*/false);
+  PlaceNames(cursor, named, /*may_fence=*/false);
+  if (!call.empty()) {
+    MarkText(cursor, verdict, call);
+    MarkNames(cursor, verdict, named, call, /*query=*/false);
+  } else if (!harmless) {
     Suspect(cursor, PinReason::kFunctionCall, "FunctionCall");
   }
   return Forward(cursor, {.kind = OwedKind::kFunctionCall});

@@ -22,9 +22,10 @@ constexpr PinReason kOpaquePin = PinReason::kOpaque;
 class Database {
  public:
   Database() {
+    uint32_t oid = 0;
     for (const char* name :
          {"lower", "set_config", "setseed", "lo_open", "query_to_xml", "nextval"})
-      builder_.AddBuiltIn(name);
+      builder_.AddBuiltIn(++oid, name);
   }
   uint32_t Add(FunctionRow row) {
     row.oid = ++oid_;
@@ -52,6 +53,21 @@ Effect EffectOf(const Catalogue& catalogue, std::string_view name) {
   const CallEffect* effect = catalogue.Find(name);
   EXPECT_NE(effect, nullptr) << name;
   return effect == nullptr ? kUnaskable : effect->effect;
+}
+
+TEST(CatalogueTest, AFunctionIsFoundByItsOid) {
+  Database database;
+  const uint32_t first = database.Sql("lower", "SELECT 1");
+  const uint32_t second = database.Sql("odd \"name\"", "SELECT 1");
+  const uint32_t third = database.Sql("lower", "SELECT 2");
+  const std::unique_ptr<Catalogue> catalogue = database.Build();
+  EXPECT_EQ(catalogue->CallOf(1), "SELECT pg_catalog.\"lower\"()");
+  EXPECT_EQ(catalogue->CallOf(6), "SELECT pg_catalog.\"nextval\"()");
+  EXPECT_EQ(catalogue->CallOf(first), "SELECT \"lower\"()");
+  EXPECT_EQ(catalogue->CallOf(second), "SELECT \"odd \"\"name\"\"\"()");
+  EXPECT_EQ(catalogue->CallOf(third), "SELECT \"lower\"()");
+  for (const uint32_t unknown : {uint32_t{0}, uint32_t{7}, third + 1, UINT32_MAX})
+    EXPECT_EQ(catalogue->CallOf(unknown), "") << unknown;
 }
 
 TEST(CatalogueTest, AFunctionIsJudgedByItsSource) {

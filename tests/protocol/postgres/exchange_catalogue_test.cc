@@ -68,6 +68,67 @@ TEST_P(CatalogueExchangeTest, APreparedStatementIsJudgedAnew) {
   }
 }
 
+// A message that calls the function of this oid, with no arguments.
+std::string FunctionCall(uint32_t oid) {
+  std::string body;
+  for (int shift = 24; shift >= 0; shift -= 8) body.push_back(static_cast<char>(oid >> shift));
+  return Message('F', body.append(6, '\0'));
+}
+const std::string kNothing = Message('V', std::string(4, '\xff'));
+
+TEST_P(CatalogueExchangeTest, AFunctionCallIsJudgedAsInAText) {
+  enum : uint32_t { kLower = 870, kLock = 2880, kUnlock = 2884, kSeed = 1599, kSetConfig = 2078 };
+  CatalogueBuilder builder;
+  builder.AddBuiltIn(kLower, "lower");
+  builder.AddBuiltIn(kLock, "pg_advisory_lock");
+  builder.AddBuiltIn(kUnlock, "pg_advisory_unlock");
+  builder.AddBuiltIn(kSeed, "setseed");
+  builder.AddBuiltIn(kSetConfig, "set_config");
+  const auto add = [&](uint32_t oid, std::string_view name, std::string_view source) {
+    builder.AddFunction(
+        {.oid = oid, .name = name, .language = "plpgsql", .source = source, .source_known = true},
+        false);
+  };
+  add(16385, "plain", "begin return 1; end");
+  add(16386, "sets", "begin set x = 1; end");
+  const std::unique_ptr<Catalogue> catalogue = builder.Build("");
+  catalogue->number = 3;
+  const struct {
+    uint32_t function;
+    bool pins, known;
+    const char* reason;
+  } cases[] = {{kLower, false, true, ""},
+               {kLock, true, true, "advisory_lock"},
+               {kUnlock, false, true, ""},
+               {kSeed, true, true, "seed"},
+               {kSetConfig, true, true, "settings"},
+               {16385, false, true, ""},
+               {16386, true, true, ""},
+               {16387, true, false, "function_call"},
+               {952, false, false, ""},
+               {0, true, false, "function_call"}};
+  pair_.Join(backend_);
+  for (const auto& each : cases) {
+    for (const bool known : {true, false}) {
+      view_.now = known ? catalogue.get() : nullptr;
+      const bool large_object = each.function == 952;
+      pair_.Client(FunctionCall(each.function));
+      const std::string_view reason =
+          WordsOf(static_cast<PinReason>(pair_.requests.marks().pin_reason)).name;
+      if (known && each.known) {
+        EXPECT_EQ(reason, each.pins && each.reason[0] != 0 ? each.reason : WordsOf({}).name)
+            << each.function;
+      } else {
+        EXPECT_EQ(reason, large_object ? WordsOf({}).name : "function_call") << each.function;
+      }
+      EXPECT_EQ(pair_.requests.leaves_state(), known ? each.pins : !large_object) << each.function;
+      EXPECT_EQ(pair_.Server(kNothing + Ready('I')), ReplyStatus::kOk);
+      pair_.requests.OnBackendLost(false);
+      pair_.requests.ClearMarks();
+    }
+  }
+}
+
 TEST_P(CatalogueExchangeTest, DdlIsMarked) {
   pair_.Join(backend_);
   pair_.Client(Query("CREATE TABLE t (a int)"));
