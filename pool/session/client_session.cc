@@ -320,7 +320,10 @@ void ClientSession::EndTransaction() {
   last_active_ = now;
   DoubtCode();
   // Before anybody else may have the backend: what has the transaction made of the session?
-  if (requests_->AskSession(backend_->replies(), *this)) {
+  bool asks = requests_->AskSession(backend_->replies(), *this);
+  // What has come to light since that was asked.
+  if (!asks && DoubtCode()) asks = requests_->AskSession(backend_->replies(), *this);
+  if (asks) {
     awaiting_ready_ = true;
     return;
   }
@@ -352,14 +355,11 @@ void ClientSession::JudgeByNow() {
 }
 
 // What texts do is judged when they are sent. If the database has become another one since, or may
-// have, functions, triggers and views may have done more than was seen.
-void ClientSession::DoubtCode() {
+// have, functions, triggers and views may have done more than was seen. True: it is to be asked.
+bool ClientSession::DoubtCode() {
+  if (requests_->marks().ddl) return requests_->DoubtCode(/*own=*/true);
   const uint64_t reading = services_.catalogues.Reading(services_, route);
-  if (requests_->marks().ddl) {
-    requests_->DoubtCode(/*own=*/true);
-  } else if (reading == 0 || reading != backend_->judged_by()) {
-    requests_->DoubtCode(/*own=*/false);
-  }
+  return (reading == 0 || reading != backend_->judged_by()) && requests_->DoubtCode(/*own=*/false);
 }
 
 // After a transaction: has it left something behind that no other client may see?

@@ -129,7 +129,7 @@ class ClientSession final : public Waiter,
   void OnRequestDone();  // replies have come; perhaps the transaction has ended
   void EndTransaction();
   void JudgeByNow();
-  void DoubtCode();
+  bool DoubtCode();
   void Unlink();
   void AbandonBackend(bool reset);
   void CheckPin();

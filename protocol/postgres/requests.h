@@ -82,7 +82,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void ClearMarks() override;
   uint64_t profile() const override { return profile_.id(); }
   bool entering() const override { return entry_ == Entry::kWaiting || entry_ == Entry::kEntered; }
-  void DoubtCode(bool own) override;
+  bool DoubtCode(bool own) override;
   [[nodiscard]] bool AskSession(protocol::Replies& backend, protocol::ExchangeSink& sink) override;
   bool leaves_state() const override { return (suspects_ | stands_) != 0; }
   bool discardable() const override;
@@ -341,6 +341,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void MarkText(Cursor& cursor, const Verdict& verdict, std::string_view text);
   bool MustWaitForDiscard(Cursor& cursor, uint16_t flags) const;
   void DiscardSequences(Cursor& cursor);
+  bool AsksNow() const;
   bool RewriteDeallocate(Cursor& cursor, const std::string& name, bool unnamed_change);
   void ChangeName(PostgresReplies& backend, std::string_view name, const Statement* statement);
   void ChangeOwnName(PostgresReplies& backend, std::string_view name, const Statement* statement);

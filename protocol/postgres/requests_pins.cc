@@ -107,20 +107,29 @@ bool PostgresRequests::AskSession(protocol::Replies& replies, protocol::Exchange
   return false;
 }
 
-void PostgresRequests::DoubtCode(bool own) {
+// A question about the session is under way.
+bool PostgresRequests::AsksNow() const {
+  return asks_pins_ || stops_timeout_ || (touched_ != nullptr && touched_->asking != Asking::kNo) ||
+         (named_touched_ != nullptr && named_touched_->asking);
+}
+
+bool PostgresRequests::DoubtCode(bool own) {
   using OpaqueCalls = protocol::ExchangeOptions::OpaqueCalls;
-  if (texts_ == 0 || doubted_ || context_.options.opaque_calls == OpaqueCalls::kTrust) return;
+  if (texts_ == 0 || doubted_ || context_.options.opaque_calls == OpaqueCalls::kTrust) return false;
+  // The answer is to what has been asked.
+  if (AsksNow()) return false;
   // It is kept, whatever the answers.
-  if (((suspects_ | stands_) & ~(kAskable | Only(PinReason::kSettings))) != 0) return;
+  if (((suspects_ | stands_) & ~(kAskable | Only(PinReason::kSettings))) != 0) return false;
   doubted_ = true;
   if (context_.options.opaque_calls == OpaqueCalls::kPin && !own) {
     suspects_ |= Only(PinReason::kFunction);
-    return;
+    return true;
   }
   // Statements that others have left under their names are here, too: no question tells whose.
   suspects_ |= kAskable & ~kStatements;
   if (touched_ == nullptr) touched_ = std::make_unique<Touched>();
   touched_->opaque = true;
+  return true;
 }
 
 bool PostgresRequests::AskOn(Cursor& cursor) {

@@ -179,17 +179,19 @@ TEST_P(CatalogueExchangeTest, BehindOpaqueCodeTheSessionIsAskedOnce) {
 TEST_P(CatalogueExchangeTest, WhatRanByAnOldCatalogueIsAskedFor) {
   view_.now = harmless_.get();
   pair_.Join(backend_);
-  pair_.requests.DoubtCode(/*own=*/false);
+  EXPECT_FALSE(pair_.requests.DoubtCode(/*own=*/false));
   EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire)) << "nothing has run";
   for (const bool doubted : {false, true}) {
     pair_.Client(Query("SELECT f()"));
     pair_.Server(Complete("SELECT 1") + Ready('I'));
     pair_.wire.TakeServer();
-    if (doubted) pair_.requests.DoubtCode(/*own=*/false);
+    if (doubted) {
+      ASSERT_TRUE(pair_.requests.DoubtCode(/*own=*/false));
+    }
     ASSERT_EQ(pair_.requests.AskSession(backend_, pair_.wire), doubted);
     if (!doubted) continue;
     EXPECT_NE(pair_.wire.TakeServer().find("source = 'session'"), std::string::npos);
-    pair_.requests.DoubtCode(/*own=*/false);  // once is enough
+    EXPECT_FALSE(pair_.requests.DoubtCode(/*own=*/false)) << "once is enough";
     pair_.Server(TellsOf({"work_mem", "9MB", "user"}) + Message('3', "") +
                  OwnReply(Values({"f", "f", "f", "f"})));
     EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
@@ -197,6 +199,27 @@ TEST_P(CatalogueExchangeTest, WhatRanByAnOldCatalogueIsAskedFor) {
   EXPECT_EQ(pair_.requests.marks().pin_reason, 0);
   EXPECT_NE(pair_.requests.profile(), 0u);
   EXPECT_EQ(backend_.profile(), protocol::kUnknownProfile);
+}
+
+// The answer to a question is to that; what is doubted while it is under way is asked then.
+TEST_P(CatalogueExchangeTest, WhatIsDoubtedWhileTheSessionIsAskedIsAskedNext) {
+  pair_.Join(backend_);
+  pair_.Client(Query("SELECT pg_advisory_lock(1)"));
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  pair_.wire.TakeServer();
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_NE(pair_.wire.TakeServer().find("pg_locks"), std::string::npos);
+  EXPECT_FALSE(pair_.requests.DoubtCode(/*own=*/false));
+  pair_.Server(OwnReply(Values({"f"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_FALSE(pair_.requests.leaves_state());
+  ASSERT_TRUE(pair_.requests.DoubtCode(/*own=*/false));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_NE(pair_.wire.TakeServer().find("source = 'session'"), std::string::npos);
+  pair_.Server(TellsOf({}) + Message('3', "") + OwnReply(Values({"f", "f", "f", "f"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  EXPECT_FALSE(pair_.requests.leaves_state());
+  EXPECT_EQ(pair_.requests.marks().pin_reason, 0);
 }
 
 // What it has set earlier is gone if the session says so.
