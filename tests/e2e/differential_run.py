@@ -326,13 +326,13 @@ def resets_to_the_servers_own(text, direct, through):
     """Within one text, what it resets is what the server begins with until the text has ended; so is what set_config(name, NULL)
     answers. Then the client's own base holds, and it may be told what it knows."""
     lower = text.lower()
-    if not re.search(r"\breset\b|\bdefault\b|discard all|set_config\(.*null", lower):
+    if not re.search(r"\breset\b|\bdefault\b|time zone local|discard all|set_config\(.*null", lower):
         return False
     reports = [[each for each in answer if each[0] != "S"] for answer in (direct, through)]
     if reports[0] == reports[1]:
         return True
     rows = [[each for each in answer if each[0] not in "SD"] for answer in (direct, through)]
-    return rows[0] == rows[1] and bool(re.search(r"set_config\(.*null|(reset|default)\b.*;", lower, re.DOTALL))
+    return rows[0] == rows[1] and bool(re.search(r"set_config\(.*null|(reset|default|time zone local)\b.*;", lower, re.DOTALL))
 
 
 def refuses_to_go_on_behind_a_reset(answer):
@@ -340,6 +340,7 @@ def refuses_to_go_on_behind_a_reset(answer):
                for kind, *body in answer if body)
 
 
+FAILED_TRANSACTION = "A statement that the backend lacks cannot be parsed there in a failed transaction: 25P02 stands for the answer."
 # Every difference that is let pass, and why. What is not here must be the same, byte for byte, but for process ids, oids of
 # what users made, and places in the server's source.
 TOLERATED = [
@@ -347,8 +348,7 @@ TOLERATED = [
               reads_unknown_setting_as_empty),
     Tolerated("currval and lastval may be error 55000 where a direct connection has a value: the client's own value or none.",
               forgets_a_sequence_value),
-    Tolerated("A statement that the backend lacks cannot be parsed there in a failed transaction: 25P02 stands for the answer.",
-              tells_the_failed_transaction),
+    Tolerated(FAILED_TRANSACTION, tells_the_failed_transaction),
     Tolerated("A backend keeps its schema of temporary objects when it has become empty: current_schemas(true) and errors tell of it.",
               has_another_temporary_schema),
     Tolerated("pg_settings tells 'session' as the source of what the client began with: weir has set it, the server's login had not.",
@@ -367,6 +367,11 @@ def without_common(answer, other):
     return ["...", *([] if answer[same - 1][0] == "connected" else [answer[same - 1]]), *answer[same:]]
 
 
+def from_ready(answer):
+    """From the first ReadyForQuery on; nothing if there is none."""
+    return answer[next((at for at, each in enumerate(answer) if each[0] == "Z"), len(answer)):]
+
+
 class Comparison:
     """The first difference of two runs, and what was let pass before it."""
 
@@ -374,7 +379,13 @@ class Comparison:
         self.step = None
         self.let_pass = []
         self.direct = self.through = None
+        unread = set()   # clients one of whose sides waits for a Sync that the other has not to wait for
         for number, (ours, theirs) in enumerate(zip(through, direct)):
+            client = script.steps[number][0]
+            if client in unread:
+                ours, theirs = from_ready(ours), from_ready(theirs)
+                if ours or theirs:
+                    unread.discard(client)
             if ours == theirs:
                 continue
             text = json.dumps(script.steps[number][2])
@@ -394,6 +405,8 @@ class Comparison:
                 self.step, self.direct, self.through = number, theirs, ours
                 return
             self.let_pass.append(reason)
+            if reason == FAILED_TRANSACTION and ours[-1][0] != "Z":
+                unread.add(client)
 
     def differs(self):
         return self.step is not None

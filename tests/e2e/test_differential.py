@@ -110,7 +110,23 @@ def test_who_holds_a_backend_is_known(effects, holds):
     ("drop table t", [["E", ["C3F000"]], ["Z", "I"]], [["E", ["C42P01"]], ["Z", "I"]], True),
     ("select 1", [["D", ["1"]], ["Z", "I"]], [["closed"]], True),
     ("show nosuch", [["E", ["C42704"]], ["Z", "I"]], [["D", [""]], ["Z", "I"]], True),
+    ("set time zone local; select 1", [["D", ["1"]], ["Z", "I"]], [["D", ["2"]], ["Z", "I"]], False),
+    ("set time zone utc; select 1", [["D", ["1"]], ["Z", "I"]], [["D", ["2"]], ["Z", "I"]], True),
 ])
 def test_only_what_is_listed_is_let_pass(text, direct, through, differs):
     comparison = Comparison(Script(1, [[0, "query", text, []]]), [direct], [through])
     assert comparison.differs() is differs
+
+
+@pytest.mark.parametrize("next_direct, next_through, differs", [
+    ([["E", ["C25P02"]]], [], None),                       # the one skips, the other does not: until the Sync
+    ([["E", ["C25P02"]], ["Z", "E"]], [["Z", "E"]], None),
+    ([["E", ["C25P02"]], ["Z", "E"]], [["Z", "I"]], 1),
+    ([["1", ""], ["Z", "E"], ["D", ["1"]]], [["Z", "E"], ["D", ["2"]]], 1),
+])
+def test_behind_an_error_that_is_let_pass_nothing_is_compared_up_to_the_sync(next_direct, next_through, differs):
+    script = Script(1, [[0, "batch", [["D", "S", ""], ["H"]], []], [0, "batch", [["P", "", "select 1"], ["S"]], []]])
+    first = [["t", ""], ["n", ""]], [["E", ["C25P02"]]]
+    assert Comparison(script, [first[0], next_direct], [first[1], next_through]).step == differs
+    other = Script(1, [script.steps[0], [1, *script.steps[1][1:]]])
+    assert Comparison(other, [first[0], next_direct], [first[1], next_through]).step == 1
