@@ -54,6 +54,22 @@ void HeldBytes::Append(ChunkPool& pool, Bytes bytes) {
   if (!bytes.empty()) Push(pool.Copy(bytes));
 }
 
+void HeldBytes::Prepend(ChunkPool& pool, Bytes bytes) {
+  if (bytes.empty()) return;
+  size_ += bytes.size();
+  PushFront(pool.Copy(bytes));
+}
+
+void HeldBytes::PushFront(Slice piece) {
+  if (first_.length > 0) {
+    auto rest = std::make_unique<RingQueue<Slice>>();
+    rest->PushBack(std::move(first_));
+    while (rest_ != nullptr && !rest_->empty()) rest->PushBack(rest_->PopFront());
+    rest_ = std::move(rest);
+  }
+  first_ = std::move(piece);
+}
+
 Slice HeldBytes::Front() const {
   CHECK(size_ > 0);
   return first_;
@@ -72,14 +88,7 @@ Slice HeldBytes::Gather(ChunkPool& pool, uint32_t count) {
     first_.length -= part;
     if (first_.length == 0) Pop();
   }
-  // The gathered bytes go to the front again.
-  if (first_.length > 0) {
-    auto rest = std::make_unique<RingQueue<Slice>>();
-    rest->PushBack(std::move(first_));
-    while (rest_ != nullptr && !rest_->empty()) rest->PushBack(rest_->PopFront());
-    rest_ = std::move(rest);
-  }
-  first_ = whole;
+  PushFront(whole);
   return whole;
 }
 

@@ -16,6 +16,7 @@ class HeldBytes {
  public:
   void Append(ChunkPool& pool, const Slice& bytes);
   void Append(ChunkPool& pool, Bytes bytes);
+  void Prepend(ChunkPool& pool, Bytes bytes);
 
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
@@ -30,6 +31,7 @@ class HeldBytes {
 
  private:
   void Push(Slice piece);
+  void PushFront(Slice piece);
   void Pop();
 
   Slice first_;  // the usual case is one piece: no allocation but its block

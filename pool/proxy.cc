@@ -45,6 +45,9 @@ PoolOptions PoolOptionsOf(const Config& config) {
   options.idle_timeout = from.backend_idle_timeout;
   options.lifetime = from.backend_lifetime;
   options.rotate = from.debug_borrow == "rotate";
+  options.pipeline_depth = static_cast<uint32_t>(from.pipeline_depth);
+  options.pipeline_max_wait = from.pipeline_max_wait;
+  options.hot_backends = static_cast<uint32_t>(from.debug_hot_backends);
   return options;
 }
 
@@ -64,9 +67,13 @@ ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot s
   server_tokens = shared.server_tokens;
   Use(std::move(snapshot));
   sweep_.Bind(engine::Callback::To<&ShardProxy::OnSweep>(*this));
+  reads_timer_.Bind(engine::Callback::To<&ShardProxy::CheckReads>(*this));
 }
 
-ShardProxy::~ShardProxy() { shard.timers().Cancel(sweep_); }
+ShardProxy::~ShardProxy() {
+  shard.timers().Cancel(sweep_);
+  shard.timers().Cancel(reads_timer_);
+}
 
 void ShardProxy::Use(Snapshot snapshot) {
   if (snapshot_.config != nullptr && snapshot_.config != snapshot.config)
@@ -84,6 +91,7 @@ void ShardProxy::Use(Snapshot snapshot) {
                      .custom_settings = InLowerCase(options.custom_settings)});
   shard.streams().write_timeout = config->proxy.client_write_timeout;
   pool_.Reconfigure(PoolOptionsOf(*config));
+  reads.history.set_quick_time(options.pipeline_max_wait / 2);
   keys_.Keep(*users, shard.now());
   // What was refused with the secrets before is worth another try.
   pool_.Forgive();
@@ -263,6 +271,22 @@ void ShardProxy::OnSweep() {
   backends.ForEach([now](BackendSession& backend) {
     if (ClientSession* client = backend.client(); client != nullptr) client->CheckUnfinished(now);
   });
+}
+
+void ShardProxy::WatchReads() {
+  if (!reads_timer_.armed())
+    shard.timers().Arm(reads_timer_, shard.now() + config->connection_pool.pipeline_max_wait);
+}
+
+// As long as reads wait behind others.
+void ShardProxy::CheckReads() {
+  bool waits = false;
+  pool_.ForEachCarrier([&](Backend& backend) {
+    auto& session = static_cast<BackendSession&>(backend);
+    session.CheckReads(shard.now());
+    waits = waits || session.reads > 1;
+  });
+  if (waits) WatchReads();
 }
 
 void ShardProxy::FillStatistics(ShardStatistics& out) {

@@ -112,6 +112,7 @@ class ShardProxy final : public engine::ShardApplication,
   void OnClientClosed() override;
   void OnClientMoved() override;
   void OnConnectionClosed() override;
+  void WatchReads() override;
 
  private:
   void Use(Snapshot snapshot);
@@ -119,6 +120,7 @@ class ShardProxy final : public engine::ShardApplication,
   void Describe();
   void FillStatistics(ShardStatistics& out);
   void OnSweep();
+  void CheckReads();
   std::string RefusalOf();
   void Prewarm();
   void StopIfEmpty();
@@ -139,6 +141,7 @@ class ShardProxy final : public engine::ShardApplication,
   engine::Slab<CancelSender> cancel_slab_;
   std::vector<std::unique_ptr<engine::Listener>> listeners_;
   engine::Timer sweep_;
+  engine::Timer reads_timer_;
   uint32_t accept_second_count_ = 0;
   engine::Nanos accept_second_ = 0;
   bool stop_when_empty_ = false;

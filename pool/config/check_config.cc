@@ -55,14 +55,11 @@ void CheckAvailable(const Config& config, const ReportProblem& report) {
   if (pool.custom_settings.size() > kCustomSettingsMax)
     report("connection_pool.custom_settings", 0,
            Cat("custom_settings: more than ", kCustomSettingsMax, " names"));
-  if (pool.pipeline_depth != 16)
-    later("connection_pool.pipeline_depth", 0, "a value other than 16");
-  if (pool.pipeline_max_wait != engine::kMillisecond)
-    later("connection_pool.pipeline_max_wait", 0, "a value other than 0.001");
   if (config.targets.size() > 1) later("target.host", 1, "a second [[target]]");
   for (size_t i = 0; i < config.endpoints.size(); ++i) {
     const EndpointOptions& endpoint = config.endpoints[i];
-    if (endpoint.pipelining != "off") later("endpoint.pipelining", i, "a value other than \"off\"");
+    if (endpoint.pipelining != "off" && endpoint.pipelining != "reads")
+      report("endpoint.pipelining", i, "pipelining: must be \"reads\" or \"off\"");
     if (endpoint.target_role == "READ_ONLY") {
       later("endpoint.target_role", i, "READ_ONLY");
     } else if (endpoint.target_role != "READ_WRITE") {

@@ -35,18 +35,23 @@ class Backend {
   // 0: not known.
   uint64_t generation = 0;
   bool pinned = false;
+  // Reads in flight on it, of several clients. While there are any it is linked, with all of them.
+  uint32_t reads = 0;
+  engine::Nanos read_load = 0;   // what they are expected to take
+  bool closed_to_reads = false;  // until the last of them has ended
 
  private:
   friend class Pool;
   const RouteId route_;
   const TargetId target_;
   BackendState state_ = BackendState::kOpening;
-  uint32_t lend_to_ = 0;         // its slot goes to that shard, plus one; 0: stays
-  bool asked_ = false;           // it comes back from a question, not from a client
-  bool lend_answers_ = false;    // ... as an answer to a request of that shard
-  RouteId evicted_for_ = 0;      // it is closed so that this route gets the slot
-  engine::ListLink state_link_;  // all backends of a target in this state
-  engine::ListLink idle_link_;   // idle ones of the route, most recently used first
+  uint32_t lend_to_ = 0;           // its slot goes to that shard, plus one; 0: stays
+  bool asked_ = false;             // it comes back from a question, not from a client
+  bool lend_answers_ = false;      // ... as an answer to a request of that shard
+  RouteId evicted_for_ = 0;        // it is closed so that this route gets the slot
+  engine::ListLink state_link_;    // all backends of a target in this state
+  engine::ListLink idle_link_;     // idle ones of the route, most recently used first
+  engine::ListLink carrier_link_;  // of the route, that carry reads
 };
 
 }  // namespace weir::pool

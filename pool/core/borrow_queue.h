@@ -39,6 +39,9 @@ class Waiter {
   uint64_t profile = 0;    // its settings, as Backend::profile
   uint64_t last = 0;       // of the one it has, or had last; 0: none yet
   uint64_t before = 0;     // of the one it had before that
+  // Its request is a read that may be in flight on a backend together with others.
+  bool reads = false;
+  engine::Nanos read_cost = 0;  // what it is expected to take
 
  private:
   friend class Pool;

@@ -148,18 +148,18 @@ void Pool::TellToLook(TargetId id) {
 }
 
 // Asks one shard that may fulfil the wish; false if there is none to ask. `once`: not one that was
-// asked for the oldest waiter before.
+// asked for the oldest waiter before, if there is one.
 bool Pool::Ask(TargetId id, RouteState& route, Wish wish, bool once) {
   Target& target = targets_[id];
   Waiter* oldest = route.waiters.Front();
-  CHECK(oldest != nullptr && shared_.shards <= 64);
+  CHECK((oldest != nullptr || wish < Wish::kEviction) && shared_.shards <= 64);
   for (uint32_t step = 1; step < shared_.shards; ++step) {
     const uint32_t shard = (host_.shard_id() + step) % shared_.shards;
     if (target.outstanding[shard]) continue;
     const BoardLine& line = board(id).lines[shard];
     const uint32_t epoch = line.epoch();
     const BoardState state = line.Read();
-    if (once && (oldest->asked_ >> shard & 1) != 0) continue;
+    if (once && oldest != nullptr && (oldest->asked_ >> shard & 1) != 0) continue;
     const auto refused = [&](Wish which) {
       return !route.refused_at.empty() &&
              route.refused_at[shard][static_cast<size_t>(which)] == epoch;
@@ -173,10 +173,10 @@ bool Pool::Ask(TargetId id, RouteState& route, Wish wish, bool once) {
       const bool slot = wish == Wish::kIdleOrSlot && state.spare > 0 && !refused(wish);
       if (!idle && !slot) continue;
     }
-    const uint64_t count = NeedOf(route);
+    const uint64_t count = std::max(1u, NeedOf(route));
     target.outstanding[shard] = true;
     target.asked_for[shard] = route.id;
-    if (wish != Wish::kEviction) oldest->asked_ |= uint64_t{1} << shard;
+    if (wish != Wish::kEviction && oldest != nullptr) oldest->asked_ |= uint64_t{1} << shard;
     ++route.asked;
     SendTo(shard, kRequest, id, route.id, count | static_cast<uint64_t>(wish) << kWishShift);
     return true;

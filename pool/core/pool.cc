@@ -78,6 +78,8 @@ Pool::~Pool() {
     while (Waiter* waiter = route->waiters.Front()) Dequeue(*route, *waiter);
     while (route->idle.PopFront() != nullptr) {
     }
+    while (route->carriers.PopFront() != nullptr) {
+    }
   }
   for (TargetId id = 0; id < target_count_; ++id) {
     for (auto& list : targets_[id].backends) {
@@ -110,6 +112,7 @@ void Pool::Move(Backend& backend, BackendState to) {
   CHECK(Allowed(backend.state_, to));
   Target& target = TargetOf(backend);
   if (backend.state_ == BackendState::kIdle) StateOf(backend.route()).idle.Remove(backend);
+  CHECK(!backend.carrier_link_.linked());
   target.backends[static_cast<int>(backend.state_)].Remove(backend);
   backend.state_ = to;
   target.backends[static_cast<int>(to)].PushBack(backend);
@@ -259,6 +262,7 @@ void Pool::Settle(Backend& backend) {
   }
   if (Waiter* waiter = route.waiters.Front(); waiter != nullptr) {
     Serve(*waiter, backend);
+    if (backend.reads > 0) OfferRoom(backend);
     return;
   }
   MakeIdle(backend, asked ? backend.idle_since : now);
@@ -418,6 +422,7 @@ void Pool::FailWaiters(RouteState& route, BorrowFailure failure, engine::Bytes e
 }
 
 void Pool::OnTickEnd() {
+  JudgeReads();
   for (TargetId id = 0; id < target_count_; ++id) {
     Target& target = targets_[id];
     target.wanted_elsewhere = false;

@@ -12,7 +12,8 @@
 // pool.cc: borrowing and returning. balance.cc: what to do for those who wait. lending.cc: other
 // shards. ledger.cc: the budget. janitor.cc: idle backends and their age. generation.cc: those that
 // began with what sessions do not begin with any more.
-// pool_state.cc: what it tells of itself.
+// carriers.cc: backends that carry reads of several clients. pool_state.cc: what it tells of
+// itself.
 #pragma once
 
 #include <array>
@@ -28,6 +29,7 @@
 #include "engine/timer_wheel.h"
 #include "pool/core/board.h"
 #include "pool/core/borrow_queue.h"
+#include "pool/core/hot_backends.h"
 #include "pool/core/launch.h"
 #include "pool/core/routes.h"
 
@@ -40,7 +42,10 @@ struct PoolOptions {
   engine::Nanos route_switch_bound = 50 * engine::kMillisecond;
   engine::Nanos idle_timeout = 300 * engine::kSecond;
   engine::Nanos lifetime = 86400 * engine::kSecond;
-  bool rotate = false;  // never a client's last backend if there can be another: for tests
+  bool rotate = false;           // never a client's last backend if there can be another: for tests
+  uint32_t pipeline_depth = 16;  // reads in flight on one backend, at most
+  engine::Nanos pipeline_max_wait = engine::kMillisecond;  // expected, for those ahead
+  uint32_t hot_backends = 0;  // that carry reads, for tests; 0: what HotBackends finds
 };
 
 // What all shards share.
@@ -75,6 +80,7 @@ struct PoolCounts {
   uint32_t idle = 0;
   uint32_t linked = 0;
   uint32_t waiting = 0;
+  uint64_t let_in = 0;  // of those who waited, to join others' reads
 };
 
 struct RouteCounts {
@@ -100,6 +106,26 @@ class Pool {
   // An idle backend at once, linked; else nullptr, and the waiter waits.
   Backend* Borrow(Waiter& waiter);
   void Leave(Waiter& waiter);
+  // For a read, which the caller starts on it at once: a backend that carries reads of others, or
+  // an idle one; else nullptr, and the waiter waits. What OnBorrowed brings may carry reads, too.
+  Backend* BorrowToRead(Waiter& waiter);
+  void OnReadStarted(Backend& backend, engine::Nanos cost);
+  void OnReadEnded(Backend& backend, engine::Nanos cost);
+  // Some have ended, others are in flight: those who wait may join them.
+  void OfferRoom(Backend& backend);
+  template <class Visitor>
+  void ForEachCarrier(Visitor&& visit) {
+    std::vector<Backend*> carriers;  // they may end while they are visited
+    for (const auto& route : route_states_) {
+      if (route == nullptr) continue;
+      for (Backend* each = route->carriers.Front(); each != nullptr;
+           each = route->carriers.Next(*each))
+        carriers.push_back(each);
+    }
+    for (Backend* each : carriers) visit(*each);
+  }
+  // None is in flight any more: it is linked, and to be returned.
+  void EndReads(Backend& backend);
   // Linked, clean, nothing owed.
   void Return(Backend& backend);
   // Linked, must not be used again.
@@ -163,6 +189,11 @@ class Pool {
     // Empty: none has.
     std::vector<std::array<uint32_t, kWishes>> refused_at;
     uint64_t generation = 0;  // the newest for which outdated idle backends were closed
+    engine::IntrusiveList<Backend, &Backend::carrier_link_> carriers;
+    std::unique_ptr<HotBackends> hot;  // nullptr: nobody has read
+    uint32_t reads_ended = 0;          // in this tick
+    uint32_t reads = 0;                // in flight
+    engine::Nanos grow_at = 0;         // no more backends for reads before
   };
   // A route's place in a pass of Balance.
   struct Place {
@@ -178,6 +209,7 @@ class Pool {
     uint32_t open = 0;  // slots in use
     uint32_t debt = 0;  // slots to give back to the steward
     uint32_t waiting = 0;
+    uint64_t let_in = 0;
     std::vector<Place> pass;    // who is to be helped in this pass of Balance
     size_t passed = 0;          // of them
     engine::Nanos look_at = 0;  // RouteToSwitchTo: not before, if they are many
@@ -225,6 +257,14 @@ class Pool {
   void CloseBackend(Backend& backend);
   void FailWaiters(RouteState& route, BorrowFailure failure, engine::Bytes error);
   void Occupy(Backend& backend);
+
+  // carriers.cc
+  bool MayJoinAny(const RouteState& route, const Target& target) const;
+  bool TakesRead(const Backend& backend, const Waiter& waiter) const;
+  Backend* BestCarrier(RouteState& route, const Waiter& waiter);
+  void Grow(RouteState& route);
+  uint32_t MostCarriers(const RouteState& route) const;
+  void JudgeReads();
 
   // balance.cc
   void Balance(TargetId id);
@@ -307,6 +347,7 @@ class Pool {
   const uint32_t target_count_;
   std::vector<std::unique_ptr<RouteState>> route_states_;  // by id
   std::vector<Backend*> returning_;  // returned while another return is under way
+  std::vector<RouteState*> read_in_tick_;
   bool settling_ = false;
   bool draining_ = false;
   uint64_t numbers_ = 0;

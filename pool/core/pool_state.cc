@@ -21,6 +21,7 @@ PoolCounts Pool::counts(TargetId id) const {
                                       CountOf(target, BackendState::kAsking));
   counts.linked = static_cast<uint32_t>(CountOf(target, BackendState::kLinked));
   counts.waiting = target.waiting;
+  counts.let_in = target.let_in;
   return counts;
 }
 

@@ -7,10 +7,9 @@
 namespace weir::pool {
 namespace {
 
-// A moving average of 1/8.
-uint32_t Moved(uint32_t average, uint32_t value) {
-  const int64_t difference = int64_t{value} - int64_t{average};
-  return static_cast<uint32_t>(int64_t{average} + difference / 8);
+// A moving average: a part of the difference is added.
+uint32_t Moved(uint32_t average, uint32_t value, int64_t part) {
+  return static_cast<uint32_t>(int64_t{average} + (int64_t{value} - int64_t{average}) / part);
 }
 
 uint32_t MillisecondsOf(engine::Nanos now) {
@@ -56,14 +55,15 @@ void ReadHistory::AddSlow(Entry& entry) {
   entry.score = static_cast<uint16_t>(std::min(entry.score + kSlowScore, kScoreMax));
 }
 
-void ReadHistory::Observe(uint64_t kind, engine::Nanos time, uint32_t bytes, engine::Nanos now) {
+void ReadHistory::Observe(uint64_t kind, engine::Nanos time, uint32_t bytes, bool slow,
+                          engine::Nanos now) {
   if (kind == 0) return;
   Entry& entry = EntryOf(kind, now);
   const auto nanos = static_cast<uint32_t>(std::clamp<engine::Nanos>(time, 0, UINT32_MAX));
-  entry.time = entry.seen == 0 ? nanos : Moved(entry.time, nanos);
-  entry.bytes = entry.seen == 0 ? bytes : Moved(entry.bytes, bytes);
+  entry.time = entry.seen == 0 ? nanos : Moved(entry.time, nanos, nanos < entry.time ? 8 : 128);
+  entry.bytes = entry.seen == 0 ? bytes : Moved(entry.bytes, bytes, 8);
   if (entry.seen < kKnown) ++entry.seen;
-  if (time >= quick_time_ || bytes > kBytesMax) {
+  if (slow || bytes > kBytesMax) {
     AddSlow(entry);
   } else if (entry.score > 0) {
     --entry.score;

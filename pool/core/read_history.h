@@ -22,6 +22,8 @@ namespace weir::pool {
 struct ReadCost {
   bool known = false;  // at least two have been seen
   bool quick = false;  // known, and others may wait behind it
+  // What it takes where nothing else does: it falls fast and rises slowly, for where the machine is
+  // short of CPU all take longer, and none is to blame.
   engine::Nanos time = 0;
   uint32_t bytes = 0;  // of the reply
 
@@ -42,15 +44,18 @@ class ReadHistory {
   // Of a kind that is not known nothing is said: it may not be joined by others yet.
   // `kind`: of the text, and whatever else decides what it costs (its database). 0 is never known.
   ReadCost Of(uint64_t kind) const;
-  // One has been answered. `now`: never before that of an earlier call.
-  void Observe(uint64_t kind, engine::Nanos time, uint32_t bytes, engine::Nanos now);
+  // One has been answered. `slow`: in far more time than others take now. `now`: never before that
+  // of an earlier call.
+  void Observe(uint64_t kind, engine::Nanos time, uint32_t bytes, bool slow, engine::Nanos now);
   // One keeps others waiting: counts at once, and once more when it is answered.
   void ObserveSlow(uint64_t kind, engine::Nanos now);
+  // As at construction.
+  void set_quick_time(engine::Nanos quick_time) { quick_time_ = quick_time; }
 
  private:
   struct Entry {
     uint64_t kind = 0;  // 0: empty
-    uint32_t time = 0;  // nanoseconds; moving averages
+    uint32_t time = 0;  // nanoseconds
     uint32_t bytes = 0;
     uint32_t used = 0;   // milliseconds, wrapping
     uint16_t score = 0;  // rises with slow ones

@@ -15,6 +15,21 @@ std::string Pins(const ShardMetrics& since, std::span<const std::string_view> na
   return out.empty() ? "-" : out;
 }
 
+// "slow:2,lost:1", or "-".
+std::string Repeated(const ShardMetrics& since) {
+  static constexpr std::pair<Counter, std::string_view> kReasons[] = {
+      {Counter::kReadsRepeatedSlow, "slow"},
+      {Counter::kReadsRepeatedReader, "reader"},
+      {Counter::kReadsRepeatedCancel, "cancel"},
+      {Counter::kReadsRepeatedLost, "lost"}};
+  std::string out;
+  for (const auto& [counter, name] : kReasons) {
+    if (since[counter] == 0) continue;
+    engine::Append(out, out.empty() ? "" : ",", name, ":", since[counter]);
+  }
+  return out.empty() ? "-" : out;
+}
+
 std::string Line(std::string_view who, const ShardStatistics& now, const ShardMetrics& since) {
   const auto micros = [&since](double fraction) {
     return since.borrow_wait.Percentile(fraction) / engine::kMicrosecond;
@@ -28,7 +43,8 @@ std::string Line(std::string_view who, const ShardStatistics& now, const ShardMe
       " borrow_timeouts=", since[Counter::kDatabaseConnectionsBorrowRequestsAborted],
       " borrowed_again=", since[Counter::kDatabaseConnectionsBorrowedAgain],
       " borrowed_other=", since[Counter::kDatabaseConnectionsBorrowedOther],
-      " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99),
+      " reads=", since[Counter::kReads], " reads_joined=", since[Counter::kReadsJoined],
+      " reads_repeated=", Repeated(since), " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99),
       " ticks=", since[Counter::kTicks], " completions=", since[Counter::kCompletions],
       " enobufs=", since[Counter::kReceivesWithoutBuffer],
       " short_sends=", since[Counter::kShortSends]);

@@ -208,9 +208,11 @@ void BackendSession::OnBytes(engine::Slice bytes) {
     case BackendPhase::kReady:
       if (client_ != nullptr) {
         client_->OnReplies(std::move(bytes));
-        return;
+      } else if (carries_) {
+        TakeReads(std::move(bytes));
+      } else {
+        TakeOwn(bytes);
       }
-      TakeOwn(bytes);
       return;
     case BackendPhase::kProving:
     case BackendPhase::kAbandoned:
@@ -269,7 +271,11 @@ void BackendSession::OnEnd(engine::StreamEnd end) {
         client_->OnBackendLost({});
         LogBackendLost(services_, *this, why);
       }
-      Lost();
+      if (carries_) {
+        LoseReads(why, {});
+      } else {
+        Lost();
+      }
       return;
     case BackendPhase::kAsking:
     case BackendPhase::kProving:

@@ -15,6 +15,9 @@
 //   for
 //             the pool it is then opening, linked, or asking
 //
+// Ready, it is idle, joined with a client, or carries reads: those of several clients are in flight
+// on it, each of whom gets his reply in turn (backend_reads.cc).
+//
 // Whoever ends it, the pool hears once: returned, lost, detached or closed.
 #pragma once
 
@@ -23,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/ring_queue.h"
 #include "engine/connector.h"
 #include "engine/stream.h"
 #include "engine/timer_wheel.h"
@@ -45,6 +49,16 @@ enum class BackendPhase : uint8_t {
   kCancelling,
   kDetaching,
   kTerminating,
+};
+
+// A read in flight.
+struct CarriedRead {
+  ClientSession* client = nullptr;  // nullptr: nobody waits for its reply
+  ReadTicket ticket;
+  engine::Nanos sent_at = 0;
+  uint64_t bytes = 0;  // of its reply, so far
+  bool alone = false;  // nothing was in flight when it was sent
+  bool refused = false;
 };
 
 // What a client that has gone leaves in the session, and no other client may find.
@@ -90,6 +104,16 @@ class BackendSession final : public Backend,
   void SendCancel();
   void CancelRequest();            // the client's, which is at the head
   void Send(engine::Slice bytes);  // of a request of the client's
+  // From clients whose reads it carries. StartRead: false: not here, not now.
+  bool StartRead(ClientSession& client, protocol::Requests& requests, engine::Bytes request,
+                 const ReadTicket& ticket);
+  void DisownRead(ClientSession& client);  // its reply is swallowed
+  bool IsAtHead(const ClientSession& client) const;
+  bool AtBoundaryOf(const ClientSession& client) const;  // it has seen whole messages only
+  void CancelRead();                                     // the one at the head
+  // Has the one at the head kept others waiting for too long?
+  void CheckReads(engine::Nanos now);
+  bool carries() const { return carries_; }
   // `base_key`: the base as one text.
   void Prove(ClientSession& client, const protocol::Parameters& base, std::string base_key);
   // The reading of the catalogue by which the client's texts are judged.
@@ -133,11 +157,13 @@ class BackendSession final : public Backend,
   void OnConnectFailed(int error, std::string_view text) override;
   void OnCancelled() override;
 
-  // protocol::ExchangeSink, while it has no client
+  // protocol::ExchangeSink, while it has no client: to whom the read at the head belongs. Offsets
+  // are into `input_`.
   void ForwardToServer(uint32_t, uint32_t) override {}
   void InsertToServer(engine::Bytes bytes) override;
-  void ForwardToClient(uint32_t, uint32_t) override {}
-  void InsertToClient(engine::Bytes) override {}
+  void ForwardToClient(uint32_t offset, uint32_t length) override;
+  void InsertToClient(engine::Bytes bytes) override;
+  void OnReadEnded(bool refused) override;
 
  private:
   void Move(BackendPhase to);
@@ -154,6 +180,16 @@ class BackendSession final : public Backend,
   void EndReading();
   void StopReading();
   void TakeOwn(const engine::Slice& bytes);
+  void TakeReads(engine::Slice bytes);
+  void TellEnded();
+  void Observe(uint32_t count);
+  bool HeadIsTaken();
+  void MoveReads(Repeat reason);
+  void StopCarrying();
+  void EndCarrying();
+  void LoseReads(std::string_view why, std::string_view server_error);
+  engine::Nanos HeadSince() const;
+  engine::Nanos LongHead() const;
   void ContinueProof();
   void FailProof();
   void Clean();  // after an abandoned client: what is left to do before it is shared again
@@ -180,6 +216,12 @@ class BackendSession final : public Backend,
   engine::Nanos last_reply_ = 0;
   engine::Nanos last_request_ = 0;
   engine::Stream stream_;
+  bool carries_ = false;
+  bool read_doubted_ = false;  // one has perhaps run code that was not seen
+  uint32_t reads_ended_ = 0;   // of carried_, in this Take
+  engine::Nanos last_ended_ = 0;
+  engine::RingQueue<CarriedRead> carried_;  // in the order in which they are answered
+  engine::Slice input_;                     // what Take is at, while it carries reads
 
   struct Proving {
     engine::Handle<ClientSession> client;

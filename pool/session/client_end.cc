@@ -42,7 +42,7 @@ void ClientSession::OnEnd(engine::StreamEnd end) {
       LogClientClosed(services_, number(), endpoint_, why);
     }
   }
-  if (backend_ != nullptr) AbandonBackend(true);
+  if (state_ == ClientState::kLinked) AbandonBackend(true);
   Close();
 }
 
@@ -53,6 +53,7 @@ void ClientSession::Goodbye() {
     case ClientState::kClosing:
     case ClientState::kMoving:
     case ClientState::kWaiting:
+    case ClientState::kReading:
       return;
     case ClientState::kLogin:
     case ClientState::kGreeting:
@@ -103,7 +104,11 @@ void ClientSession::LogUnpinned() {
 
 void ClientSession::Close() {
   if (state_ == ClientState::kClosing) return;
-  if (backend_ != nullptr) AbandonBackend(false);
+  if (state_ == ClientState::kReading) {
+    LeaveRead();
+  } else if (backend_ != nullptr) {
+    AbandonBackend(false);
+  }
   if (waiting()) services_.pool.Leave(*this);
   services_.shard.timers().Cancel(timer_);
   held_.Clear();
@@ -115,7 +120,9 @@ void ClientSession::Close() {
 
 void ClientSession::Kill(const Refusal& refusal) {
   if (state_ == ClientState::kClosing || state_ == ClientState::kMoving) return;
-  const bool boundary = backend_ == nullptr || backend_->replies().at_boundary();
+  const bool boundary =
+      backend_ == nullptr || (state_ == ClientState::kReading ? backend_->AtBoundaryOf(*this)
+                                                              : backend_->replies().at_boundary());
   if (boundary && stream_.open()) {
     const std::string error = services_.dialect.EncodeError(true, refusal.sqlstate, refusal.text);
     stream_.Queue(engine::AsBytes(error));
@@ -153,7 +160,8 @@ void ClientSession::OnBackendLost(std::string_view server_error) {
     Close();
     return;
   }
-  const bool had_requests = replies.owed() > 0 || replies.open_batch() || requests_->mid_message();
+  // A message that is forwarded in part with nothing owed is data of a COPY that has failed.
+  const bool had_requests = replies.owed() > 0 || replies.open_batch();
   const bool in_transaction = replies.transaction_status() != TransactionStatus::kIdle;
   const bool open = replies.FailOwed(engine::AsBytes(error), *this);
   requests_->OnBackendLost(open);
@@ -182,6 +190,10 @@ void ClientSession::Cancel(uint32_t secret) {
     services_.pool.Leave(*this);
     Move(ClientState::kIdle);
     RefuseRequest(kCancelled.sqlstate, kCancelled.text);
+    return;
+  }
+  if (state_ == ClientState::kReading) {
+    CancelRead();
     return;
   }
   if (state_ != ClientState::kLinked || backend_->replies().owed() == 0) return;
@@ -273,6 +285,7 @@ void ClientSession::OnTimer() {
       return;
     }
     case ClientState::kWaiting:
+    case ClientState::kReading:
     case ClientState::kGreeting:
       ArmTimer();
       return;
@@ -297,6 +310,7 @@ void ClientSession::Drain() {
       }
       return;
     }
+    case ClientState::kReading:  // when it has its reply
     case ClientState::kWaiting:  // the pool tells it
     case ClientState::kMoving:
     case ClientState::kClosing:
@@ -306,7 +320,7 @@ void ClientSession::Drain() {
 
 void ClientSession::Describe(std::string& out) const {
   static constexpr std::string_view kNames[] = {"login",   "moving", "greeting", "idle",
-                                                "waiting", "linked", "closing"};
+                                                "waiting", "linked", "reading",  "closing"};
   const std::string_view user =
       route == 0 ? std::string_view() : services_.routes.Get(route).key.user;
   engine::Append(out, "client=", number(), " state=", kNames[static_cast<size_t>(state_)],

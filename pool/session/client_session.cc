@@ -36,8 +36,10 @@ bool Allowed(ClientState from, ClientState to) {
       return to == ClientState::kWaiting || to == ClientState::kLinked ||
              to == ClientState::kClosing;
     case ClientState::kWaiting:
-      return to == ClientState::kIdle || to == ClientState::kLinked || to == ClientState::kClosing;
+      return to == ClientState::kIdle || to == ClientState::kLinked ||
+             to == ClientState::kReading || to == ClientState::kClosing;
     case ClientState::kLinked:
+    case ClientState::kReading:
       return to == ClientState::kIdle || to == ClientState::kClosing;
     case ClientState::kClosing:
       return false;
@@ -52,7 +54,8 @@ void ClientSession::Move(ClientState to) {
                           static_cast<uint64_t>(to));
   CHECK(Allowed(state_, to));
   state_ = to;
-  CHECK((state_ == ClientState::kLinked) == (backend_ != nullptr));
+  CHECK((state_ == ClientState::kLinked || state_ == ClientState::kReading) ==
+        (backend_ != nullptr));
   if (backend_ == nullptr) ddl_.reset();
 }
 
@@ -76,6 +79,7 @@ void ClientSession::OnBytes(engine::Slice bytes) {
       }
       return;
     case ClientState::kWaiting:
+    case ClientState::kReading:
       if (!end_of_stream_) Hold(bytes);
       return;
     case ClientState::kClosing:
@@ -91,8 +95,8 @@ void ClientSession::Hold(const engine::Slice& bytes) {
 // Reading stops when enough is held or the backend is behind, and goes on when neither is so.
 void ClientSession::Backpressure() {
   if (state_ == ClientState::kClosing || state_ == ClientState::kMoving || !stream_.open()) return;
-  const bool waits =
-      state_ == ClientState::kWaiting || state_ == ClientState::kGreeting || awaiting_ready_;
+  const bool waits = state_ == ClientState::kWaiting || state_ == ClientState::kReading ||
+                     state_ == ClientState::kGreeting || awaiting_ready_;
   // When the shard's memory is used up, nobody who waits brings more of it.
   const uint32_t most = services_.shard.chunks().exhausted() ? 1 : kHeldMax;
   const bool enough = waits && held_.size() >= std::max(most, need_);
@@ -114,6 +118,11 @@ void ClientSession::Pump(engine::Slice bytes) {
     taken_bytes_ += taken.consumed;
     bytes = input_.Sub(taken.consumed, input_.length - taken.consumed);
     input_ = {};
+    if (taken.status == TakeStatus::kNeedsBackend && state_ == ClientState::kIdle) {
+      const Reading reading = BorrowToRead(bytes.bytes());
+      if (reading == Reading::kStarted) return;
+      if (reading == Reading::kWaits) break;
+    }
     if (!AfterTake(taken)) break;
   }
   if (bytes.length > 0 && state_ != ClientState::kClosing && !end_of_stream_) Hold(bytes);
@@ -132,6 +141,13 @@ void ClientSession::PumpHeld() {
     input_ = {};
     taken_bytes_ += taken.consumed;
     held_.Consume(taken.consumed);
+    if (taken.status == TakeStatus::kNeedsBackend && state_ == ClientState::kIdle &&
+        held_.size() == held_.Front().length) {
+      const engine::Slice request = held_.Front();
+      const Reading reading = BorrowToRead(request.bytes());
+      if (reading == Reading::kStarted) held_.Consume(request.length);
+      if (reading != Reading::kNo) break;
+    }
     if (!AfterTake(taken) && taken.status != TakeStatus::kMore) break;
   }
   Backpressure();
@@ -190,6 +206,7 @@ void ClientSession::Borrow() {
   const engine::Nanos timeout = services_.config->connection_pool.connection_borrow_timeout;
   deadline = since + timeout;
   profile = requests_->profile();
+  reads = false;
   Move(ClientState::kWaiting);
   Backend* backend = services_.pool.Borrow(*this);
   if (backend == nullptr) return;
@@ -216,7 +233,14 @@ void ClientSession::OnBorrowed(Backend& backend) {
     ProveOn(static_cast<BackendSession&>(backend));
     return;
   }
-  Link(static_cast<BackendSession&>(backend));
+  auto& session = static_cast<BackendSession&>(backend);
+  if (StartHeldRead(session)) return;
+  if (session.reads == 0) {
+    Link(session);
+  } else {
+    // It cannot join those that are in flight here: it borrows for itself.
+    Move(ClientState::kIdle);
+  }
   PumpHeld();
 }
 

@@ -1,6 +1,7 @@
 // A client: its connection, from the first byte to the last.
 //
 //   login -> (moving) -> greeting -> idle <-> waiting -> linked -> idle ... -> closing
+//                                              \-> reading -> idle
 //
 // login     proves who it is; the first packet decides on which shard it lives, and it moves there
 // once greeting  the first of its route waits for the first backend, whose report is the greeting;
@@ -8,6 +9,7 @@
 // idle      logged in, nothing under way; holds no buffer
 // waiting   its request waits in the borrow queue; bytes are held
 // linked    joined with a backend, for a transaction or, pinned, for longer
+// reading   its request is a read that is in flight on a backend, perhaps together with others'
 // closing   the stream comes to its end
 //
 // Bytes that cannot be taken now are held (private copies), and reading stops when enough is held.
@@ -29,7 +31,16 @@
 
 namespace weir::pool {
 
-enum class ClientState : uint8_t { kLogin, kMoving, kGreeting, kIdle, kWaiting, kLinked, kClosing };
+enum class ClientState : uint8_t {
+  kLogin,
+  kMoving,
+  kGreeting,
+  kIdle,
+  kWaiting,
+  kLinked,
+  kReading,
+  kClosing
+};
 
 // What moves with a client that is placed on another shard: it has named itself, nothing more.
 struct PlacedClient final : engine::MessageBody {
@@ -65,6 +76,13 @@ class ClientSession final : public Waiter,
   void OnBackendDrained();                            // the backend can take more
   void OnCatalogueKnown();                            // what DDL has made, or time is up
   void OnBackendLost(std::string_view server_error);  // raw message or empty
+
+  // From the backend that its read is in flight on. `refused`: for Requests::OnReadEnded.
+  void OnReadEnded(bool refused);
+  void RepeatRead(Repeat reason);
+  // The backend has gone in the middle of its reply. `error`: raw message or empty.
+  void OnReadLost(bool at_boundary, std::string_view error);
+  engine::Stream& stream() { return stream_; }
 
   // From the backend that was to prove its base; perhaps it has gone on since.
   void OnBaseProven();
@@ -125,6 +143,15 @@ class ClientSession final : public Waiter,
   void Hold(const engine::Slice& bytes);
   void Borrow();
   void OnSettingsRefused();
+  // client_reads.cc
+  enum class Reading : uint8_t { kNo, kWaits, kStarted };
+  Reading BorrowToRead(engine::Bytes request);
+  bool FindRead(engine::Bytes request, ReadTicket& ticket);
+  bool StartRead(BackendSession& backend, engine::Bytes request, const ReadTicket& ticket);
+  bool StartHeldRead(BackendSession& backend);
+  void LeaveRead();
+  void EndRead();
+  void CancelRead();
   void Link(BackendSession& backend);
   void OnRequestDone();  // replies have come; perhaps the transaction has ended
   void EndTransaction();
@@ -152,14 +179,16 @@ class ClientSession final : public Waiter,
   uint32_t need_ = 1;
   ClientState state_ = ClientState::kLogin;
   bool pinned_ = false;
-  bool end_of_stream_ = false;    // it has closed its sending side, or said Terminate
-  bool awaiting_ready_ = false;   // held bytes go on when the backend has answered
-  bool cancel_due_ = false;       // of the request that the server has not come to yet
-  bool reset_backend_ = false;    // the transaction has undone init_query
-  bool catalogue_known_ = false;  // as far as it has waited for it
-  bool keeps_link_ = false;       // a sequence value stays readable until its next transaction
-  uint8_t pin_reason_ = 0;        // why it is pinned
-  uint32_t taken_bytes_ = 0;      // wraps: only differences count
+  bool end_of_stream_ = false;        // it has closed its sending side, or said Terminate
+  bool awaiting_ready_ = false;       // held bytes go on when the backend has answered
+  bool cancel_due_ = false;           // of the request that the server has not come to yet
+  bool reset_backend_ = false;        // the transaction has undone init_query
+  bool catalogue_known_ = false;      // as far as it has waited for it
+  bool keeps_link_ = false;           // a sequence value stays readable until its next transaction
+  uint8_t repeats_ = 0;               // of its read
+  uint8_t pin_reason_ = 0;            // why it is pinned
+  uint32_t taken_bytes_ = 0;          // wraps: only differences count
+  std::unique_ptr<ClientRead> read_;  // while it is reading
   engine::Stream stream_;
   engine::HeldBytes held_;
 

@@ -15,6 +15,7 @@
 #include "pool/session/catalogues.h"
 #include "pool/session/greetings.h"
 #include "pool/session/login_delays.h"
+#include "pool/session/reads.h"
 #include "pool/session/server_keys.h"
 #include "pool/session/server_secrets.h"
 #include "pool/session/tls_contexts.h"
@@ -79,6 +80,7 @@ struct SessionServices {
   ServerTokens* server_tokens = nullptr;  // nullptr: none can be made
   bool draining = false;
   LoginDelays login_delays;
+  Reads reads;
   Bases bases;
   // Lines that peers can cause.
   engine::LogLimit pin_log{50};
@@ -95,6 +97,7 @@ struct SessionServices {
   // Where a new client should live; asked once per client.
   virtual uint32_t PlaceClient() = 0;
   virtual void OnClientClosed() = 0;      // it has left the program
+  virtual void WatchReads() = 0;          // on some backend reads wait behind another
   virtual void OnClientMoved() = 0;       // it has left the shard
   virtual void OnConnectionClosed() = 0;  // of any kind; perhaps the drain is over
 

@@ -143,6 +143,24 @@ void World::CheckNobodyStranded() {
   }
 }
 
+// While somebody waits for a backend of his own, no read joins on one that he might have.
+void World::CheckNobodyPassedBy() {
+  passed_by_.resize(seats_.size());
+  for (size_t i = 0; i < seats_.size(); ++i) {
+    Nanos oldest = 0;
+    for (const pool::RouteCounts& route : seats_[i].proxy->pool.route_counts()) {
+      if (route.waiting > 0 && (oldest == 0 || route.oldest_since < oldest))
+        oldest = route.oldest_since;
+    }
+    // Those who had waited themselves are let in together.
+    const uint64_t joined = seats_[i].proxy->metrics[pool::Counter::kReadsJoined] -
+                            seats_[i].proxy->pool.counts(0).let_in;
+    const auto [before, joined_before] = std::exchange(passed_by_[i], {oldest, joined});
+    if (oldest != 0 && oldest == before && joined > joined_before)
+      Violation(Cat("reads have joined on shard ", i, " though somebody has waited"));
+  }
+}
+
 // When all is over, whatever went wrong: new clients are served.
 void World::CheckService() {
   late_ = true;

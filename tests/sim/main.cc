@@ -28,16 +28,22 @@ uint64_t ToNumber(const char* text) { return std::strtoull(text, nullptr, 10); }
 int RunSeeds(uint64_t first, uint64_t count) {
   uint64_t answers = 0;
   uint64_t steps = 0;
+  uint64_t joined = 0;
+  uint64_t repeated = 0;
   uint64_t digest = 0;
   for (uint64_t seed = first; seed < first + count; ++seed) {
     const RunResult result = Run(seed, false);
     answers += result.answers;
     steps += result.steps;
+    joined += result.joined;
+    repeated += result.repeated;
     digest = (digest ^ result.digest) * 1099511628211u;
   }
-  std::printf("%llu seeds, %llu answers, %llu steps, digest %016llx: ok\n",
+  std::printf("%llu seeds, %llu answers, %llu reads joined, %llu sent again, %llu steps, ",
               static_cast<unsigned long long>(count), static_cast<unsigned long long>(answers),
-              static_cast<unsigned long long>(steps), static_cast<unsigned long long>(digest));
+              static_cast<unsigned long long>(joined), static_cast<unsigned long long>(repeated),
+              static_cast<unsigned long long>(steps));
+  std::printf("digest %016llx: ok\n", static_cast<unsigned long long>(digest));
   return 0;
 }
 

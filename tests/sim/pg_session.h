@@ -44,7 +44,8 @@ struct PgDatabase {
   int64_t sequence = 0;
   std::map<std::string, int> rows;  // committed inserts, by tag
   int max_connections = 100;
-  int64_t generation = 1;  // of what new sessions begin with
+  int64_t generation = 1;        // of what new sessions begin with
+  bool tells_catalogue = false;  // questions about what it has of functions and the like
 };
 
 class PgSession {
@@ -94,6 +95,7 @@ class PgSession {
   static Outcome Suspended() { return {{}, false, true}; }
 
   void Query(const std::string& text, bool cancelled, std::vector<PgMessage>& out);
+  void TellCatalogue(const std::string& text, std::vector<PgMessage>& out);
   void Parse(std::string_view body, std::vector<PgMessage>& out);
   void Bind(std::string_view body, std::vector<PgMessage>& out);
   void Describe(std::string_view body, std::vector<PgMessage>& out);

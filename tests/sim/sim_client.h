@@ -31,6 +31,7 @@ struct ClientOptions {
   bool cancels = false;
   double pins = 0.02;      // of requests that pin
   double settings = 0.1;   // ... that make settings or show them
+  double reads = 0;        // ... that only read, a little
   double from_sql = 0;     // ... of those with named statements, those of SQL's
   double slow_reader = 0;  // of replies that are read late
   Nanos think_max = 2 * engine::kMillisecond;
@@ -125,6 +126,7 @@ class SimClient final : public Party {
   }
   Request Simple(const std::string& sql);
   Request Next();
+  Request NextRead();
   Request NextSimple();
   Request NextExtended();
   Request NextNamed();

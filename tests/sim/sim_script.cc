@@ -51,6 +51,7 @@ SimClient::Request SimClient::Next() {
     in_block_ = true;
     return Simple("begin");
   }
+  if (!in_block_ && options_.reads > 0 && Roll() < options_.reads) return NextRead();
   if (Roll() < options_.pins) return NextState();
   if (Roll() < options_.settings) return NextSetting();
   if (roll < 0.45) return NextSimple();
@@ -58,6 +59,35 @@ SimClient::Request SimClient::Next() {
   if (roll < 0.9 && options_.from_sql > 0 && Roll() < options_.from_sql) return NextFromSql();
   if (roll < 0.9) return NextNamed();
   return NextCopy();
+}
+
+// In several ways; now and then one that fails, or takes long, or returns much.
+SimClient::Request SimClient::NextRead() {
+  const std::string tag = Tag();
+  const double roll = Roll();
+  if (roll < 0.02) return Simple("select '" + tag + "', pg_sleep(0.0" + Number(Some(40)) + ")");
+  if (roll < 0.05) return Simple("select '" + tag + "', 1 / 0");
+  if (roll < 0.07) return Simple("select '" + tag + std::string(options_.large, 'x') + "'");
+  if (roll < 0.15)
+    return Simple("select '" + tag + "' from generate_series(1, " + Number(Some(400)) + ")");
+  if (roll < 0.25) return Simple("select '" + tag + "', pg_sleep(0.000" + Number(Some(9)) + ")");
+  if (roll < 0.35) return Simple("select current_setting('mine')");
+  if (roll < 0.5) return Simple("select '" + tag + "'");
+  Request request;
+  if (roll < 0.75 || names_.empty()) {
+    if (roll < 0.55 && unnamed_certain_ && requests_.empty() && model_.HasUnnamed()) {
+      request.messages = {Bind("", tag, true), Execute(), kSync};
+      return request;
+    }
+    unnamed_certain_ = roll < 0.6 && requests_.empty();
+    request.messages = {Parse("", "select 'u" + tag + "' || $1"), Bind("", tag, true),
+                        Describe('P', ""), Execute(), kSync};
+    return request;
+  }
+  auto chosen = names_.begin();
+  std::advance(chosen, static_cast<ptrdiff_t>(prng_.Below(names_.size())));
+  request.messages = {Bind(*chosen, tag, true), Execute(), kSync};
+  return request;
 }
 
 SimClient::Request SimClient::NextSimple() {

@@ -152,6 +152,13 @@ void World::ShapeConfig() {
   pool.backend_lifetime = shape_.Chance(0.2) ? 1 * kSecond : 86400 * kSecond;
   pool.backend_idle_timeout = shape_.Chance(0.2) ? 1 * kSecond : 300 * kSecond;
   pool.backend_connect_timeout = 2 * kSecond;
+  // Of reads in flight together nothing shows: most runs have them.
+  reads_ = choices_.Fraction() < 0.7;
+  config_.endpoints[0].pipelining = reads_ ? "reads" : "off";
+  if (reads_ && choices_.Fraction() < 0.9) pool.debug_borrow = "off";
+  pool.debug_hot_backends = choices_.Fraction() < 0.7 ? 1 : 0;
+  pool.pipeline_depth = choices_.Fraction() < 0.3 ? 2 : 16;
+  pool.pipeline_max_wait = (choices_.Fraction() < 0.3 ? 1 : 20) * kMillisecond;
   config_.proxy.client_write_timeout = 5 * kSecond;
   config_.engine.buffer_memory = shape_.Chance(0.2) ? 64 * 1024 : 64 << 20;
 }
@@ -166,6 +173,8 @@ void World::MakeServer() {
   options.tls = tls_use_ == protocol::TlsUse::kAlways || shape_.Chance(0.5);
   options.cost_max = shape_.Among(10, 500) * kMicrosecond;
   server_ = std::make_unique<PgServer>(*net_, entropy_, options);
+  server_->database().tells_catalogue = reads_;
+  if (reads_) words_ += "reads ";
   engine::Append(words_,
                  calm_     ? "calm "
                  : faulty_ ? "faulty "
@@ -220,7 +229,7 @@ void World::MakeShards() {
 }
 
 void World::MakeClients() {
-  const int count = static_cast<int>(shape_.Among(1, beat_ ? 5 : calm_ ? 12 : 24));
+  int count = static_cast<int>(shape_.Among(1, beat_ ? 5 : calm_ ? 12 : 24));
   ClientOptions common;
   // Most named statements of a third of the runs are SQL's.
   if (seed_ % 3 == 0) common.from_sql = 0.6;
@@ -239,16 +248,25 @@ void World::MakeClients() {
   const bool routes = shape_.Chance(0.5);
   const bool bases = shape_.Chance(0.75);
   const bool encrypted = shape_.Chance(0.5);
+  // In most runs that is most of what they ask, in haste.
+  const double reads = reads_ && seed_ % 4 < 3 ? (seed_ % 4 == 0 ? 0.5 : 0.95) : 0;
+  if (reads > 0) {
+    common.think_max = shape_.Among(1, 400) * kMicrosecond;
+    common.requests = static_cast<int>(shape_.Among(20, 60));
+    if (!beat_) count = static_cast<int>(shape_.Among(6, 24));
+  }
   if (beat_) common.beat = 100 * kMillisecond;
   engine::Append(words_, " clients=", count, " lives=", common.lives,
                  common.beat > 0 ? " beat" : "");
   for (int number = 0; number < count; ++number) {
     ClientOptions options = common;
     options.pins = pins ? 0.05 : 0;
-    options.settings = settings ? 0.15 : 0;
+    options.settings = !settings ? 0 : reads > 0 ? 0.5 : 0.15;
+    options.reads = reads;
     options.cancels = cancels && shape_.Chance(0.5);
     options.rude = !calm_ && shape_.Chance(0.4);
-    options.depth = static_cast<int>(shape_.Chance(0.4) ? shape_.Among(2, 20) : 1);
+    options.depth =
+        static_cast<int>(shape_.Chance(reads > 0 ? 0.1 : 0.4) ? shape_.Among(2, 20) : 1);
     options.slow_reader = !calm_ && shape_.Chance(0.2) ? 0.1 : 0;
     if (encrypted) {
       using Encryption = ClientOptions::Encryption;
@@ -256,12 +274,12 @@ void World::MakeClients() {
       options.encryption = kinds[shape_.Among(0, 2)];
     }
     options.large = shape_.Chance(0.5) ? 20000 : 5000;
-    if (routes) {
+    if (routes && (reads == 0 || shape_.Chance(0.2))) {
       options.database = Cat("d", shape_.Among(0, 1));
       if (shape_.Chance(0.2)) options.start = Cat("s", shape_.Among(0, 1));
       if (shape_.Chance(0.05)) options.database = "none";
     }
-    if (bases) {
+    if (bases && (reads == 0 || shape_.Chance(0.2))) {
       if (shape_.Chance(0.6)) options.base = Cat("a", shape_.Among(0, 3));
       if (shape_.Chance(0.3)) options.mine = Cat("m", shape_.Among(0, 1));
       options.bad = shape_.Chance(0.02);
@@ -342,6 +360,7 @@ void World::WaitFor(const char* what, Nanos longest, bool (World::*condition)())
     }
     Step();
     if (i % 4 == 0) CheckNobodyStranded();
+    if (i % 4 == 0) CheckNobodyPassedBy();
     if (i % 16 != 0) continue;
     CheckShards();
     CheckDeadlines();
@@ -362,13 +381,19 @@ RunResult World::Run() {
   WaitFor("draining", 60 * kSecond, &World::AllStopped);
   CheckEnd();
   engine::store_buffers = nullptr;
+  using pool::Counter;
+  RunResult result{net_->digest(), steps_, answers, refused, lost, words_};
   for (Seat& seat : seats_) {
+    const pool::ShardMetrics& counts = seat.proxy->metrics;
+    result.joined += counts[Counter::kReadsJoined];
+    result.repeated += counts[Counter::kReadsRepeatedSlow] + counts[Counter::kReadsRepeatedReader] +
+                       counts[Counter::kReadsRepeatedCancel] + counts[Counter::kReadsRepeatedLost];
     DrainSeat(seat);
     seat.proxy.reset();
     seat.shard.reset();
     seat.io.reset();
   }
-  return {net_->digest(), steps_, answers, refused, lost, words_};
+  return result;
 }
 
 RunResult Run(uint64_t seed, bool verbose) { return World(seed, verbose).Run(); }

@@ -50,6 +50,8 @@ struct RunResult {
   uint64_t refused = 0;
   uint64_t lost = 0;
   std::string shape;
+  uint64_t joined = 0;    // reads in flight behind others on their backend
+  uint64_t repeated = 0;  // ... sent again
 };
 
 // What a seed makes of a run.
@@ -138,6 +140,7 @@ class World final : public Host,
   void CheckShards();
   void CheckDeadlines();
   void CheckNobodyStranded();
+  void CheckNobodyPassedBy();
   void CheckService();
   void CheckQuiet();
   void CheckEnd();
@@ -152,6 +155,7 @@ class World final : public Host,
   protocol::TlsUse tls_use_ = protocol::TlsUse::kNever;  // to the server
   bool calm_;                                            // no faults of any kind: answers come soon
   bool beat_;                                            // clients act at the same moments
+  bool reads_ = false;  // those of several clients may be in flight on one backend
   pool::Config config_;
   std::unique_ptr<Net> net_;
   SimEntropy entropy_;
@@ -170,6 +174,9 @@ class World final : public Host,
   uint64_t steps_ = 0;
   uint32_t budget_most_ = 1;
   std::map<pool::RouteId, Nanos> stranded_since_;
+  // Of a shard, at the last check: since when its oldest waiter waits (0: nobody does), and reads
+  // that have joined.
+  std::vector<std::pair<Nanos, uint64_t>> passed_by_;
   bool late_ = false;  // the last clients are at work: nothing goes wrong any more
   bool draining_ = false;
 };

@@ -22,7 +22,8 @@ class ReadHistoryTest : public testing::Test {
  protected:
   void Observe(int times, Nanos time = 20 * kMicrosecond, uint32_t bytes = 100,
                uint64_t kind = kKind) {
-    for (int i = 0; i < times; ++i) history_.Observe(kind, time, bytes, now_ += kMillisecond);
+    for (int i = 0; i < times; ++i) 
+      history_.Observe(kind, time, bytes, time >= kQuick, now_ += kMillisecond);
   }
   bool Quick(uint64_t kind = kKind) const { return history_.Of(kind).quick; }
   // Quick ones until it is quick.
@@ -52,12 +53,13 @@ TEST_F(ReadHistoryTest, ZeroIsNoKind) {
   EXPECT_EQ(history_.Of(0), ReadCost());
 }
 
+// Times fall fast and rise slowly.
 TEST_F(ReadHistoryTest, CostsAreMovingAverages) {
   Observe(1, 80 * kMicrosecond, 800);
-  Observe(1, 160 * kMicrosecond, 1600);
-  EXPECT_EQ(history_.Of(kKind), (ReadCost{true, true, 90 * kMicrosecond, 900}));
-  Observe(1, 10 * kMicrosecond, 100);
-  EXPECT_EQ(history_.Of(kKind), (ReadCost{true, true, 80 * kMicrosecond, 800}));
+  Observe(1, 208 * kMicrosecond, 1600);
+  EXPECT_EQ(history_.Of(kKind), (ReadCost{true, true, 81 * kMicrosecond, 900}));
+  Observe(1, 9 * kMicrosecond, 100);
+  EXPECT_EQ(history_.Of(kKind), (ReadCost{true, true, 72 * kMicrosecond, 800}));
   Observe(200, 10 * kMicrosecond, 100);
   EXPECT_NEAR(static_cast<double>(history_.Of(kKind).time), 10'000, 10);
   EXPECT_NEAR(history_.Of(kKind).bytes, 100, 10);

@@ -1,0 +1,1 @@
+#include "pool/core/hot_backends.h"
