@@ -37,9 +37,11 @@ def free_port():
                 pass
 
 
-def wait_for_port(port, seconds=30):
+def wait_for_port(port, seconds=30, process=None):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            raise ChildProcessError(f"the process for port {port} has ended")
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
@@ -139,12 +141,13 @@ class Servers:
             self.run("pgbench", self.postgres_port, "-i", "-q", "-s", str(scale), "postgres")
         return process
 
-    def start_weir(self, shards=1, cpu=None, pool="", auth="", proxy="", engine="", canned=False, **settings):
+    def start_weir(self, shards=1, cpu=None, pool="", auth="", proxy="", engine="", endpoint="", canned=False, backends=BACKENDS,
+                   **settings):
         """weir before PostgreSQL, or before the canned server, where everybody is trusted."""
         self.write("app.json", '{"username": "app", "password": "%s"}\n' % PASSWORD)
         # The canned server has room for 20.
         most = BACKENDS if canned else int(self.psql("show max_connections"))
-        percent = -(-BACKENDS * 100 // most)
+        percent = -(-backends * 100 // most)
         target = self.canned_port if canned else self.postgres_port
         auth += 'client_password_auth_type = "TRUST"' if canned else ""
         port = free_port()
@@ -158,6 +161,7 @@ max_connections_percent = {percent}            # of the server's {most}: {most *
 
 [[endpoint]]
 listen = "127.0.0.1:{port}"
+{endpoint}
 
 [[target]]
 host = "127.0.0.1"
@@ -172,7 +176,11 @@ shards = {shards}
 {engine}
 """)
         process = self.start([WEIR, "--config", config], cpu, **settings)
-        wait_for_port(port)
+        try:
+            wait_for_port(port, process=process)
+        except ChildProcessError:
+            with open(self.path(settings.get("log", "log")), encoding="utf-8", errors="replace") as file:
+                raise RuntimeError(f"weir has ended: {file.read()[-1000:]}") from None
         return process, port, config
 
     def start_pgbouncer(self, cpu=None, canned=False, **settings):
@@ -232,11 +240,11 @@ ignore_startup_parameters = extra_float_digits
     def psql(self, sql, check=True):
         return self.run("psql", self.postgres_port, "-Atc", sql, "postgres", check=check).strip()
 
-    def pgbench(self, port, mode, clients, seconds, sampling=0.05):
-        """{tps, transactions, failed, p50, p99 (milliseconds)} of one read-only run."""
+    def pgbench(self, port, mode, clients, seconds, sampling=0.05, script=("-S",)):
+        """{tps, transactions, failed, p50, p99 (milliseconds)} of one run, read-only unless `script` says otherwise."""
         prefix = self.path("pgbench-log")
         # pgbench connects before it measures; with many clients one thread suffices on two cores.
-        out = self.run("pgbench", port, "-S", "-n", "-M", mode, "-c", str(clients), "-j", "1" if clients < 8 else "2", "-T",
+        out = self.run("pgbench", port, *script, "-n", "-M", mode, "-c", str(clients), "-j", "1" if clients < 8 else "2", "-T",
                        str(seconds), "--log", f"--sampling-rate={1.0 if clients == 1 else sampling}", f"--log-prefix={prefix}",
                        "postgres", check=False)
         latencies = []
@@ -259,6 +267,23 @@ def cpu_seconds(pid):
         fields = file.read().rsplit(")", 1)[1].split()
     tick = os.sysconf("SC_CLK_TCK")
     return int(fields[11]) / tick, int(fields[12]) / tick
+
+
+def server_cpu_seconds(postmaster):
+    """Of all sessions of a PostgreSQL, those that have ended too."""
+    tick = os.sysconf("SC_CLK_TCK")
+    with open(f"/proc/{postmaster}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    total = (int(fields[13]) + int(fields[14])) / tick
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path, encoding="ascii") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == postmaster:
+            total += (int(fields[11]) + int(fields[12])) / tick
+    return total
 
 
 def resident_bytes(pid):

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A picture of CPU per transaction over the number of clients, as SVG: one panel a mode, one line a program.
+"""A picture of a figure over the number of clients, as SVG: one panel a mode, one line a program.
 
 bench/plot.py FILE.csv... --out cpu.svg     draws the canned table's closed loops of one or several `bench/run --csv FILE.csv`
 """
@@ -7,12 +7,23 @@ bench/plot.py FILE.csv... --out cpu.svg     draws the canned table's closed loop
 import argparse
 import collections
 import csv
+import dataclasses
 import math
 import statistics
 
-COLOURS = {"rawfwd": "#4d4d4d", "rawfwd --epoll": "#9a9a9a", "pgbouncer": "#d95f02", "weir": "#1b6ca8"}
-DASHES = {"rawfwd --epoll": ' stroke-dasharray="5 4"'}
-NAMES = {"rawfwd": "rawfwd (io_uring)", "rawfwd --epoll": "rawfwd (epoll)", "pgbouncer": "PgBouncer"}
+DASHES = ' stroke-dasharray="5 4"'
+
+
+@dataclasses.dataclass
+class Look:
+    title: str
+    axis: str
+    programs: dict   # name -> (what it is called, colour, dashed)
+
+
+CPU = Look("CPU per transaction over the number of clients, one core, closed loop", "CPU, us per transaction",
+           {"rawfwd": ("rawfwd (io_uring)", "#4d4d4d", False), "rawfwd --epoll": ("rawfwd (epoll)", "#9a9a9a", True),
+            "pgbouncer": ("PgBouncer", "#d95f02", False), "weir": ("weir", "#1b6ca8", False)})
 WIDTH, HEIGHT, LEFT, TOP, GAP, BELOW = 262, 230, 66, 72, 36, 54
 # A panel's left and right edge are this far from its first and last point.
 MARGIN = 20
@@ -23,11 +34,11 @@ def text(x, y, words, anchor="middle", size=12, more=""):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"{more}>{words}</text>'
 
 
-def stroke(program):
-    return f'stroke="{COLOURS[program]}" stroke-width="2"{DASHES.get(program, "")}'
+def stroke(colour, dashed):
+    return f'stroke="{colour}" stroke-width="2"{DASHES if dashed else ""}'
 
 
-def panel(x0, mode, points, counts, top):
+def panel(x0, mode, points, counts, top, look):
     """`points`: {(clients, program): figure}."""
     out = [text(x0 + WIDTH / 2, TOP - 10, mode, size=13, more=' font-weight="bold"')]
     span = math.log(counts[-1] / counts[0])
@@ -45,16 +56,16 @@ def panel(x0, mode, points, counts, top):
         out.append(f'<path d="M{x:.1f} {TOP + HEIGHT}v4" stroke="#666666"/>')
         out.append(text(x, TOP + HEIGHT + 18, f"{clients:,}"))
     out.append(text(x0 + WIDTH / 2, TOP + HEIGHT + 38, "clients (log scale)"))
-    for program, colour in COLOURS.items():
+    for program, (_, colour, dashed) in look.programs.items():
         line = [place(clients, points[clients, program]) for clients in counts if (clients, program) in points]
         if line:
-            out.append(f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in line)}" fill="none" {stroke(program)}/>')
+            out.append(f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in line)}" fill="none" {stroke(colour, dashed)}/>')
         out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in line]
     return out
 
 
-def plot(path, points):
-    """`points`: {(mode, clients, load, program): CPU us per transaction}; the closed loops are drawn."""
+def plot(path, points, look=CPU):
+    """`points`: {(mode, clients, load, program): figure}; the closed loops are drawn."""
     closed = {key: figure for key, figure in points.items() if key[2] == "closed"}
     modes = list(dict.fromkeys(key[0] for key in closed))
     counts = sorted({key[1] for key in closed})
@@ -68,16 +79,16 @@ def plot(path, points):
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
            'font-family="Helvetica, Arial, sans-serif" fill="#222222">',
            f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-           text(LEFT, 22, "CPU per transaction over the number of clients, one core, closed loop", "start", 15),
-           text(20, middle, "CPU, us per transaction", more=f' transform="rotate(-90 20 {middle:g})"')]
-    for number, program in enumerate(COLOURS):
+           text(LEFT, 22, look.title, "start", 15),
+           text(20, middle, look.axis, more=f' transform="rotate(-90 20 {middle:g})"')]
+    for number, (name, colour, dashed) in enumerate(look.programs.values()):
         x, y = LEFT + number * 150, 43
-        out.append(f'<path d="M{x} {y - 4}h24" {stroke(program)}/>')
-        out.append(f'<circle cx="{x + 12}" cy="{y - 4}" r="3" fill="{COLOURS[program]}"/>')
-        out.append(text(x + 30, y, NAMES.get(program, program), "start"))
+        out.append(f'<path d="M{x} {y - 4}h24" {stroke(colour, dashed)}/>')
+        out.append(f'<circle cx="{x + 12}" cy="{y - 4}" r="3" fill="{colour}"/>')
+        out.append(text(x + 30, y, name, "start"))
     for number, mode in enumerate(modes):
         mine = {(key[1], key[3]): figure for key, figure in closed.items() if key[0] == mode}
-        out += panel(LEFT + number * (WIDTH + GAP), mode, mine, counts, top)
+        out += panel(LEFT + number * (WIDTH + GAP), mode, mine, counts, top, look)
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(out + ["</svg>"]) + "\n")
 

@@ -111,11 +111,13 @@ class Client final : public Socket {
   Clients& clients_;
 };
 
-Clients::Clients(Poller& poller, const engine::Address& address, Mode mode, Latencies& latencies)
+Clients::Clients(Poller& poller, const engine::Address& address, Mode mode, Latencies& latencies,
+                 uint32_t late_every)
     : poller_(poller),
       address_(address),
       mode_(mode),
       latencies_(latencies),
+      late_every_(late_every),
       question_(Question(mode)),
       big_question_(BigQuestion()) {}
 
@@ -189,7 +191,7 @@ void Clients::OnAnswer(Client& client) {
   }
   if (recording_) {
     ++answers_;
-    latencies_.Record(now - client.due);
+    if (!IsLate({client.key, kKeyDigits}, late_every_)) latencies_.Record(now - client.due);
   }
   if (!begun_) return;
   if (gap_ == 0) {

@@ -23,7 +23,9 @@ class Client;
 
 class Clients {
  public:
-  Clients(Poller& poller, const engine::Address& address, Mode mode, Latencies& latencies);
+  // `late_every`: answers to those questions take long (messages.h), their latency is not recorded.
+  Clients(Poller& poller, const engine::Address& address, Mode mode, Latencies& latencies,
+          uint32_t late_every);
   ~Clients();
 
   // Connects that many more and logs them in, in one burst. `slow`: they will ask for large answers
@@ -59,6 +61,7 @@ class Clients {
   const engine::Address address_;
   const Mode mode_;
   Latencies& latencies_;
+  const uint32_t late_every_;
   Template question_;
   Template big_question_;
   std::vector<std::unique_ptr<Client>> clients_;

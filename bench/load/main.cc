@@ -41,6 +41,9 @@ constexpr const char* kUsage =
     "  --rate R                  questions per second in all; 0: closed loop (0)\n"
     "  --seconds S               of measurement (1); --warmup S before it (0.2)\n"
     "  --distance-us N           microseconds that the server's words are on their way (0)\n"
+    "  --late-every N            the answer to every N-th question takes --late-us microseconds; "
+    "the\n"
+    "                            latencies are those of the others (0: none)\n"
     "  --pid PID                 the process whose CPU time and memory are measured\n"
     "  --counter FILE            its count of allocations, from libcount_allocations.so\n"
     "  --cpu N                   the core to run on\n";
@@ -61,6 +64,7 @@ struct Options {
   double seconds = 1;
   double warmup = 0.2;
   Nanos distance = 0;
+  LateAnswers late;
   pid_t pid = 0;
   std::string counter;
   int cpu = -1;
@@ -92,6 +96,10 @@ bool Parse(int count, char** values, Options& out) {
       out.warmup = std::atof(value);
     } else if (name == "--distance-us") {
       out.distance = std::atoll(value) * engine::kMicrosecond;
+    } else if (name == "--late-every") {
+      out.late.every = static_cast<uint32_t>(std::atoi(value));
+    } else if (name == "--late-us") {
+      out.late.time = std::atoll(value) * engine::kMicrosecond;
     } else if (name == "--pid") {
       out.pid = std::atoi(value);
     } else if (name == "--counter") {
@@ -114,11 +122,11 @@ class Load {
  public:
   explicit Load(const Options& options) : options_(options) {
     if (options.serve != 0)
-      server_ = std::make_unique<Server>(poller_, options.serve, options.distance);
+      server_ = std::make_unique<Server>(poller_, options.serve, options.distance, options.late);
     if (options.connect != 0) {
       clients_ = std::make_unique<Clients>(poller_,
                                            *engine::Address::FromHost("127.0.0.1", options.connect),
-                                           options.mode, latencies_);
+                                           options.mode, latencies_, options.late.every);
     }
   }
 

@@ -86,6 +86,13 @@ Template Question(Mode mode) {
 
 Template BigQuestion() { return Template(Simple(kBigSelect)); }
 
+bool IsLate(std::string_view key, uint32_t every) {
+  if (every == 0) return false;
+  uint32_t number = 0;
+  for (const char digit : key) number = number * 10 + static_cast<uint32_t>(digit - '0');
+  return number % every == 0;
+}
+
 bool IsBigQuestion(std::string_view sql) { return sql.starts_with(kBigSelect); }
 
 std::string Bare(char type) {

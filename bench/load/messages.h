@@ -40,6 +40,8 @@ std::string ParseMessage(std::string_view name);  // and a Sync
 Template Question(Mode mode);
 Template BigQuestion();  // simple protocol
 bool IsBigQuestion(std::string_view sql);
+// The answer to every so many questions takes long; 0: to none.
+bool IsLate(std::string_view key, uint32_t every);
 
 // What the server sends.
 std::string Greeting(uint32_t process_id);    // AuthenticationOk ... ReadyForQuery

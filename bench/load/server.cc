@@ -61,6 +61,7 @@ class ServerSession final : public Socket {
   void OnDescribe(std::string_view body);
   void OnClose(std::string_view body);
   void Error(std::string_view sqlstate, std::string_view text);
+  void Begin(std::string_view key);
   void AppendRow(std::string_view key) { out_ += canned().row.With(key); }
   void End() {
     server_.sessions_.erase(number_);
@@ -74,6 +75,7 @@ class ServerSession final : public Socket {
   std::string key_;      // of the bound portal
   std::vector<std::string> statements_;
   std::string out_;  // what is said to the bytes in hand
+  Nanos free_at_ = 0;
 };
 
 size_t ServerSession::OnBytes(std::string_view bytes) {
@@ -89,8 +91,16 @@ size_t ServerSession::OnBytes(std::string_view bytes) {
     }
     OnMessage(type, body);
   }
-  if (!out_.empty()) server_.Say(number_, out_);
+  if (!out_.empty()) server_.Say(number_, out_, free_at_);
   return all - bytes.size();
+}
+
+// It works on this question now.
+void ServerSession::Begin(std::string_view key) {
+  if (!IsLate(key, server_.late_answers_.every)) return;
+  if (!out_.empty()) server_.Say(number_, out_, free_at_);
+  out_.clear();
+  free_at_ = std::max(free_at_, engine::MonotonicNow()) + server_.late_answers_.time;
 }
 
 bool ServerSession::OnStartup(std::string_view& bytes) {
@@ -126,6 +136,7 @@ void ServerSession::OnMessage(char type, std::string_view body) {
     case frontend::kDescribe:
       return OnDescribe(body);
     case frontend::kExecute:
+      Begin(key_);
       return AppendRow(key_);
     case frontend::kClose:
       return OnClose(body);
@@ -147,6 +158,7 @@ void ServerSession::OnQuery(std::string_view sql) {
     if (IsBigQuestion(sql)) {
       out_ += BigAnswer(key);
     } else {
+      Begin(key);
       out_ += canned().row_description;
       AppendRow(key);
       out_ += canned().ready;
@@ -210,8 +222,8 @@ class Server::Listener final : public Socket {
   Server& server_;
 };
 
-Server::Server(Poller& poller, uint16_t port, Nanos distance)
-    : poller_(poller), distance_(distance) {
+Server::Server(Poller& poller, uint16_t port, Nanos distance, LateAnswers late)
+    : poller_(poller), distance_(distance), late_answers_(late) {
   const absl::StatusOr<int> fd =
       engine::OpenListener(*engine::Address::FromHost("127.0.0.1", port), kBacklog);
   if (!fd.ok()) Fail(std::string(fd.status().message()));
@@ -228,21 +240,23 @@ void Server::Accept() {
   sessions_[number] = new ServerSession(*this, fd, number);
 }
 
-void Server::Say(uint32_t session, std::string_view bytes) {
-  if (distance_ == 0) {
+void Server::Say(uint32_t session, std::string_view bytes, Nanos free_at) {
+  if (distance_ == 0 && late_answers_.every == 0) {
     sessions_.at(session)->Send(bytes);
   } else {
-    late_.push_back({engine::MonotonicNow() + distance_, session, std::string(bytes)});
+    const Nanos said = std::max(engine::MonotonicNow(), free_at);
+    late_.emplace(said + distance_, Late{session, std::string(bytes)});
   }
 }
 
 Nanos Server::Tick(Nanos now) {
-  while (!late_.empty() && late_.front().due <= now) {
-    const auto found = sessions_.find(late_.front().session);
-    if (found != sessions_.end()) found->second->Send(late_.front().bytes);
-    late_.pop_front();
+  while (!late_.empty() && late_.begin()->first <= now) {
+    const Late& late = late_.begin()->second;
+    const auto found = sessions_.find(late.session);
+    if (found != sessions_.end()) found->second->Send(late.bytes);
+    late_.erase(late_.begin());
   }
-  return late_.empty() ? engine::kForever : late_.front().due;
+  return late_.empty() ? engine::kForever : late_.begin()->first;
 }
 
 }  // namespace weir::load
