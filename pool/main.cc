@@ -19,10 +19,12 @@
 #include "engine/shards.h"
 #include "engine/signals.h"
 #include "engine/socket.h"
+#include "engine/thread_worker.h"
 #include "engine/topology.h"
 #include "pool/aws/agent.h"
 #include "pool/aws/agent_thread.h"
 #include "pool/aws/curl_http.h"
+#include "pool/aws/http_verifier.h"
 #include "pool/config/describe.h"
 #include "pool/config/load_toml.h"
 #include "pool/config/salt_key.h"
@@ -121,6 +123,7 @@ class Program {
     engine::BlockSignals();
     shared_->client_keys.Admit(snapshot_.users->StoredKeys());
     shared_->server_tokens = &agent_;
+    shared_->verifier = &verifier_;
     rotation_ = std::make_unique<SecretRotation>(shared_->secret_news, &agent_);
     rotation_->Begin(*snapshot_.config);
     if (absl::Status status = OpenListeners(); !status.ok()) {
@@ -237,6 +240,9 @@ class Program {
   int Serve() {
     postgres::StatementTable statements;
     engine::Shards shards(options_);
+    // A worker of its own: names and keys do not wait behind a verifier that does not answer.
+    engine::ThreadWorker verifier_worker(shards);
+    shared_->verifier_worker = &verifier_worker;
     const absl::Status started = shards.Start([this, &statements](engine::Shard& shard) {
       return std::make_unique<ShardProxy>(
           shard, *shared_, snapshot_,
@@ -255,6 +261,7 @@ class Program {
     http_.Stop();
     agent_thread_.Stop();
     shards.Join();
+    verifier_worker.Stop();
     for (const int fd : shared_->listeners) close(fd);
     Log(LogLevel::kInfo, "event=stopped");
     return 0;
@@ -386,6 +393,7 @@ class Program {
   CurlHttp http_;
   AwsAgent agent_{http_, wall_clock_};
   AgentThread agent_thread_{agent_};
+  HttpVerifier verifier_{http_};
   uint64_t keys_found_ = 0;  // AwsAgent::keys_found, as the shards know of it
   std::string salt_key_;
   Snapshot snapshot_;

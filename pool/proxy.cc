@@ -65,6 +65,7 @@ ShardProxy::ShardProxy(engine::Shard& its_shard, ProxyShared& shared, Snapshot s
   client_counts = &shared.client_counts;
   tokens = &iam_checker_;
   server_tokens = shared.server_tokens;
+  iam_checker_.UseVerifier(shared.verifier_worker, shared.verifier);
   Use(std::move(snapshot));
   sweep_.Bind(engine::Callback::To<&ShardProxy::OnSweep>(*this));
   reads_timer_.Bind(engine::Callback::To<&ShardProxy::CheckReads>(*this));

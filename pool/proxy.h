@@ -45,9 +45,12 @@ struct ProxyShared {
   ClientKeys client_keys;
   SecretNews secret_news;
   ServerTokens* server_tokens = nullptr;  // nullptr: none can be made
-  std::vector<int> listeners;             // a descriptor per endpoint
-  std::vector<bool> local_listeners;      // loopback or unix: TRUST may be used
-  std::vector<bool> unix_listeners;       // no TLS there
+  // Who asks the verifier of tokens; nullptr: nobody.
+  engine::Worker* verifier_worker = nullptr;
+  IamVerifier* verifier = nullptr;
+  std::vector<int> listeners;         // a descriptor per endpoint
+  std::vector<bool> local_listeners;  // loopback or unix: TRUST may be used
+  std::vector<bool> unix_listeners;   // no TLS there
   std::atomic<uint64_t> clients{0};
   uint64_t clients_max = 0;  // what the descriptors allow
 };

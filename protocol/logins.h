@@ -54,6 +54,7 @@ struct ScramVerifier;
 struct ClientUser {
   ClientMethod method = ClientMethod::kScram;
   bool known = false;                            // unknown: kScram with a mock verifier
+  bool reveal = false;                           // tells an unknown one so, in the end
   const ScramVerifier* verifier = nullptr;       // kScram
   std::span<const std::string> md5_hashes = {};  // kMd5: of the passwords that are good
   // kCertificate: whose may log in; empty: the user's own name.

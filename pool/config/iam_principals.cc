@@ -53,6 +53,16 @@ bool IsNamePart(std::string_view text) {
   });
 }
 
+bool IsVerifier(std::string_view text) {
+  constexpr std::string_view kHttps = "https://";
+  const bool printable = std::all_of(text.begin(), text.end(), [](char c) {
+    return c > ' ' && c <= '~' && c != '@' && c != '\\' && c != '#' && c != '?';
+  });
+  if (text.starts_with("unix:/")) return text.size() > std::string_view("unix:/").size();
+  const size_t slash = std::min(text.size(), text.find('/', kHttps.size()));
+  return printable && text.starts_with(kHttps) && IsHostName(text.substr(8, slash - 8));
+}
+
 void CheckNames(const Config& config, const ReportProblem& report) {
   const IamOptions& iam = config.iam;
   const bool account = iam.account_id.size() == kAccountDigits &&
@@ -63,9 +73,9 @@ void CheckNames(const Config& config, const ReportProblem& report) {
     report("iam.resource_id", 0,
            "resource_id: must be what policies call this proxy, such as prx-0abc123def456");
   }
-  if (iam.credentials_file.empty()) {
+  if (iam.credentials_file.empty() && iam.verifier.empty()) {
     report("iam.credentials_file", 0,
-           "credentials_file: the file with the applications' keys is missing");
+           "credentials_file: the file with the applications' keys is missing, or a verifier");
   }
   const bool named =
       std::any_of(config.endpoints.begin(), config.endpoints.end(),
@@ -135,8 +145,8 @@ void CheckIam(const Config& config, const ReportProblem& report) {
       }
     }
   }
-  if (!config.iam.verifier.empty())
-    report("iam.verifier", 0, "verifier: is not available in this version: remove it");
+  if (!config.iam.verifier.empty() && !IsVerifier(config.iam.verifier))
+    report("iam.verifier", 0, "verifier: must be unix:/path or https://host[:port][/path]");
   const bool needed =
       std::any_of(config.auths.begin(), config.auths.end(),
                   [](const AuthOptions& auth) { return auth.iam_auth == "REQUIRED"; });

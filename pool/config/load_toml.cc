@@ -31,9 +31,6 @@ using engine::Cat;
 
 constexpr size_t kErrorsMax = 20;
 
-// Keys that are known and come in a later version: told apart from mistakes.
-constexpr std::string_view kLaterKeys[] = {"reveal_unknown_roles"};
-
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -259,13 +256,8 @@ class Loader {
     for (const auto& [key, node] : table) {
       const std::string_view name = key.str();
       if (name == nested || std::find(known.begin(), known.end(), name) != known.end()) continue;
-      if (std::find(std::begin(kLaterKeys), std::end(kLaterKeys), name) != std::end(kLaterKeys)) {
-        AddAt(key.source().begin,
-              Cat("\"", name, "\" is not available in this version: remove it"));
-      } else {
-        AddAt(key.source().begin,
-              Cat("unknown key \"", name, "\" in [", section, "]", Suggestion(name, known)));
-      }
+      AddAt(key.source().begin,
+            Cat("unknown key \"", name, "\" in [", section, "]", Suggestion(name, known)));
     }
   }
 

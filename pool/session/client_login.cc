@@ -219,6 +219,9 @@ void ClientSession::ResumeLogin() {
     if (rule == nullptr) return;
     if (WantsAnotherMethod(*rule, user)) user = services_.users->Unknown(name, mock);
   }
+  // Not whoever is known and comes in a way that the rules do not admit.
+  user.reveal =
+      services_.config->proxy.reveal_unknown_roles && services_.users->Secret(name) == nullptr;
   std::string out;
   const Next next = arrival_->login->Resume(user, TransportOf(stream_), out);
   if (!out.empty()) stream_.Queue(engine::AsBytes(out));

@@ -58,6 +58,12 @@ Next PostgresClientLogin::Fail(std::string_view sqlstate, std::string_view text,
 
 Next PostgresClientLogin::FailProof(std::string& out) {
   wrong_proof_ = true;
+  if (!known_user_ && reveal_) {
+    return Fail("28000",
+                engine::Cat("This proxy has no credentials for the role ", identity_.user,
+                            ". Check the credentials for this role and try again."),
+                out);
+  }
   const Next next = Fail(
       "28P01",
       engine::Cat("The password that was provided for the role ", identity_.user, " is wrong."),
@@ -220,6 +226,7 @@ Next PostgresClientLogin::Resume(const protocol::ClientUser& user,
                                  const protocol::TransportFacts& transport, std::string& out) {
   CHECK(state_ == State::kNeedUser);
   known_user_ = user.known;
+  reveal_ = user.reveal;
   switch (user.method) {
     case protocol::ClientMethod::kTrust:
       return LetIn(out);

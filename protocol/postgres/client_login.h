@@ -77,6 +77,7 @@ class PostgresClientLogin final : public protocol::ClientLogin {
   bool asked_ssl_ = false;  // or has TLS: it may not ask again
   bool asked_gss_ = false;
   bool known_user_ = false;
+  bool reveal_ = false;  // ClientUser::reveal
   bool wrong_proof_ = false;
   std::string partial_;  // of a packet that is not whole
   std::optional<protocol::ScramServer> scram_;

@@ -126,6 +126,14 @@ def test_md5_clients(start, login, own_postgres, how):
     assert WRONG in refusal(weir, user="someone", password="two")
 
 
+def test_who_is_unknown_may_be_told_so(start):
+    weir = start(proxy="reveal_unknown_roles = true")
+    told = "This proxy has no credentials for the role nobody. Check the credentials for this role and try again."
+    assert told in refusal(weir, user="nobody", password="one")
+    assert "The password that was provided for the role app is wrong." in refusal(weir, user="app", password="two")
+    assert told not in refusal(start(), user="nobody", password="one")
+
+
 def test_a_verifier_is_passed_through(start, login, own_postgres):
     login.on_server(verifier("one"))
     login.in_file(verifier("one"), dbname="postgres")

@@ -184,6 +184,47 @@ TEST_F(IamTest, PrincipalsMustBeThere) {
       << ErrorOf();
 }
 
+TEST_F(IamTest, WhatTheVerifierSays) {
+  const std::string host = "orders.db.example:6432";
+  const std::string token = Token("ASIA9", "s9", "app", host, "t9");
+  EXPECT_EQ(Check(token, "app"), IamFault::kUnknownKey);
+  config_.iam.verifier = "unix:/verifier";
+  config_.aws.ca_file = "ca";
+  const absl::StatusOr<std::unique_ptr<const Iam>> iam = Iam::Load(config_, clock_);
+  ASSERT_TRUE(iam.ok());
+  EXPECT_EQ((*iam)->verifier().address, "unix:/verifier");
+  EXPECT_EQ((*iam)->verifier().ca_file, "ca");
+  const Iam::Answer asks = (*iam)->Check(token, "app", 0);
+  EXPECT_EQ(asks.fault, IamFault::kVerifier);
+  ASSERT_TRUE(asks.question.has_value());
+  EXPECT_EQ(asks.question->access_key_id, "ASIA9");
+  EXPECT_EQ(asks.question->session_token, "t9");
+  EXPECT_EQ(asks.question->date, "20270115");
+  EXPECT_EQ(asks.question->region, "us-east-1");
+  // It is asked of nothing else.
+  EXPECT_FALSE((*iam)->Check(Token("AKIA9", "s9", "app"), "app", 0).question.has_value());
+  EXPECT_FALSE((*iam)->Check(token, "report_a", 0).question.has_value());
+  EXPECT_FALSE((*iam)->Check(token, "app", 1).question.has_value());
+  EXPECT_FALSE(
+      (*iam)->Check(Token("ASIA5", "s5", "app", host, "t/6"), "app", 0).question.has_value());
+
+  protocol::VerifiedKey key;
+  key.signing_key = protocol::SigningKey("s9", {"20270115", "us-east-1", "rds-db"});
+  key.expires_at = (*iam)->Seconds() + 10;
+  const auto fault = [&](const std::string& text) {
+    const Iam::Answer answer = (*iam)->Check(text, "app", 0, &key);
+    EXPECT_FALSE(answer.question.has_value());
+    return answer.fault;
+  };
+  EXPECT_EQ(fault(token), IamFault::kPolicy);
+  key.policies.push_back(*protocol::IamPolicy::Parse(
+      R"({"Statement":{"Effect":"Allow","Action":"rds-db:connect","Resource":"*:prx-1/app"}})"));
+  EXPECT_EQ(fault(token), IamFault::kNone);
+  EXPECT_EQ(fault(Token("ASIA9", "another", "app", host, "t9")), IamFault::kSignature);
+  clock_.now += 10 * kSecond;
+  EXPECT_EQ(fault(token), IamFault::kVerifier);
+}
+
 TEST_F(IamTest, NoKeysAtAllLetNobodyIn) {
   const Iam none(clock_);
   EXPECT_EQ(none.Check(Token("AKIA1", "s1", "app"), "app", 0).fault, IamFault::kHost);
