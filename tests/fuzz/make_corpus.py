@@ -488,6 +488,9 @@ def config():
     seed("deep_array", "x = " + "[" * 2000 + "]" * 2000)
     seed("deep_keys", "a." * 2000 + "a = 1")
     seed("deep_tables", "x = " + "{a=" * 2000 + "1" + "}" * 2000)
+    seed("aws", whole + '[aws]\ncredentials = ["metadata", "x"]\nregion = "r"\nsecrets_manager_endpoint = "http://a"\nsecret_refresh_period = 5\n')
+    seed("secret_arn", whole.replace("\1", 'secret_arn = "arn:aws:secretsmanager:r:111122223333:secret:a"'))
+    seed("server_auth", whole.replace("[[auth]]", 'server_auth = "iam"\ntls_mode = "verify-full"\n[[auth]]') + '[aws]\nregion = "r"\n')
     seed("dates", "x = 1979-05-27T07:32:00Z\ny = 0x7fffffffffffffffff\nz = 1e400\n")
 
 
@@ -512,6 +515,33 @@ def secret():
     seed("verifier", '{"username": "app", "password": "SCRAM-SHA-256$4096:c2FsdA==$%s:%s"}' % (key, key))
     seed("verifier_cut", '{"username": "app", "password": "SCRAM-SHA-256$4096:c2FsdA=="}')
     seed("md5_hash", '{"username": "app", "password": "md5%s"}' % ("0" * 32))
+
+
+def aws_answers():
+    def seed(name, kind, text):
+        write("aws_answers", name, bytes([kind]) + (text if isinstance(text, bytes) else text.encode()))
+
+    key = ('{"Code":"Success","LastUpdated":"2026-01-01T00:00:00Z","Type":"AWS-HMAC","AccessKeyId":"ASIA1",'
+           '"SecretAccessKey":"s/+=","Token":"t==","Expiration":"2026-01-01T06:00:00Z"}')
+    seed("metadata", 0, key)
+    seed("metadata_failed", 0, '{"Code":"AssumeRoleUnauthorizedAccess\\n","Message":"x"}')
+    seed("metadata_line_end", 0, key.replace("t==", "t\\r\\nx: y"))
+    seed("metadata_no_such_day", 0, key.replace("2026-01-01T06", "2026-02-30T06"))
+    seed("metadata_types", 0, '{"Code":1,"AccessKeyId":[],"Token":{}}')
+    seed("secret", 1, '{"ARN":"a","SecretString":"{\\"username\\":\\"app\\",\\"password\\":\\"x\\"}","VersionId":"v1"}')
+    seed("secret_binary", 1, '{"SecretBinary":"eyJ4IjoxfQ==","VersionId":"v1"}')
+    seed("secret_bad_binary", 1, '{"SecretBinary":"eyJ4=","VersionId":"v1"}')
+    seed("error", 1, '{"__type":"com.amazonaws#ThrottlingException","message":"Rate exceeded"}')
+    seed("error_long", 1, '{"__type":"%s","Message":"%s"}' % ("x#" * 1000, "y" * 1000))
+    policy = '{\\"Statement\\":{\\"Effect\\":\\"Allow\\",\\"Action\\":\\"*\\",\\"Resource\\":\\"*\\"}}'
+    seed("verified", 2, '{"signing_key":"%s","policies":["%s"],"expires_at":"2026-01-01T06:00:00Z"}' % ("0a" * 32, policy))
+    seed("verified_bad_policy", 2, '{"signing_key":"%s","policies":["{}",1],"expires_at":"2026-01-01T06:00:00Z"}' % ("0a" * 32))
+    seed("verified_short_key", 2, '{"signing_key":"0a"}')
+    for kind in range(3):
+        seed(f"deep_{kind}", kind, "[" * 3000)
+        seed(f"not_utf8_{kind}", kind, b'{"Code":"\xff","Token":"\xc3","signing_key":"\xff"}')
+    seed("question", 3, "a\"b\\\n\0\u00e9")
+    seed("question_not_utf8", 3, b"\xff\xc3")
 
 
 def iam_token():
@@ -601,5 +631,5 @@ def pg_hba():
     seed("nul", "local all all\0trust\n,,\t,\n")
 
 
-for make in (iam_token, iam_policy, credentials_file, pg_hba, client_login, server_login, login_pair, scram, messages, exchange, exchange_settings, exchange_model, sql, config, secret):
+for make in (aws_answers, iam_token, iam_policy, credentials_file, pg_hba, client_login, server_login, login_pair, scram, messages, exchange, exchange_settings, exchange_model, sql, config, secret):
     make()
