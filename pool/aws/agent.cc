@@ -35,6 +35,7 @@ void AwsAgent::Configure(const Config& config) {
   options_ = config.aws;
   region_ = RegionOfServers(config);
   needed_ = NeedsAws(config);
+  ++configured_;
   // Other options may mean another key, and what could not be had may be there.
   key_errand_.due = 0;
   std::map<std::string, Secret> wanted;
@@ -108,14 +109,17 @@ void AwsAgent::Failed(Errand& errand, Nanos now, std::string_view event, const s
 
 void AwsAgent::RenewKey(Nanos now) {
   AwsOptions options;
+  uint64_t configured = 0;
   {
     std::lock_guard lock(mutex_);
     options = options_;
+    configured = configured_;
     key_errand_.asked_at = now;
     key_errand_.due = now + kLeast;
   }
   absl::StatusOr<AwsKey> found = FindAwsKey(options, http_);
   std::lock_guard lock(mutex_);
+  if (configured != configured_) return;  // it is due again, elsewhere
   if (found.ok() && found->expires_at != 0 && found->expires_at <= wall_clock_.Now())
     found = absl::UnavailableError(Cat(found->source, ": its key has expired"));
   if (!found.ok()) {
@@ -124,7 +128,8 @@ void AwsAgent::RenewKey(Nanos now) {
     return;
   }
   if (!HasKey()) ++keys_found_;
-  if (found->key.id != key_.key.id) {
+  const bool same = found->key.id == key_.key.id;
+  if (!same) {
     Log(LogLevel::kInfo,
         Cat("event=aws_key: ", engine::Visible(found->key.id), " of ",
             engine::Visible(found->source), found->expires_at == 0 ? "" : ", until ",
@@ -137,7 +142,7 @@ void AwsAgent::RenewKey(Nanos now) {
   key_errand_.problem.clear();
   const Nanos left =
       key_.expires_at == 0 ? kLookAgain : key_.expires_at - wall_clock_.Now() - kRenewBefore;
-  key_errand_.due = now + std::max(kLeast, left);
+  key_errand_.due = now + std::max(same ? kSameAgain : kLeast, left);
 }
 
 void AwsAgent::AskSecret(const Question& question, Nanos now) {
@@ -232,6 +237,12 @@ void AwsAgent::AskAgain() {
     if (secret.errand.failures == 0)
       secret.errand.due = std::min(secret.errand.due, secret.errand.asked_at + kLeast);
   }
+}
+
+void AwsAgent::OnRefused() {
+  std::lock_guard lock(mutex_);
+  if (key_errand_.failures == 0)
+    key_errand_.due = std::min(key_errand_.due, key_errand_.asked_at + kSameAgain);
 }
 
 std::string AwsAgent::Make(std::string_view host, uint16_t port, std::string_view user,

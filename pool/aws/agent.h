@@ -29,6 +29,7 @@ class AwsAgent final : public RemoteSecrets, public ServerTokens {
   static constexpr engine::Nanos kRenewBefore = 300 * engine::kSecond;
   static constexpr engine::Nanos kLookAgain = 60 * engine::kSecond;
   static constexpr engine::Nanos kRetryMax = 60 * engine::kSecond;
+  static constexpr engine::Nanos kSameAgain = 15 * engine::kSecond;  // after the same key
   static constexpr engine::Nanos kLeast = 2 * engine::kSecond;  // between two questions of a kind
 
   // Both outlive it.
@@ -53,6 +54,7 @@ class AwsAgent final : public RemoteSecrets, public ServerTokens {
   // ServerTokens
   std::string Make(std::string_view host, uint16_t port, std::string_view user,
                    std::string& why) override;
+  void OnRefused() override;
 
  private:
   // Something that is asked for again and again.
@@ -87,6 +89,7 @@ class AwsAgent final : public RemoteSecrets, public ServerTokens {
   AwsOptions options_;
   std::string region_;  // of the servers
   bool needed_ = false;
+  uint64_t configured_ = 0;  // how often
   AwsKey key_;
   Errand key_errand_;
   uint64_t keys_found_ = 0;

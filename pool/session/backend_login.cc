@@ -168,6 +168,8 @@ void BackendSession::OnNoServerKeys(std::string_view why) {
 // The login has failed. With a wrong password another one may be worth a try.
 void BackendSession::OnRefused() {
   LaunchFailure failure = FailureOfLogin();
+  if (failure.kind == LaunchFailure::Kind::kAuthentication && secret_ != nullptr && secret_->token)
+    services_.server_tokens->OnRefused();
   if (login_->failure() == protocol::LoginFailure::kPassword && secret_ != nullptr &&
       !secret_->token &&
       services_.server_secrets.OnRefused(*services_.users, services_.routes.Get(route()).key.user,

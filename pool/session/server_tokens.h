@@ -14,6 +14,8 @@ class ServerTokens {
   // costs some hashes.
   virtual std::string Make(std::string_view host, uint16_t port, std::string_view user,
                            std::string& why) = 0;
+  // A server has refused one: perhaps the key that it was made with is good no more.
+  virtual void OnRefused() = 0;
 };
 
 }  // namespace weir::pool

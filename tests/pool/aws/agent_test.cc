@@ -307,6 +307,38 @@ TEST_F(AgentTest, ARefusedKeyIsRenewed) {
   EXPECT_TRUE(Has("hidden-2"));
 }
 
+// The service has no newer one yet.
+TEST_F(AgentTest, TheSameKeyIsNotAskedForAllTheTime) {
+  UseMetadata("2027-01-15T08:04:00Z");
+  config_.auths.clear();
+  config_.targets.emplace_back().server_auth = "iam";
+  agent_.Configure(config_);
+  Run();
+  for (int i = 0; i < 20; ++i) WillBeKey("ASIA1", "2027-01-15T08:04:00Z");
+  for (int i = 0; i < 60; ++i) Later(kSecond);
+  EXPECT_LE(http_.asked.size(), 3u * 6u);
+}
+
+TEST_F(AgentTest, ARefusedTokenRenewsTheKey) {
+  UseMetadata("2027-01-15T20:00:00Z");
+  config_.auths.clear();
+  config_.targets.emplace_back().server_auth = "iam";
+  agent_.Configure(config_);
+  Run();
+  Later(100 * kSecond);
+  EXPECT_EQ(http_.asked.size(), 3u);
+  agent_.OnRefused();
+  WillBeKey("ASIA2", "2027-01-15T20:00:00Z");
+  Run();
+  EXPECT_TRUE(http_.empty());
+  for (int i = 0; i < 100; ++i) {
+    agent_.OnRefused();
+    WillBeKey("ASIA2", "2027-01-15T20:00:00Z");
+    Later(kSecond / 10);
+  }
+  EXPECT_LE(http_.asked.size(), 6u + 3u);
+}
+
 TEST_F(AgentTest, AnotherConfigurationKeepsWhatItStillNeeds) {
   Begin();
   const int64_t version = agent_.Version(kArn);
