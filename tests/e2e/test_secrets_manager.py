@@ -1,6 +1,9 @@
 """Secrets of AWS Secrets Manager (secret_arn): fetched, renewed, rotated, and what happens when it does not answer."""
 
+import json
+import os
 import signal
+import subprocess
 
 import pytest
 from aws_services import AwsServices
@@ -55,6 +58,20 @@ def works(weir, password, user=ROLE):
 def quiet(weir):
     for word in ("one\"", "two\"", "weir/secret", "SecretString"):
         assert not weir.find(word), word
+
+
+def test_the_stand_in_is_one_for_the_aws_client_too(aws, tmp_path):
+    """Its signatures, its answers, and the instance's role."""
+    client = "/usr/bin/aws"
+    base = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_DEFAULT_REGION": "us-east-1"}
+    if not os.path.exists(client) or subprocess.run([client, "--version"], env=base, capture_output=True, timeout=60).returncode != 0:
+        pytest.skip("the distribution has no aws client (package awscli)")
+    for keys in ({"AWS_ACCESS_KEY_ID": KEY[0], "AWS_SECRET_ACCESS_KEY": KEY[1]}, {"AWS_EC2_METADATA_SERVICE_ENDPOINT": aws.url + "/"}):
+        done = subprocess.run([client, "secretsmanager", "get-secret-value", "--secret-id", ARN, "--endpoint-url", aws.url],
+                              env={**base, **keys}, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(json.loads(done.stdout)["SecretString"])["password"] == "one"
+    assert aws.role_keys >= 1 and not aws.problems
 
 
 def test_a_secret_is_fetched_before_anybody_comes(start, aws):
