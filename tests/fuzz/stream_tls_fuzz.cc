@@ -39,9 +39,8 @@ class Pipe final : public engine::Io {
   void Deliver(std::string_view bytes) { inbound_ += bytes; }
   // What it has sent since.
   std::string Take() { return std::exchange(outbound_, {}); }
-  bool idle() const {
-    return send_ == nullptr && cancelled_.empty() && (inbound_.empty() || receive_ == nullptr);
-  }
+  // Nothing has moved in the last tick.
+  bool idle() const { return idle_; }
 
   absl::StatusOr<int> Listen(const engine::Address&, int) override { UNREACHABLE(); }
   int OpenSocket(const engine::Address&) override { UNREACHABLE(); }
@@ -77,6 +76,7 @@ class Pipe final : public engine::Io {
 
   void Tick(engine::Nanos, bool) override {
     now_ += engine::kMillisecond;
+    idle_ = cancelled_.empty() && send_ == nullptr && (receive_ == nullptr || inbound_.empty());
     for (Operation* each : std::exchange(cancelled_, {})) {
       if (each == receive_) receive_ = nullptr;
       if (each == send_) send_ = nullptr;
@@ -115,6 +115,7 @@ class Pipe final : public engine::Io {
   Pieces* const pieces_;
   engine::ChunkPool chunks_{64 << 20};
   engine::Nanos now_ = engine::kSecond;
+  bool idle_ = false;
   Operation* receive_ = nullptr;
   Operation* send_ = nullptr;
   engine::MutableBytes into_;
@@ -209,7 +210,7 @@ class End final : public engine::StreamEvents {
     }
   }
   Pipe& pipe() { return pipe_; }
-  bool quiet() const { return pipe_.idle() && detached_.fd < 0 && stream_->queued_bytes() == 0; }
+  bool quiet() const { return pipe_.idle() && detached_.fd < 0; }
 
   bool encrypted = false;
   std::vector<engine::StreamEnd> ends;
@@ -274,7 +275,7 @@ void Talk(Choices& choices, Pieces& pieces, size_t unit, bool direct) {
   const auto exchange = [&](int ticks) {
     // What has come is looked at in the next tick.
     int quiet = 0;
-    for (int i = 0; i < ticks && quiet < 3; ++i) {
+    for (int i = 0; i < ticks && quiet < 8; ++i) {
       server.pipe().Deliver(std::exchange(client.sent, {}));
       server.Tick();
       client.Take(server.pipe().Take());
