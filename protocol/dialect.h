@@ -53,6 +53,7 @@ enum class TakeStatus : uint8_t {
   kAwaitReady,    // nothing more until the backend has answered: others wait for it, or too many
                   // replies are owed
   kRefused,       // the backend cannot serve it: it refuses the client's settings, with own_error()
+  kNeedsAnother,  // it needs a backend of a route of its own, with the client's base: MoveBase
   kTerminate,     // the client said goodbye
   kMalformed,     // `error` says why; the session ends with a protocol error
 };
@@ -151,6 +152,9 @@ class Requests {
   // The settings that its session begins with and that its resets go back to, as the server tells
   // their values (BaseProof::values). Before its first message.
   virtual void BeginWith(const Parameters& base) = 0;
+  // Its base belongs to its route from now on: the backends that it gets begin with it. Between
+  // transactions, without a link.
+  [[nodiscard]] virtual Parameters MoveBase() = 0;
   // How long the client may be idle outside of a transaction, by its own settings; 0: for ever.
   virtual uint64_t idle_timeout_ms() const = 0;
   // Gives back memory that an idle client does not need.

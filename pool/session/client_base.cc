@@ -11,6 +11,7 @@
 #include "engine/base/fault.h"
 #include "pool/session/backend_session.h"
 #include "pool/session/client_session.h"
+#include "pool/session/pin.h"
 #include "pool/session/startup_parameters.h"
 
 namespace weir::pool {
@@ -108,6 +109,26 @@ bool ClientSession::SendGreeting() {
     std::erase(startup.base, each);
   }
   ChooseRoute();
+  return true;
+}
+
+// Its backends begin with its base from now on, so that resets go back to it within a text, too.
+// True: its message can be looked at again.
+bool ClientSession::TakeOwnRoute() {
+  if (std::exchange(keeps_link_, false))
+    LogPinEnd(services_, *this, *backend_, pinned_at_, services_.dialect.SequencePin());
+  Unlink();
+  RouteKey key = services_.routes.Get(route).key;
+  protocol::Parameters parameters = FromCanonical(key.parameters);
+  for (auto& each : requests_->MoveBase()) parameters.push_back(std::move(each));
+  key.parameters = ToCanonical(parameters);
+  const absl::StatusOr<RouteId> found = services_.routes.Intern(key);
+  if (!found.ok()) {
+    Kill({"53000", std::string_view(std::string(found.status().message()))});
+    return false;
+  }
+  route = *found;
+  preferred = 0;
   return true;
 }
 

@@ -173,6 +173,8 @@ bool ClientSession::AfterTake(const Taken& taken) {
     case TakeStatus::kRefused:
       OnSettingsRefused();
       return true;
+    case TakeStatus::kNeedsAnother:
+      return TakeOwnRoute();
     case TakeStatus::kTerminate:
       end_of_stream_ = true;
       held_.Clear();

@@ -143,6 +143,7 @@ class ClientSession final : public Waiter,
   void Hold(const engine::Slice& bytes);
   void Borrow();
   void OnSettingsRefused();
+  bool TakeOwnRoute();
   // client_reads.cc
   enum class Reading : uint8_t { kNo, kWaits, kStarted };
   Reading BorrowToRead(engine::Bytes request);

@@ -233,6 +233,8 @@ PostgresRequests::Step PostgresRequests::TakeEntered(Cursor& cursor) {
   if (backend.full() || (waits && backend.client_requests_owed() > 0 && !backend.copy_in()))
     return Await(cursor);
   if (rebase_ != nullptr && !RestoreBase(cursor)) return Await(cursor);
+  if (moves_base_ && entry_ == Entry::kEntered && backend.owed() > 0) return Await(cursor);
+  if (moves_base_ && MayMove(backend)) return NeedAnother(cursor);
   switch (cursor.type) {
     case frontend::kQuery:
       return TakeQuery(cursor);
@@ -336,11 +338,17 @@ PostgresRequests::Step PostgresRequests::TakeQuery(Cursor& cursor) {
     deallocated = DeallocatedName(text, cursor.backend->lex_mode());
     if (Uncertain(cursor, deallocated, nullptr)) return Await(cursor);
   }
+  const Setting* early = ResetEarly(cursor, verdict, text);
+  if (early != nullptr && MustWaitToMove(*cursor.backend)) return Await(cursor);
+  if (early != nullptr && MayMove(*cursor.backend)) return NeedAnother(cursor);
   CountText();
   // A Query destroys the session's unnamed statement.
   const bool change = LeaveUnnamed(cursor);
   cursor.backend->set_unnamed_tag(0);
-  if (RefuseEarlyReset(cursor, verdict, text, change)) return Step::kTaken;
+  if (early != nullptr) {
+    RefuseEarlyReset(cursor, *early, change);
+    return Step::kTaken;
+  }
   if (!deallocated.empty() && RewriteDeallocate(cursor, deallocated, change)) return Step::kTaken;
   const bool batch = cursor.backend->open_batch();
   PlaceNames(cursor, named);

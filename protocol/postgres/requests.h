@@ -94,6 +94,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   uint64_t sequence_mark() const override { return sequence_mark_; }
   void KeepSequencesApart() override { keep_sequences_apart_ = true; }
   void BeginWith(const protocol::Parameters& base) override;
+  [[nodiscard]] protocol::Parameters MoveBase() override;
   uint64_t idle_timeout_ms() const override { return profile_.idle_timeout_ms(); }
   void Trim() override;
   protocol::Read FindRead(Bytes in, const protocol::CatalogueView& catalogue) override;
@@ -305,8 +306,12 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   Alone StandsAlone(const Cursor& cursor) const;
   PinSet MarkSettings(Cursor& cursor, const Verdict& verdict, std::string_view text);
   bool LexingUncertain(Cursor& cursor);
-  bool RefuseEarlyReset(Cursor& cursor, const Verdict& verdict, std::string_view text,
-                        bool unnamed_change);
+  const Setting* ResetEarly(Cursor& cursor, const Verdict& verdict, std::string_view text) const;
+  bool CanMoveBase(PostgresReplies& backend) const;
+  bool MayMove(PostgresReplies& backend) const;
+  static bool MustWaitToMove(const PostgresReplies& backend);
+  Step NeedAnother(Cursor& cursor);
+  void RefuseEarlyReset(Cursor& cursor, const Setting& setting, bool unnamed_change);
   void MarkResets(const SettingNames& found);
   bool RebaseQuery();
   void RebaseExecuted();
@@ -375,6 +380,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   bool places_skipped_ : 1 = false;        // a statement of its own may be missing on the server
   bool unknown_names_ : 1 = false;         // code has made statements under names of its own
   bool fenced_ : 1 = false;                // what it has sent last may be skipped
+  bool moves_base_ : 1 = false;            // before its next transaction
   std::unique_ptr<SqlScanner> long_scan_;  // of a text that streams
   std::unique_ptr<std::string> bound_deallocate_;  // ... and the name that it takes away
   Unnamed unnamed_;

@@ -84,15 +84,15 @@ const std::string* PostgresRequests::BaseValue(std::string_view name) const {
   return base_.Find(folded);
 }
 
-// A text that resets what its client began with, and goes on: until its end the server's own values
-// would hold. Where that could be more than another form of the result (another schema, another
-// tenant), the server is asked for an error instead, so that a transaction block fails with it.
-bool PostgresRequests::RefuseEarlyReset(Cursor& cursor, const Verdict& verdict,
-                                        std::string_view text, bool unnamed_change) {
+// What a text that goes on behind a reset resets of the client's base, if that could be more than
+// another form of the result (another schema, another tenant): until its end the server's own
+// values would hold. nullptr: nothing.
+const Setting* PostgresRequests::ResetEarly(Cursor& cursor, const Verdict& verdict,
+                                            std::string_view text) const {
   if ((verdict.flags & Verdict::kSets) == 0 || verdict.statements < 2 || base_.settings().empty())
-    return false;
+    return nullptr;
   const SettingNames found = SettingsOf(text, cursor.backend->lex_mode());
-  if (!found.resets_first) return false;
+  if (!found.resets_first) return nullptr;
   const Setting* risky = nullptr;
   for (const Setting& each : base_.settings()) {
     const bool reset = found.all || std::any_of(found.resets.begin(), found.resets.end(),
@@ -101,14 +101,63 @@ bool PostgresRequests::RefuseEarlyReset(Cursor& cursor, const Verdict& verdict,
                                                 });
     if (reset && !OnlyShows(each.name)) risky = &each;
   }
-  if (risky == nullptr) return false;
+  return risky;
+}
+
+// A backend that begins with the client's base gives it the same session: what weir sets itself on
+// backends, or init_query, is none of the base.
+bool PostgresRequests::CanMoveBase(PostgresReplies& backend) const {
+  return std::none_of(base_.settings().begin(), base_.settings().end(), [&](const Setting& each) {
+    return each.name == kIdleTimeout || each.name == kFence ||
+           ValueOf(backend.initial(), each.name) != nullptr;
+  });
+}
+
+// Nothing of the client's is on this backend, or under way.
+bool PostgresRequests::MayMove(PostgresReplies& backend) const {
+  return backend.quiet() && backend.transaction_status() == protocol::TransactionStatus::kIdle &&
+         texts_ == 0 && (stands_ | suspects_) == 0 && touched_ == nullptr &&
+         named_touched_ == nullptr && rebase_ == nullptr && !exempt_ && !settings_unknown_ &&
+         CanMoveBase(backend);
+}
+
+// For an answer, or the rest of a message that nobody asked for.
+bool PostgresRequests::MustWaitToMove(const PostgresReplies& backend) {
+  return (backend.requests_owed() > 0 && !backend.copy_in()) ||
+         (backend.settled() && !backend.quiet());
+}
+
+PostgresRequests::Step PostgresRequests::NeedAnother(Cursor& cursor) {
+  cursor.result.status = protocol::TakeStatus::kNeedsAnother;
+  entry_ = Entry::kDone;
+  return Step::kStop;
+}
+
+protocol::Parameters PostgresRequests::MoveBase() {
+  protocol::Parameters base;
+  Settings left = profile_.settings();
+  for (const Setting& each : base_.settings()) {
+    base.emplace_back(each.name, each.value);
+    std::erase(left, each);
+  }
+  base_ = {};
+  profile_ = context_.profiles.Intern(std::move(left));
+  moves_base_ = false;
+  return base;
+}
+
+// The server is asked for an error instead, so that a transaction block fails with it. Behind that
+// the client may move.
+void PostgresRequests::RefuseEarlyReset(Cursor& cursor, const Setting& setting,
+                                        bool unnamed_change) {
+  moves_base_ = CanMoveBase(*cursor.backend);
   cursor.Skip(cursor.whole);
   cursor.Insert(RaiseError(
-      engine::Cat("this connection began with a setting of its own (", risky->name,
-                  "), which weir can give back to it only when a query is over: send what resets "
-                  "it, and what comes behind that, as separate queries")));
+      engine::Cat("this connection began with a setting of its own (", setting.name,
+                  "), which weir cannot give back to it here before the query is over: send what "
+                  "resets it, and what comes behind that, as separate queries, or all of it again "
+                  "when the transaction is over")));
   cursor.backend->Push({.kind = OwedKind::kQuery, .unnamed_change = unnamed_change});
-  return true;
 }
 
 // A text that is about to run, or is bound to, resets settings.

@@ -352,19 +352,83 @@ def test_a_client_that_comes_later_is_greeted_with_what_a_role_is_given(start_we
             direct.execute("alter role app reset all")
 
 
-def test_a_text_that_goes_on_behind_a_reset_is_refused(start_weir):
-    """What stands behind it would run in the server's own search_path: it might write to another table."""
-    weir = start_weir(pool="max_connections_percent = 3\nconnection_borrow_timeout = 20")
+GOES_ON = ["reset all; select current_schemas(false)", "set search_path to default; select current_schemas(false)",
+           "select set_config('search_path', null, false); select current_schemas(false)",
+           "reset search_path; begin; select current_schemas(false); commit"]
+
+
+def told(connection, text):
+    """The last rows of a text of several statements."""
+    cursor = connection.execute(text, prepare=False)
+    rows = []
+    while True:
+        rows = cursor.fetchall() if cursor.description else rows
+        if not cursor.nextset():
+            return rows
+
+
+@pytest.mark.parametrize("text", GOES_ON)
+def test_a_text_goes_on_behind_a_reset_in_what_its_client_began_with(start_weir, text):
+    """It gets backends that begin with that themselves; in the server's own search_path it might write to another table."""
+    weir = start_weir(pool='max_connections_percent = 6\nconnection_borrow_timeout = 20\ndebug_borrow = "rotate"')
+    with weir.connect(options="-c search_path=pg_catalog -c app.tenant=t1") as one, weir.connect() as other, \
+            weir.connect(options="-c search_path=information_schema") as third:
+        one.execute("set work_mem = '9MB'")
+        one.execute("set app.tenant = 'mine'")
+        for _ in range(3):
+            assert told(one, text) == [(["pg_catalog"],)]
+            assert one.execute("show search_path").fetchone() == ("pg_catalog",)
+            assert other.execute("show search_path").fetchone() == ('"$user", public',)
+            assert third.execute("show search_path").fetchone() == ("information_schema",)
+            left = one.execute("select current_setting('work_mem') = '9MB', current_setting('app.tenant')").fetchone()
+            assert left == ((False, "t1") if "all" in text else (True, "mine"))
+            one.execute("set search_path = information_schema")
+        one.execute("reset app.tenant")
+        assert one.execute("show app.tenant").fetchone() == ("t1",)
+    assert not weir.find("was pinned")
+
+
+def test_in_a_transaction_block_it_goes_on_from_the_second_time_on(start_weir):
+    """The first time its client is on a backend that others share."""
+    weir = start_weir(pool="max_connections_percent = 6\nconnection_borrow_timeout = 20")
     with weir.connect(options="-c search_path=pg_catalog", autocommit=False) as one:
-        for text in ("reset all; select 1", "set search_path to default; insert into t values (1)", "reset search_path; begin; table t"):
+        one.execute("select 1")
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="search_path.*send what resets it"):
+            one.execute(GOES_ON[0], prepare=False)
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            one.execute("select 1")
+        one.rollback()
+        for text in GOES_ON[:3]:
+            one.execute("select 1")
+            assert told(one, text) == [(["pg_catalog"],)]
+            one.commit()
+
+
+def test_a_pinned_client_stays_and_is_refused(start_weir):
+    weir = start_weir(pool="max_connections_percent = 6\nconnection_borrow_timeout = 20")
+    with weir.connect(options="-c search_path=pg_catalog") as one:
+        one.execute("listen here")
+        for _ in range(2):
             with pytest.raises(psycopg.errors.FeatureNotSupported, match="search_path.*send what resets it"):
-                one.execute(text, prepare=False)
-            with pytest.raises(psycopg.errors.InFailedSqlTransaction):
-                one.execute("select 1")
-            one.rollback()
+                one.execute(GOES_ON[0], prepare=False)
+        one.execute("unlisten *")
+        assert told(one, GOES_ON[0]) == [(["pg_catalog"],)]
+
+
+@pytest.mark.parametrize("init_query, options", [("set search_path = public", "-c search_path=pg_catalog"),
+                                                 ("select 1", "-c search_path=pg_catalog -c idle_session_timeout=600000")])
+def test_what_backends_cannot_begin_with_is_refused(start_weir, init_query, options):
+    weir = start_weir(pool=f'max_connections_percent = 6\nconnection_borrow_timeout = 20\ninit_query = "{init_query}"')
+    with weir.connect(options=options) as one:
+        for _ in range(3):
+            with pytest.raises(psycopg.errors.FeatureNotSupported, match="search_path.*send what resets it"):
+                one.execute(GOES_ON[0], prepare=False)
         one.execute("select 1; reset all", prepare=False)
-        one.execute("reset all; reset search_path; set work_mem = '9MB'; commit", prepare=False)
         assert one.execute("show search_path").fetchone() == ("pg_catalog",)
+
+
+def test_what_only_changes_how_results_look_goes_on_where_it_is(start_weir):
+    weir = start_weir(pool="max_connections_percent = 3\nconnection_borrow_timeout = 20")
     with weir.connect(application_name="mine") as one:
         assert one.execute("reset all; select 1", prepare=False) is not None
         assert one.execute("show application_name").fetchone() == ("mine",)

@@ -223,6 +223,11 @@ class Exchange {
           requests_->Refuse(engine::AsBytes(error));
           break;
         }
+        case TakeStatus::kNeedsAnother:
+          CHECK(joined_ && replies_->settled());
+          Part();
+          CHECK(!requests_->MoveBase().empty());
+          break;
         case TakeStatus::kTerminate:
           return false;
         case TakeStatus::kMalformed:

@@ -125,6 +125,7 @@ bool Session::AfterTake(const Taken& taken) {
       requests_.Refuse(engine::AsBytes(error));
       return true;
     }
+    case TakeStatus::kNeedsAnother:  // it has no base
     case TakeStatus::kTerminate:
     case TakeStatus::kMalformed:
       CHECK(false);  // the client keeps to the protocol

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "protocol/postgres/pins.h"
 #include "tests/protocol/postgres/exchange_pair.h"
 
 namespace weir::postgres {
@@ -166,6 +167,82 @@ TEST_P(BaseTest, WhatIsNotInTheBaseIsTheServersToReset) {
   EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT 1"));
 }
 
+// A base that decides what a text does.
+class EarlyResetTest : public ExchangeTest {
+ protected:
+  void SetUp() override {
+    pair_.requests.BeginWith({{"search_path", "annex"}, {"work_mem", "5MB"}});
+    pair_.Join(backend_);
+    backend_.set_profile(context_.profiles.Intern({{"search_path", "annex"}, {"work_mem", "5MB"}}));
+  }
+  const std::string text_ = "RESET search_path; SELECT 1";
+};
+
+TEST_P(EarlyResetTest, ItsClientMovesToBackendsThatBeginWithIt) {
+  EXPECT_EQ(pair_.Client(Query(text_)).status, TakeStatus::kNeedsAnother);
+  EXPECT_EQ(pair_.wire.TakeServer(), "");
+  EXPECT_EQ(pair_.requests.MoveBase(),
+            (protocol::Parameters{{"search_path", "annex"}, {"work_mem", "5MB"}}));
+  EXPECT_EQ(pair_.requests.profile(), 0u);
+  backend_.set_profile({});
+  pair_.Pump();
+  EXPECT_EQ(pair_.wire.TakeServer(), Query(text_));
+}
+
+TEST_P(EarlyResetTest, WhatTheClientHasSetGoesAlong) {
+  pair_.Client(Query("SET work_mem = '9MB'"));
+  pair_.Server(Complete("SET") + Ready('I'));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.Server(OwnReply(Values({"9MB"})));
+  EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
+  pair_.requests.ClearMarks();
+  ASSERT_EQ(pair_.Client(Query(text_)).status, TakeStatus::kNeedsAnother);
+  EXPECT_EQ(pair_.requests.MoveBase().size(), 2u);
+  EXPECT_EQ(pair_.requests.profile(), context_.profiles.Intern({{"work_mem", "9MB"}}).id());
+}
+
+TEST_P(EarlyResetTest, WhatIsUnderWayIsWaitedFor) {
+  pair_.Client(Query("SELECT 1"));
+  EXPECT_EQ(pair_.Client(Query(text_)).status, TakeStatus::kAwaitReady);
+  pair_.Server(Complete("SELECT 1") + Ready('I'));
+  pair_.requests.ClearMarks();
+  pair_.Pump();
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("SELECT 1"));
+}
+
+TEST_P(EarlyResetTest, InATransactionBlockItIsRefusedAndTheClientMovesLater) {
+  pair_.Client(Query("BEGIN"));
+  pair_.Server(Complete("BEGIN") + Ready('T'));
+  pair_.wire.TakeServer();
+  pair_.Client(Query(text_));
+  EXPECT_NE(pair_.wire.TakeServer().find("0A000"), std::string::npos);
+  pair_.Server(Error("ERROR", "0A000", "no") + Ready('E'));
+  pair_.Client(Query("ROLLBACK"));
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("ROLLBACK"));
+  pair_.Server(Complete("ROLLBACK") + Ready('I'));
+  pair_.requests.ClearMarks();
+  EXPECT_EQ(pair_.Client(Query("BEGIN")).status, TakeStatus::kNeedsAnother);
+  EXPECT_FALSE(pair_.requests.MoveBase().empty());
+  backend_.set_profile({});
+  pair_.Pump();
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("BEGIN"));
+}
+
+TEST_P(EarlyResetTest, WhoCannotMoveIsRefused) {
+  backend_.set_initial({{"search_path", "public"}});
+  for (int i = 0; i < 2; ++i) {
+    pair_.Client(Query(text_));
+    EXPECT_NE(pair_.wire.TakeServer().find("0A000"), std::string::npos);
+    pair_.Server(Error("ERROR", "0A000", "no") + Ready('I'));
+    pair_.requests.ClearMarks();
+  }
+  backend_.set_initial({});
+  pair_.requests.Pin(static_cast<uint8_t>(PinReason::kReplication));
+  pair_.Client(Query(text_));
+  EXPECT_NE(pair_.wire.TakeServer().find("0A000"), std::string::npos);
+}
+
+INSTANTIATE_TEST_SUITE_P(Splits, EarlyResetTest, testing::ValuesIn(kSplits));
 INSTANTIATE_TEST_SUITE_P(Splits, BaseTest, testing::ValuesIn(kSplits));
 
 }  // namespace
