@@ -304,12 +304,16 @@ TEMPORARY_SCHEMA = "pg_temp_N"
 def has_another_temporary_schema(text, direct, through):
     """In what current_schemas(true) tells, and in the error for a temporary relation that there is not."""
     codes = ("3F000", "42P01")
+    both = [without_temporary_schema(answer) for answer in (direct, through)]
     if any(failed_with(direct, ours) and failed_with(through, theirs) for ours, theirs in (codes, codes[::-1])):
-        without = [[each for each in answer if not any(failed_with([each], code) for code in codes)] for answer in (direct, through)]
+        without = [[each for each in answer if not any(failed_with([each], code) for code in codes)] for answer in both]
         return "pg_temp" in text and without[0] == without[1]
-    without = [[[kind, *[[value and value.replace(TEMPORARY_SCHEMA + ",", "") for value in row] for row in body]] if kind == "D" else
-                [kind, *body] for kind, *body in answer] for answer in (direct, through)]
-    return without[0] == without[1]
+    return both[0] == both[1]
+
+
+def without_temporary_schema(answer):
+    return [[kind, *[[value and value.replace(TEMPORARY_SCHEMA + ",", "") for value in row] for row in body]] if kind == "D" else
+            [kind, *body] for kind, *body in answer]
 
 
 def tells_another_source(text, direct, through):
