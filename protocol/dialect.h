@@ -130,8 +130,9 @@ class Requests {
   virtual bool entering() const = 0;
   // The code that its texts have run may be other code than that by which they were judged: the
   // session is to be asked. Before AskSession; while a question is under way it changes nothing.
-  // `own`: they have changed it themselves. True if there is more to be asked than before.
-  virtual bool DoubtCode(bool own) = 0;
+  // `must_ask`: even where code that is not seen pins: they have changed it themselves, or what the
+  // database has is not known. True if there is more to be asked than before.
+  virtual bool DoubtCode(bool must_ask) = 0;
   // Between transactions: asks the server what they have made of the session, if need be. True if a
   // question has been sent: to be called again when it has been answered.
   [[nodiscard]] virtual bool AskSession(Replies& backend, ExchangeSink& sink) = 0;

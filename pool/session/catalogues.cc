@@ -81,6 +81,7 @@ uint64_t Catalogues::Finish(DatabaseCatalogue& entry, Next next,
   }
   entry.due_at.store(again, std::memory_order_relaxed);
   entry.stale.store(known && entry.wanted_stale > entry.began);
+  entry.unknown.store(!known);
   if (known) {
     entry.told = false;
   } else if (!std::exchange(entry.told, true)) {
@@ -90,8 +91,8 @@ uint64_t Catalogues::Finish(DatabaseCatalogue& entry, Next next,
                     std::string_view(next == Next::kTooMuch
                                          ? "it has more functions than are looked at"
                                          : "its functions and triggers could not be asked for"),
-                    ": calls of functions that are not built in pin clients, and what triggers and "
-                    "views do to a session is not seen; tried again in ",
+                    ": calls of functions that are not built in pin clients, and behind every "
+                    "transaction the session is asked what it has set; tried again in ",
                     kAgain / engine::kSecond, " s"));
   }
   return entry.began;
@@ -218,9 +219,16 @@ void ShardCatalogues::OnMessage(SessionServices& services, const CatalogueBody& 
 uint64_t ShardCatalogues::Reading(SessionServices& services, RouteId route) {
   const View* view = Of(services, route);
   if (view == nullptr) return UINT64_MAX;
-  const bool changes = view->entry.changing.load(std::memory_order_relaxed) > 0 ||
-                       view->entry.stale.load(std::memory_order_relaxed);
-  return changes ? 0 : view->reading;
+  const DatabaseCatalogue& entry = view->entry;
+  const bool unsure = entry.changing.load(std::memory_order_relaxed) > 0 ||
+                      entry.stale.load(std::memory_order_relaxed) ||
+                      entry.unknown.load(std::memory_order_relaxed);
+  return unsure ? 0 : view->reading;
+}
+
+bool ShardCatalogues::Unknown(SessionServices& services, RouteId route) {
+  const View* view = Of(services, route);
+  return view != nullptr && view->entry.unknown.load(std::memory_order_relaxed);
 }
 
 std::unique_ptr<DdlUnderWay> ShardCatalogues::BeginDdl(SessionServices& services, RouteId route) {

@@ -5,7 +5,8 @@
 // a database, a question at a time; the reader waits here between the questions, for whichever
 // shard comes next. A catalogue that has been read goes to every shard by message.
 // ShardCatalogues is what one shard knows: its views, and clients that wait for what they have made
-// by DDL to be known. Where nothing is known, only built-in functions are.
+// by DDL to be known. Where nothing is known, only built-in functions are, and every session is asked
+// behind every transaction.
 #pragma once
 
 #include <atomic>
@@ -40,6 +41,8 @@ struct DatabaseCatalogue {
   std::atomic<engine::Nanos> due_at{0};
   // DDL has changed it, and what it is now is not known yet.
   std::atomic<bool> stale{false};
+  // The last reading has failed: whatever there may be, runs unseen.
+  std::atomic<bool> unknown{false};
   // Transactions that are about to change it, or have and have not said so.
   std::atomic<uint32_t> changing{0};
 
@@ -129,6 +132,8 @@ class ShardCatalogues {
   // else. A transaction during which this was 0, or became another, has perhaps run code that was
   // not seen.
   uint64_t Reading(SessionServices& services, RouteId route);
+  // It could not be read: then Reading is 0 until it can.
+  bool Unknown(SessionServices& services, RouteId route);
   // A transaction has begun to change the database; nullptr: of the route that is not looked at.
   std::unique_ptr<DdlUnderWay> BeginDdl(SessionServices& services, RouteId route);
   // A transaction has changed the database. `stale`: nobody runs by what is known so far.

@@ -383,9 +383,10 @@ void ClientSession::JudgeByNow() {
 // What texts do is judged when they are sent. If the database has become another one since, or may
 // have, functions, triggers and views may have done more than was seen. True: it is to be asked.
 bool ClientSession::DoubtCode() {
-  if (requests_->marks().ddl) return requests_->DoubtCode(/*own=*/true);
+  if (requests_->marks().ddl) return requests_->DoubtCode(/*must_ask=*/true);
   const uint64_t reading = services_.catalogues.Reading(services_, route);
-  return (reading == 0 || reading != backend_->judged_by()) && requests_->DoubtCode(/*own=*/false);
+  return (reading == 0 || reading != backend_->judged_by()) &&
+         requests_->DoubtCode(/*must_ask=*/services_.catalogues.Unknown(services_, route));
 }
 
 // After a transaction: has it left something behind that no other client may see?

@@ -51,7 +51,11 @@ constexpr std::string_view kBuiltIns =
     "SELECT oid, proname FROM pg_catalog.pg_proc WHERE oid < " USERS;
 
 constexpr std::string_view kFunctions =
-    "SELECT p.oid, p.proname, l.lanname, e.extname, p.prokind = 'a', "
+    // (A join would read all of pg_depend for each page.)
+    "SELECT p.oid, p.proname, l.lanname, (SELECT e.extname FROM pg_catalog.pg_depend d JOIN "
+    "pg_catalog.pg_extension e ON e.oid = d.refobjid WHERE d.classid = "
+    "'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.objsubid = 0 AND d.deptype = 'e' "
+    "LIMIT 1), p.prokind = 'a', "
     // Arguments of a composite type, or of any.
     "p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1 AND (a.typtype = 'c' OR a.oid IN "
     "(2249, 2276, 2283, 2776, 5077, 5079)), "
@@ -67,9 +71,6 @@ constexpr std::string_view kFunctions =
     "pg_catalog.left(pg_catalog.pg_get_expr(p.proargdefaults, 0), 100000) "
     "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang "
     "LEFT JOIN pg_catalog.pg_type a ON a.oid = p.proargtypes[0] "
-    "LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::regclass AND "
-    "d.objid = p.oid AND d.objsubid = 0 AND d.deptype = 'e' "
-    "LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid "
     "WHERE p.oid >= " USERS " AND p.oid > ";
 
 // Kind, then: a function and the one that it is made of; a scope and a function; a scope and the

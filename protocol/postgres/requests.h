@@ -82,7 +82,7 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   void ClearMarks() override;
   uint64_t profile() const override { return profile_.id(); }
   bool entering() const override { return entry_ == Entry::kWaiting || entry_ == Entry::kEntered; }
-  bool DoubtCode(bool own) override;
+  bool DoubtCode(bool must_ask) override;
   [[nodiscard]] bool AskSession(protocol::Replies& backend, protocol::ExchangeSink& sink) override;
   bool leaves_state() const override { return (suspects_ | stands_) != 0; }
   bool discardable() const override;

@@ -113,7 +113,7 @@ bool PostgresRequests::AsksNow() const {
          (named_touched_ != nullptr && named_touched_->asking);
 }
 
-bool PostgresRequests::DoubtCode(bool own) {
+bool PostgresRequests::DoubtCode(bool must_ask) {
   using OpaqueCalls = protocol::ExchangeOptions::OpaqueCalls;
   if (texts_ == 0 || doubted_ || context_.options.opaque_calls == OpaqueCalls::kTrust) return false;
   // The answer is to what has been asked.
@@ -121,7 +121,7 @@ bool PostgresRequests::DoubtCode(bool own) {
   // It is kept, whatever the answers.
   if (((suspects_ | stands_) & ~(kAskable | Only(PinReason::kSettings))) != 0) return false;
   doubted_ = true;
-  if (context_.options.opaque_calls == OpaqueCalls::kPin && !own) {
+  if (context_.options.opaque_calls == OpaqueCalls::kPin && !must_ask) {
     suspects_ |= Only(PinReason::kFunction);
     return true;
   }

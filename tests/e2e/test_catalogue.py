@@ -230,16 +230,50 @@ def test_fifty_thousand_functions(start, database):
         assert not weir.find("event=catalogue_unknown")
 
 
-def test_a_login_that_may_not_ask_changes_nothing(start, database, postgres, tmp_path):
+@pytest.fixture
+def narrow(postgres, tmp_path):
+    """A login that may not look at functions; the settings that weir needs for it."""
     with postgres.connect() as connection:
         connection.execute("drop role if exists narrow")
         connection.execute(f"create role narrow login password '{PASSWORD}'")
     (tmp_path / "narrow.json").write_text(json.dumps({"username": "narrow", "password": PASSWORD}), encoding="utf-8")
-    weir = start("revoke select on pg_catalog.pg_proc from public", FUNCTIONS[3],
-                 auth=f'[[auth]]\nsecret_file = "{tmp_path}/narrow.json"')
+    return f'[[auth]]\nsecret_file = "{tmp_path}/narrow.json"'
+
+
+BLIND = "revoke select on pg_catalog.pg_proc from public"
+
+
+def test_a_login_that_may_not_ask_has_the_built_in_functions(start, narrow):
+    weir = start(BLIND, FUNCTIONS[3], auth=narrow)
     with connect(weir, user="narrow") as client:
         weir.wait_for_log("event=catalogue_unknown")
         assert client.execute("select lower('A')").fetchone() == ("a",)
         assert not weir.find("was pinned")
         assert client.execute("select plain(1)").fetchone() == (2,)
         weir.wait_for_log("was pinned")
+
+
+@pytest.mark.parametrize("opaque_calls", ["probe", "pin"])
+def test_where_nobody_may_ask_every_session_is_asked(start, narrow, opaque_calls):
+    """What a view or a trigger does is seen by nobody else, and follows its client."""
+    sets = "create function {}({}) returns {} language plpgsql as $$ begin {}; end $$"
+    weir = start(BLIND, sets.format("sets", "", "int", "set work_mem = '9MB'; return 1"),
+                 sets.format("hear", "", "trigger", "set work_mem = '8MB'; listen here; return new"),
+                 "create view viewed as select sets()", "create table t (a int)",
+                 "create trigger hear before insert on t for each row execute function hear()",
+                 "grant all on viewed, t to narrow", auth=narrow, engine="shards = 1",
+                 pool="max_connections_percent = 6\nconnection_borrow_timeout = 20\ndebug_borrow = 'rotate'\n"
+                      f"opaque_calls = '{opaque_calls}'")
+    with connect(weir, user="narrow") as one, connect(weir, user="narrow") as other:
+        weir.wait_for_log("event=catalogue_unknown")
+        one.execute("select * from viewed")
+        for _ in range(4):
+            assert one.execute("show work_mem").fetchone() == ("9MB",)
+            assert other.execute("show work_mem").fetchone() == ("4MB",)
+        assert not weir.find("was pinned")
+        one.execute("insert into t values (1)")
+        weir.wait_for_log("was pinned.*listen")
+        for _ in range(2):
+            assert other.execute("select count(*) from pg_listening_channels()").fetchone() == (0,)
+            assert other.execute("show work_mem").fetchone() == ("4MB",)
+            assert one.execute("show work_mem").fetchone() == ("8MB",)

@@ -179,19 +179,19 @@ TEST_P(CatalogueExchangeTest, BehindOpaqueCodeTheSessionIsAskedOnce) {
 TEST_P(CatalogueExchangeTest, WhatRanByAnOldCatalogueIsAskedFor) {
   view_.now = harmless_.get();
   pair_.Join(backend_);
-  EXPECT_FALSE(pair_.requests.DoubtCode(/*own=*/false));
+  EXPECT_FALSE(pair_.requests.DoubtCode(/*must_ask=*/false));
   EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire)) << "nothing has run";
   for (const bool doubted : {false, true}) {
     pair_.Client(Query("SELECT f()"));
     pair_.Server(Complete("SELECT 1") + Ready('I'));
     pair_.wire.TakeServer();
     if (doubted) {
-      ASSERT_TRUE(pair_.requests.DoubtCode(/*own=*/false));
+      ASSERT_TRUE(pair_.requests.DoubtCode(/*must_ask=*/false));
     }
     ASSERT_EQ(pair_.requests.AskSession(backend_, pair_.wire), doubted);
     if (!doubted) continue;
     EXPECT_NE(pair_.wire.TakeServer().find("source = 'session'"), std::string::npos);
-    EXPECT_FALSE(pair_.requests.DoubtCode(/*own=*/false)) << "once is enough";
+    EXPECT_FALSE(pair_.requests.DoubtCode(/*must_ask=*/false)) << "once is enough";
     pair_.Server(TellsOf({"work_mem", "9MB", "user"}) + Message('3', "") +
                  OwnReply(Values({"f", "f", "f", "f"})));
     EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
@@ -209,11 +209,11 @@ TEST_P(CatalogueExchangeTest, WhatIsDoubtedWhileTheSessionIsAskedIsAskedNext) {
   pair_.wire.TakeServer();
   ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
   EXPECT_NE(pair_.wire.TakeServer().find("pg_locks"), std::string::npos);
-  EXPECT_FALSE(pair_.requests.DoubtCode(/*own=*/false));
+  EXPECT_FALSE(pair_.requests.DoubtCode(/*must_ask=*/false));
   pair_.Server(OwnReply(Values({"f"})));
   EXPECT_FALSE(pair_.requests.AskSession(backend_, pair_.wire));
   EXPECT_FALSE(pair_.requests.leaves_state());
-  ASSERT_TRUE(pair_.requests.DoubtCode(/*own=*/false));
+  ASSERT_TRUE(pair_.requests.DoubtCode(/*must_ask=*/false));
   ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
   EXPECT_NE(pair_.wire.TakeServer().find("source = 'session'"), std::string::npos);
   pair_.Server(TellsOf({}) + Message('3', "") + OwnReply(Values({"f", "f", "f", "f"})));
