@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "engine/base/bytes.h"
+#include "protocol/postgres/sql_reading.h"
 
 namespace weir::postgres {
 namespace {
@@ -98,13 +98,8 @@ class Reader {
 
 SqlNames NamesIn(std::string_view text, LexMode mode) {
   SqlNames found;
-  SqlLexer lexer(mode);
   Reader reader(found);
-  lexer.Feed(engine::AsBytes(text), reader);
-  // Inside of an open string or comment nothing counts: the server refuses all of the text.
-  lexer.Finish(reader);
-  reader.Finish();
-  if (lexer.unreadable()) found.unknown = true;
+  if (!ReadAgain(text, mode, reader)) found.unknown = true;
   if (found.unknown) found.prepares.clear();
   return found;
 }

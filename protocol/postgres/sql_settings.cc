@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <iterator>
 
+#include "protocol/postgres/sql_reading.h"
+
 namespace weir::postgres {
 namespace {
 
@@ -330,13 +332,8 @@ bool ShapesParsing(std::string_view setting) {
 
 SettingNames SettingsOf(std::string_view text, LexMode mode) {
   SettingNames found;
-  SqlLexer lexer(mode);
   Reader reader(found);
-  lexer.Feed(engine::AsBytes(text), reader);
-  // Inside of an open string or comment nothing counts: the server refuses all of the text.
-  lexer.Finish(reader);
-  reader.Finish();
-  if (lexer.unreadable()) found.unknown = true;
+  if (!ReadAgain(text, mode, reader)) found.unknown = true;
   return found;
 }
 
