@@ -61,15 +61,23 @@ void BackendSession::OnRows() {
   const bool waits = due && next == Next::kRead;
   services_.catalogues.End(services_, *catalogue_, next, std::move(reader_),
                            waits ? self() : engine::Handle<BackendSession>());
-  if (!waits) EndReading();
+  if (!waits) {
+    EndReading();
+    return;
+  }
+  // Nobody waits longer for it, however busy the machine is.
+  awaits_catalogue_ = true;
+  services_.shard.timers().Arm(timer_, reads_until_);
 }
 
 void BackendSession::OnCatalogueKnown() {
-  if (phase_ == BackendPhase::kAsking && reader_ == nullptr) EndReading();
+  if (phase_ == BackendPhase::kAsking && awaits_catalogue_) EndReading();
 }
 
 void BackendSession::EndReading() {
   CHECK(reader_ == nullptr);
+  awaits_catalogue_ = false;
+  services_.shard.timers().Cancel(timer_);
   Move(BackendPhase::kReady);
   BeReady();
 }

@@ -397,6 +397,11 @@ void BackendSession::OnTimer() {
                 {}});
       return;
     case BackendPhase::kAsking:
+      if (awaits_catalogue_) {
+        EndReading();
+        return;
+      }
+      [[fallthrough]];
     case BackendPhase::kProving:
       LogBackendLost(services_, *this, "no answer to a question of the proxy's own");
       Lost();

@@ -236,6 +236,7 @@ class BackendSession final : public Backend,
   ShardCatalogues::View* catalogue_ = nullptr;    // of its database; nullptr: it takes no questions
   std::unique_ptr<protocol::CatalogueReader> reader_;  // it asks for that
   engine::Nanos reads_until_ = 0;                      // it asks on without a pause
+  bool awaits_catalogue_ = false;                      // what it has read is made off the shard
   engine::Connector connector_;
   engine::Timer timer_;  // of the login, of cleaning, of terminating
 };

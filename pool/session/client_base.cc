@@ -2,6 +2,7 @@
 //
 // A base that is not known is proven on a backend first. A setting in it that only the beginning of
 // a session can make belongs to the route: then all begins again with that.
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -127,6 +128,10 @@ bool ClientSession::TakeOwnRoute() {
     Kill({"53000", std::string_view(std::string(found.status().message()))});
     return false;
   }
+  // Who logs in, and with what, is proven: it may take connections from other routes at once.
+  const Route& old = services_.routes.Get(route);
+  if (old.proven.load(std::memory_order_relaxed))
+    services_.routes.Get(*found).proven.store(true, std::memory_order_relaxed);
   route = *found;
   preferred = 0;
   return true;

@@ -226,7 +226,7 @@ def test_fifty_thousand_functions(start, database):
                  "create function many50001(x int) returns int language sql as 'select x'", pool=ONE)
     with connect(weir) as client:
         client.execute("select 1")
-        wait_until(lambda: not pins(weir, "select many49999(1)"), seconds=40, what="the functions to be known")
+        wait_until(lambda: not pins(weir, "select many49999(1)"), seconds=120, what="the functions to be known")
         assert not weir.find("event=catalogue_unknown")
 
 
