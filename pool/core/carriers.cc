@@ -60,7 +60,7 @@ Backend* Pool::BorrowToRead(Waiter& waiter) {
   const bool joins = waiter.reads && !draining_ && !options_.rotate && target.debt == 0 &&
                      MayJoinAny(route, target);
   if (joins && !route.carriers.empty()) {
-    if (route.hot == nullptr) route.hot = std::make_unique<HotBackends>();
+    if (route.hot == nullptr) route.hot = NewHotBackends(route);
     const uint32_t worth = options_.hot_backends > 0 ? options_.hot_backends : route.hot->target();
     const bool enough = route.carriers.size() >= worth;
     if (enough || route.idle.empty()) {
@@ -133,11 +133,16 @@ uint32_t Pool::MostCarriers(const RouteState& route) const {
   return std::max({1u, static_cast<uint32_t>(here), share});
 }
 
+std::unique_ptr<HotBackends> Pool::NewHotBackends(const RouteState& route) const {
+  return std::make_unique<HotBackends>(host_.shard_id() << 16 ^ route.id);
+}
+
 // How well did they do in this tick?
 void Pool::JudgeReads() {
   for (RouteState* route : read_in_tick_) {
-    if (route->hot == nullptr) route->hot = std::make_unique<HotBackends>();
-    route->hot->OnEnded(std::exchange(route->reads_ended, 0), route->reads, MostCarriers(*route),
+    if (route->hot == nullptr) route->hot = NewHotBackends(*route);
+    const auto in_flight = route->reads + static_cast<uint32_t>(route->waiters.size());
+    route->hot->OnEnded(std::exchange(route->reads_ended, 0), in_flight, MostCarriers(*route),
                         host_.Now());
   }
   read_in_tick_.clear();

@@ -263,6 +263,7 @@ class Pool {
   bool TakesRead(const Backend& backend, const Waiter& waiter) const;
   Backend* BestCarrier(RouteState& route, const Waiter& waiter);
   void Grow(RouteState& route);
+  std::unique_ptr<HotBackends> NewHotBackends(const RouteState& route) const;
   uint32_t MostCarriers(const RouteState& route) const;
   void JudgeReads();
 

@@ -1,9 +1,9 @@
 // What reads have cost, by their kind: whether others may wait behind one.
 //
 // A read joins others on a backend only if reads of its kind are known to be quick, and hardly ever
-// slow: each slow one adds 1,000 to a score, each quick one takes 1 from it, and above 500 the kind
-// runs alone. So a kind of which one in a hundred is slow never joins, and one that was slow once
-// is back when some 500 have been quick.
+// slow: each slow one adds 300 to a score, each quick one takes 1 from it, and from 500 on the kind
+// runs alone. So a kind of which one in a hundred is slow never joins, and one that was slow twice
+// in a row is back when some hundred have been quick.
 //
 // A fixed table, one per shard: sets of four entries, of which the least recently used one gives
 // way to a new kind. No clock of its own, no allocation after construction.
@@ -65,7 +65,7 @@ class ReadHistory {
   using Set = std::array<Entry, kWays>;
 
   static constexpr uint16_t kKnown = 2;
-  static constexpr uint32_t kSlowScore = 1000;
+  static constexpr uint32_t kSlowScore = 300;
   static constexpr uint32_t kQuickScoreMax = 500;
   static constexpr uint32_t kScoreMax = 10'000;
 

@@ -124,7 +124,8 @@ void BackendSession::Observe(uint32_t count) {
   if (first.alone && count == 1) known.distance.Observe(now - first.sent_at, now);
   const engine::Nanos each = known.distance.ServiceTime(first.sent_at, last_ended_, now) / count;
   const bool slow = now - HeadSince() > LongHead();
-  if (first.ticket.joins) known.ObserveHead(now - HeadSince());
+  const engine::Nanos quick = services_.config->connection_pool.pipeline_max_wait / 2;
+  if (first.ticket.cost > 0 && first.ticket.cost < quick) known.ObserveHead(now - HeadSince());
   for (uint32_t i = 0; i < count; ++i) {
     const CarriedRead& read = carried_[i];
     known.history.Observe(read.ticket.kind, each,

@@ -64,13 +64,13 @@ class Reads {
     return true;
   }
 
-  // A read at the head of a backend has been there for so long. LongHead: far longer than they are.
+  // A read of a kind that is usually quick has been at the head of its backend for so long.
   void ObserveHead(engine::Nanos took) {
-    const engine::Nanos off = took - head_;
-    head_ += off / 64;
-    head_off_ += ((off < 0 ? -off : off) - head_off_) / 64;
+    if (head_ == 0) head_ = took;
+    head_ += (std::min(took, 4 * head_) - head_) / 64;
   }
-  engine::Nanos LongHead() const { return head_ + 8 * head_off_; }
+  // Far longer than they are there now: on a machine that is short of CPU all take long at times.
+  engine::Nanos LongHead() const { return 32 * head_; }
 
   ReadHistory history{engine::kMillisecond / 2};  // the configuration's comes with it
   DistanceEstimate distance;
@@ -81,8 +81,7 @@ class Reads {
   static constexpr uint64_t kCreditMax = 4096;
 
   std::vector<std::unique_ptr<ClientRead>> free_;
-  engine::Nanos head_ = 0;  // what heads have taken lately: mean, mean deviation
-  engine::Nanos head_off_ = 0;
+  engine::Nanos head_ = 0;  // what heads take: a mean to which none counts for more than 4 of it
   uint64_t credit_ = kCreditMax;
 };
 

@@ -53,7 +53,7 @@ bool PostgresRequests::MayRead() const {
                        (unnamed_changes_ != nullptr && !unnamed_changes_->empty());
   const bool asks = touched_ != nullptr || named_touched_ != nullptr || rebase_ != nullptr ||
                     (suspects_ | stands_) != 0 || doubted_ || settings_unknown_ ||
-                    places_skipped_ || unknown_names_;
+                    places_skipped_ || unknown_names_ || moves_base_;
   const bool marked = marks_.pin_reason != 0 || marks_.ddl || marks_.resets ||
                       marks_.reads_sequence || marks_.writes_sequence;
   return body_left_ == 0 && refusal_ == nullptr && !skip_to_sync_ && !changes && !asks && !marked &&

@@ -691,8 +691,7 @@ PgSession::Outcome PgSession::Run(const std::string& sql, const std::string& par
     out.push_back({'c', {}});
     return Complete("COPY " + Number(count), out);
   }
-  if (sql.starts_with("select current_setting('"))
-    return One(Shown(Quoted(sql)), described, out);
+  if (sql.starts_with("select current_setting('")) return One(Shown(Quoted(sql)), described, out);
   if (sql.starts_with("select ")) {
     return RunRows(Quoted(sql) + parameter, RowsOf(sql), described, limit, rows_done, out);
   }
