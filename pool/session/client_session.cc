@@ -240,8 +240,9 @@ void ClientSession::OnBorrowed(Backend& backend) {
   if (session.reads == 0) {
     Link(session);
   } else {
-    // It cannot join those that are in flight here: it borrows for itself.
+    // It cannot join those that are in flight here.
     Move(ClientState::kIdle);
+    Borrow();
   }
   PumpHeld();
 }

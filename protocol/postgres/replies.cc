@@ -51,6 +51,7 @@ void PostgresReplies::Part() {
 
 ReplyStatus PostgresReplies::Take(Bytes in, ExchangeSink& sink) {
   Cursor cursor{in, sink};
+  if (!reads_.empty()) reads_.Front().begun = reads_.Front().begins;
   // Nothing that comes behind a fatal error counts.
   while (cursor.left() > 0 && !malformed_ && fatal_error_.empty()) {
     if (body_left_ > 0) {
@@ -152,6 +153,8 @@ void PostgresReplies::TakeWholeInPlace(Cursor& cursor) {
   if (forward && rewritten.empty()) {
     cursor.Extend(whole);
   } else {
+    // What a server flushes when it ends the session is no reply: the read is sent again.
+    if (!fatal_error_.empty() && !reads_.empty() && !reads_.Front().begun) cursor.DropRun();
     cursor.Skip(whole);
     if (forward) cursor.Insert(engine::AsBytes(rewritten));
   }

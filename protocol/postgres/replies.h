@@ -99,6 +99,8 @@ struct OwedRead {
   bool parse_left = false;               // the client's own Parse is not answered yet
   bool failed = false;                   // its error has come
   bool refused = false;                  // ... for its Parse
+  bool begins = false;                   // a part of its reply has come
+  bool begun = false;                    // ... in an earlier Take: the reader has it
 };
 
 // How the client's half hears what became of the changes it made in advance.

@@ -42,6 +42,7 @@ bool PostgresReplies::BeginReadMessage(uint8_t type, uint32_t body) {
   }
   // Nobody who listens is among them.
   const bool forward = reader_answered() && type != backend::kNotificationResponse;
+  reads_.Front().begins = reads_.Front().begins || forward;
   disposal_ = forward ? Disposal::kForward : Disposal::kSwallow;
   return true;
 }

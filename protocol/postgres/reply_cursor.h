@@ -33,6 +33,7 @@ struct PostgresReplies::Cursor {
     position += n;
     begin = position;
   }
+  void DropRun() { begin = position; }
   void Insert(Bytes bytes) {
     FlushRun();
     sink.InsertToClient(bytes);

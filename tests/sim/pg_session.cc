@@ -185,8 +185,9 @@ double PgSession::SleepOf(const PgMessage& message) const {
     const auto found = portals_.find(CString(body));
     if (found != portals_.end()) sql = found->second.sql;
   }
-  const size_t at = sql.find("pg_sleep(");
-  return at == std::string::npos ? 0 : std::atof(sql.c_str() + at + 9);
+  // In a call or, for what is a plain read, in a comment.
+  const size_t at = sql.find("sleep(");
+  return at == std::string::npos ? 0 : std::atof(sql.c_str() + at + 6);
 }
 
 void PgSession::Abort() {

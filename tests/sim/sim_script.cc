@@ -37,7 +37,7 @@ std::string SimClient::Tag() {
 SimClient::Request SimClient::Simple(const std::string& sql) {
   Request request;
   request.messages = {{'Q', Z(sql)}};
-  request.sleeps = sql.find("pg_sleep") != std::string::npos;
+  request.sleeps = sql.find("sleep(") != std::string::npos;
   return request;
 }
 
@@ -65,12 +65,12 @@ SimClient::Request SimClient::Next() {
 SimClient::Request SimClient::NextRead() {
   const std::string tag = Tag();
   const double roll = Roll();
-  if (roll < 0.02) return Simple("select '" + tag + "', pg_sleep(0.0" + Number(Some(40)) + ")");
+  if (roll < 0.02) return Simple("select '" + tag + "' /* sleep(0.0" + Number(Some(40)) + ") */");
   if (roll < 0.05) return Simple("select '" + tag + "', 1 / 0");
   if (roll < 0.07) return Simple("select '" + tag + std::string(options_.large, 'x') + "'");
   if (roll < 0.15)
     return Simple("select '" + tag + "' from generate_series(1, " + Number(Some(400)) + ")");
-  if (roll < 0.25) return Simple("select '" + tag + "', pg_sleep(0.000" + Number(Some(9)) + ")");
+  if (roll < 0.25) return Simple("select '" + tag + "' /* sleep(0.000" + Number(Some(9)) + ") */");
   if (roll < 0.35) return Simple("select current_setting('mine')");
   if (roll < 0.5) return Simple("select '" + tag + "'");
   Request request;

@@ -352,6 +352,17 @@ TEST_P(ReadsTest, AFatalErrorIsKept) {
   EXPECT_EQ(Send(reader(0), Query("select 1")), "");
 }
 
+// What comes at once with the end of the session is not given to the reader.
+TEST_P(ReadsTest, WhatIsFlushedAtTheEndIsNoReply) {
+  Send(reader(0), Query("select 1"));
+  Send(reader(1), Query("select 2"));
+  const std::string fatal = Error("FATAL", "57P01", "terminating");
+  input_ = AnswerOfQuery("1") + Message('T', "t") + fatal;
+  EXPECT_EQ(backend_.Take(engine::AsBytes(input_), *this), ReplyStatus::kFatal);
+  EXPECT_EQ(Got(reader(0)), AnswerOfQuery("1"));
+  EXPECT_EQ(Got(reader(1)), "");
+}
+
 TEST_P(ReadsTest, ARefusedReadIsAnsweredWhole) {
   ASSERT_TRUE(IsRead(reader(0), Batch("", "select 1")));
   const std::string error = Error("ERROR", "57014", "cancelled");
