@@ -98,7 +98,8 @@ class SqlLexer : private SqlBytes {
   // The last token.
   template <class Sink>
   void Finish(Sink& sink) {
-    while (state_ != State::kBetween && !open()) Step(0, sink);
+    // (A dollar that began no quote is one.)
+    while (state_ != State::kBetween && (!open() || state_ == State::kTag)) Step(0, sink);
   }
 
  private:

@@ -63,9 +63,11 @@ FUNCTIONS = (
     "create function loops(x int) returns int language plpgsql as $$ begin for i in 1..x loop perform plain(i); end loop; return x; end $$",
     "create function taints() returns text language sql as $$ select set_config('app.tenant', 'secret', false) $$",
     "create function taints_atomic() returns text language sql begin atomic select set_config('app.tenant', 'secret', false); end",
+    "create function taint_time(timestamptz) returns text language sql as 'select taints()'",
     "create function calls() returns text language plpgsql as $$ begin return taints(); end $$",
     "create function dynamic(x text) returns void language plpgsql as $$ begin execute x; end $$",
     "create function seeds() returns void language sql as 'select setseed(0.5)'",
+    "create function like_a_field() returns void language sql as 'select (0.5::float8).setseed'",
     "create function by_default(x text default taints()) returns text language sql as 'select x'",
     "create function public.lower(x int) returns int language plpgsql as $$ begin set app.tenant = 'secret'; return x; end $$",
     "create aggregate product (float8) (sfunc = float8mul, stype = float8)",
@@ -86,6 +88,7 @@ def test_a_function_pins_if_its_source_may_change_the_session(start):
                      "do $$ begin perform plain(1); end $$", "insert into t (a) values (plain(1))"):
         assert not pins(weir, harmless), harmless
     for tainted in ("select taints()", "select taints_atomic()", "select calls()", "select dynamic('select 1')", "select seeds()",
+                    "select like_a_field()", "select (now()).taint_time", "select (array[now()])[1].taint_time",
                     "select by_default()", "select by_default('x')", "select lower('A')", "select tainted(1)", "call sets(1)",
                     "do $$ begin set app.x = 1; end $$", "select public.lower(1)",
                     "select * from dblink_get_connections()"):

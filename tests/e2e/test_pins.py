@@ -21,6 +21,7 @@ ENDS = [
     ("declare c cursor with hold for select 1", "close c"),
     ("declare c cursor with hold for select 1", "close all"),
     ("select pg_advisory_lock(7)", "select pg_advisory_unlock(7)"),
+    ("select (7::bigint).pg_advisory_lock", "select (7::bigint).pg_advisory_unlock"),
     ("select pg_try_advisory_lock_shared(7, 8)", "select pg_advisory_unlock_all()"),
     ("listen x", "unlisten x"),
     ("listen x", "unlisten *"),

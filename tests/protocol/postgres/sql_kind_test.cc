@@ -69,6 +69,7 @@ const std::vector<std::vector<std::string>> kShapes = {
     {"SELECT a b"},
     {"SELECT 1 else"},
     {"SELECT 1exit"},
+    {"SELECT $", "SELECT $ ", "SELECT $a", "SELECT $a;"},
     {"SELECT \"\""},
     {"SET a = 1", "SET a = 2"},
 };
