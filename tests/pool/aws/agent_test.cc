@@ -194,6 +194,16 @@ TEST_F(AgentTest, WithoutAFirstAnswerThereIsNoSecret) {
   EXPECT_GT(agent_.Version(kOther), 0);
 }
 
+TEST_F(AgentTest, OneThatIsDeniedHoldsUpNoOther) {
+  config_.auths.emplace_back().secret_arn = kOther;
+  agent_.Configure(config_);
+  http_.Will(400, R"({"__type":"AccessDeniedException"})");
+  http_.Will(200, Answer("hidden-1", "v1"));
+  Run();
+  EXPECT_EQ(agent_.Version(kArn), 0);
+  EXPECT_GT(agent_.Version(kOther), 0);
+}
+
 TEST_F(AgentTest, ARefusedValueIsLookedForInARotation) {
   Begin();
   // Nothing new, and no rotation.
@@ -228,9 +238,10 @@ TEST_F(AgentTest, ARotationThatWasGivenUp) {
   Later(2 * kSecond);
   EXPECT_TRUE(Has("hidden-2"));
   agent_.AskAgain();
+  http_.asked.clear();
   http_.Will(200, Answer("hidden-1", "v1"));
   Later(2 * kSecond);
-  EXPECT_TRUE(http_.empty());
+  EXPECT_EQ(http_.asked.size(), 1u);
   EXPECT_TRUE(Has("hidden-1"));
 }
 
