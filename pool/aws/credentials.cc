@@ -44,12 +44,13 @@ absl::StatusOr<AwsKey> FromFile(const std::string& path, const std::string& prof
 }
 
 // Asks the metadata service. What it answers has one line; errors say what was asked.
-absl::StatusOr<HttpAnswer> Ask(Http& http, const std::string& method, const std::string& url,
-                               std::string header) {
+absl::StatusOr<HttpAnswer> Ask(const AwsOptions& options, Http& http, const std::string& method,
+                               const std::string& url, std::string header) {
   HttpRequest request;
   request.method = method;
   request.url = url;
   request.headers.push_back(std::move(header));
+  request.ca_file = options.ca_file;
   request.timeout = kMetadataTimeout;
   HttpAnswer answer = http.Send(request);
   if (answer.status == 200) return answer;
@@ -70,18 +71,19 @@ absl::StatusOr<AwsKey> FromMetadata(const AwsOptions& options, Http& http) {
   const std::string endpoint = options.metadata_endpoint.empty() ? std::string(kMetadataEndpoint)
                                                                  : options.metadata_endpoint;
   absl::StatusOr<HttpAnswer> token =
-      Ask(http, "PUT", Cat(endpoint, "/latest/api/token"),
+      Ask(options, http, "PUT", Cat(endpoint, "/latest/api/token"),
           Cat("X-aws-ec2-metadata-token-ttl-seconds: ", kTokenSeconds));
   if (!token.ok()) return token.status();
   if (!IsWord(token->body, kTokenMax, ""))
     return absl::UnavailableError("metadata: the service's token is none");
   const auto header = [&token] { return Cat("X-aws-ec2-metadata-token: ", token->body); };
-  absl::StatusOr<HttpAnswer> role = Ask(http, "GET", Cat(endpoint, kRolePath), header());
+  absl::StatusOr<HttpAnswer> role = Ask(options, http, "GET", Cat(endpoint, kRolePath), header());
   if (!role.ok()) return role.status();
   const std::string name = role->body.substr(0, role->body.find('\n'));
   if (!IsWord(name, kNameMax, "/?#%"))
     return absl::UnavailableError("metadata: the instance has no role (instance profile)");
-  absl::StatusOr<HttpAnswer> text = Ask(http, "GET", Cat(endpoint, kRolePath, name), header());
+  absl::StatusOr<HttpAnswer> text =
+      Ask(options, http, "GET", Cat(endpoint, kRolePath, name), header());
   if (!text.ok()) return text.status();
   absl::StatusOr<protocol::TemporaryKey> key = protocol::ParseMetadataKey(text->body);
   if (!key.ok())
