@@ -350,6 +350,21 @@ TEST_F(AgentTest, ARefusedTokenRenewsTheKey) {
   EXPECT_LE(http_.asked.size(), 6u + 3u);
 }
 
+// The key that was on its way is that of the source before.
+TEST_F(AgentTest, AReloadWhileAKeyIsAskedFor) {
+  UseMetadata("2027-01-15T20:00:00Z");
+  config_.auths.clear();
+  config_.targets.emplace_back().server_auth = "iam";
+  agent_.Configure(config_);
+  http_.meanwhile = [this] {
+    config_.aws.credentials = {"environment"};
+    agent_.Configure(config_);
+  };
+  Run();
+  std::string why;
+  EXPECT_NE(agent_.Make("db.example", 5432, "app", why).find("AKIA1"), std::string::npos) << why;
+}
+
 TEST_F(AgentTest, AnotherConfigurationKeepsWhatItStillNeeds) {
   Begin();
   const int64_t version = agent_.Version(kArn);

@@ -1,8 +1,8 @@
 // An Http whose answers are written down beforehand, and which remembers what it was asked.
 #pragma once
 
-#include <algorithm>
 #include <deque>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +35,7 @@ class FakeHttp final : public Http {
   HttpAnswer Send(const HttpRequest& request) override {
     asked.push_back(
         {request.method, request.url, request.unix_socket, request.headers, request.body});
+    if (meanwhile) std::exchange(meanwhile, nullptr)();
     HttpAnswer answer;
     if (answers_.empty()) {
       answer.error = "nothing was written down";
@@ -48,6 +49,7 @@ class FakeHttp final : public Http {
   bool empty() const { return answers_.empty(); }
 
   std::vector<Asked> asked;
+  std::function<void()> meanwhile;  // happens while the next one is asked
 
  private:
   std::deque<std::pair<int, std::string>> answers_;
