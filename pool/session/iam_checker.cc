@@ -32,12 +32,13 @@ Digest256 NameOf(const IamQuestion& question) {
 class VerifyJob final : public engine::Job {
  public:
   VerifyJob(SessionServices& services, IamChecker& owner, IamVerifier& verifier,
-            IamVerifierPlace place, IamQuestion question, const Digest256& name, uint64_t epoch)
+            IamVerifierPlace place, const IamQuestion& question, const Digest256& name,
+            uint64_t epoch)
       : services_(services),
         owner_(owner),
         verifier_(verifier),
         place_(std::move(place)),
-        question_(std::move(question)),
+        question_(question),
         name_(name),
         epoch_(epoch) {}
   void Run() override { key_ = verifier_.Ask(place_, question_); }
