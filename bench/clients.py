@@ -1,4 +1,4 @@
-"""Many light clients over raw sockets: TRUST or SCRAM logins, one query at a time."""
+"""Clients over raw sockets, one message at a time: TRUST or SCRAM logins, in the clear or over TLS."""
 
 import asyncio
 import base64
@@ -8,15 +8,14 @@ import os
 import socket
 import ssl
 import struct
-import subprocess
 
 from harness import PASSWORD
 
 KEYS = {}
 
 
-def startup():
-    body = struct.pack("!i", 196608) + b"user\0app\0database\0postgres\0\0"
+def startup(user="app"):
+    body = struct.pack("!i", 196608) + b"user\0" + user.encode() + b"\0database\0postgres\0\0"
     return struct.pack("!i", len(body) + 4) + body
 
 
@@ -24,11 +23,11 @@ def message(kind, body):
     return kind + struct.pack("!i", len(body) + 4) + body
 
 
-def proof(first, server_first):
+def proof(first, server_first, password=PASSWORD):
     fields = dict(part.split("=", 1) for part in server_first.split(","))
-    salt = (fields["s"], fields["i"])
+    salt = (fields["s"], fields["i"], password)
     if salt not in KEYS:
-        salted = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), base64.b64decode(salt[0]), int(salt[1]))
+        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt[0]), int(salt[1]))
         KEYS[salt] = hmac.digest(salted, b"Client Key", "sha256")
     client_key = KEYS[salt]
     without = f"c=biws,r={fields['r']}"
@@ -36,35 +35,64 @@ def proof(first, server_first):
     return f"{without},p={base64.b64encode(bytes(a ^ b for a, b in zip(client_key, signature))).decode()}".encode()
 
 
-async def login(port):
-    """(reader, writer) of a client that is logged in."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(startup())
-    first = ""
+def conversation(user="app", password=PASSWORD):
+    """A login, whoever carries its bytes: yields (what to send, how many bytes are wanted then), until it is in. Raises if it is
+    refused."""
+    send, first = startup(user), ""
     while True:
-        head = await reader.readexactly(5)
-        body = await reader.readexactly(struct.unpack("!i", head[1:])[0] - 4)
+        head = yield send, 5
+        body = yield b"", struct.unpack("!i", head[1:])[0] - 4
+        send = b""
         if head[:1] == b"E":
-            raise RuntimeError(body)
+            raise PermissionError(body)
         if head[:1] == b"Z":
-            return reader, writer
+            return
         if head[:1] != b"R":
             continue
         code = struct.unpack("!i", body[:4])[0]
         if code == 10:
             first = f"n=,r={base64.b64encode(os.urandom(18)).decode()}"
-            writer.write(message(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(first) + 3) + b"n,," + first.encode()))
+            send = message(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(first) + 3) + b"n,," + first.encode())
         elif code == 11:
-            writer.write(message(b"p", proof(first, body[4:].decode())))
+            send = message(b"p", proof(first, body[4:].decode(), password))
 
 
-def certify(servers):
-    """A certificate for nobody in particular, as an option of weir's."""
-    certificate, key = (os.path.join(servers.folder, name) for name in ("bench.crt", "bench.key"))
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=bench",
-                    "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    os.chmod(key, 0o600)
-    return f'[[certificate]]\ncertificate_file = "{certificate}"\nkey_file = "{key}"\n'
+async def login(port):
+    """(reader, writer) of a client that is logged in."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    talk = conversation()
+    send, wanted = next(talk)
+    while True:
+        writer.write(send)
+        try:
+            send, wanted = talk.send(await reader.readexactly(wanted))
+        except StopIteration:
+            return reader, writer
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), 30)
+
+
+def login_blocking(connection, *who, sending=None):
+    """Over a socket that is connected. `sending` is called when something is about to be sent."""
+    talk = conversation(*who)
+    send, wanted = next(talk)
+    while True:
+        if send:
+            if sending:
+                sending()
+            connection.sendall(send)
+        data = b""
+        while len(data) < wanted:
+            part = connection.recv(wanted - len(data))
+            if not part:
+                raise ConnectionError("closed by the peer")
+            data += part
+        try:
+            send, wanted = talk.send(data)
+        except StopIteration:
+            return
 
 
 def tls_context():
@@ -76,30 +104,8 @@ def tls_context():
     return context
 
 
-def login_tls(port, context, session=None):
-    """A socket that is logged in over direct TLS, resumed from a session if there is one."""
-    connection = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="bench", session=session)
-    file = connection.makefile("rb", buffering=0)
-
-    def exactly(count):
-        data = b""
-        while len(data) < count:
-            data += file.read(count - len(data))
-        return data
-    connection.sendall(startup())
-    first = ""
-    while True:
-        head = exactly(5)
-        body = exactly(struct.unpack("!i", head[1:])[0] - 4)
-        if head[:1] == b"E":
-            raise RuntimeError(body)
-        if head[:1] == b"Z":
-            return connection
-        if head[:1] != b"R":
-            continue
-        code = struct.unpack("!i", body[:4])[0]
-        if code == 10:
-            first = f"n=,r={base64.b64encode(os.urandom(18)).decode()}"
-            connection.sendall(message(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(first) + 3) + b"n,," + first.encode()))
-        elif code == 11:
-            connection.sendall(message(b"p", proof(first, body[4:].decode())))
+def login_tls(port, context):
+    """A socket that is logged in over direct TLS."""
+    connection = context.wrap_socket(connect(port), server_hostname="bench")
+    login_blocking(connection)
+    return connection

@@ -141,15 +141,27 @@ class Servers:
             self.run("pgbench", self.postgres_port, "-i", "-q", "-s", str(scale), "postgres")
         return process
 
+    def certificate(self):
+        """(certificate, key), files of a certificate for nobody in particular."""
+        certificate, key = self.path("bench.crt"), self.path("bench.key")
+        if not os.path.exists(key):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=bench",
+                            "-keyout", key, "-out", certificate], check=True, capture_output=True)
+            os.chmod(key, 0o600)
+        return certificate, key
+
     def start_weir(self, shards=1, cpu=None, pool="", auth="", proxy="", engine="", endpoint="", canned=False, backends=BACKENDS,
-                   **settings):
-        """weir before PostgreSQL, or before the canned server, where everybody is trusted."""
+                   trust=None, tls=False, **settings):
+        """weir before PostgreSQL, or before the canned server, where everybody is trusted unless `trust` says otherwise."""
         self.write("app.json", '{"username": "app", "password": "%s"}\n' % PASSWORD)
         # The canned server has room for 20.
         most = BACKENDS if canned else int(self.psql("show max_connections"))
         percent = -(-backends * 100 // most)
         target = self.canned_port if canned else self.postgres_port
-        auth += 'client_password_auth_type = "TRUST"' if canned else ""
+        if canned if trust is None else trust:
+            auth = 'client_password_auth_type = "TRUST"\n' + auth
+        if tls:
+            auth += '\n[[certificate]]\ncertificate_file = "%s"\nkey_file = "%s"\n' % self.certificate()
         port = free_port()
         config = self.write(f"weir-{port}.toml", f"""# weir before a PostgreSQL on port {target}.
 [proxy]
@@ -183,8 +195,14 @@ shards = {shards}
                 raise RuntimeError(f"weir has ended: {file.read()[-1000:]}") from None
         return process, port, config
 
-    def start_pgbouncer(self, cpu=None, canned=False, **settings):
+    def start_pgbouncer(self, cpu=None, canned=False, trust=None, tls=False, **settings):
         port = free_port()
+        more = ""
+        if tls:
+            key = self.write("pgbouncer.key", open(self.certificate()[1], encoding="ascii").read())   # it is another user
+            os.chmod(key, 0o600)
+            self.give_to_postgres(key)
+            more = f"client_tls_sslmode = allow\nclient_tls_cert_file = {self.certificate()[0]}\nclient_tls_key_file = {key}"
         self.write("users.txt", f'"app" "{PASSWORD}"\n')
         config = self.write(f"pgbouncer-{port}.ini", f"""[databases]
 postgres = host=127.0.0.1 port={self.canned_port if canned else self.postgres_port} dbname=postgres
@@ -193,12 +211,13 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 listen_backlog = 4096
 unix_socket_dir =
-auth_type = {"trust" if canned else "scram-sha-256"}
+auth_type = {"trust" if (canned if trust is None else trust) else "scram-sha-256"}
 auth_file = {self.path("users.txt")}
 pool_mode = transaction
 default_pool_size = {BACKENDS}
 max_client_conn = 15000
 ignore_startup_parameters = extra_float_digits
+{more}
 {"max_prepared_statements = 200" if pgbouncer_version() >= (1, 21) else ""}
 """)
         process = self.start(self.as_postgres(PGBOUNCER, "-q", config), cpu, **settings)

@@ -3,14 +3,17 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "engine/base/text.h"
 #include "engine/socket.h"
 #include "protocol/postgres/format.h"
 #include "protocol/wire/cursor.h"
+#include "protocol/wire/writer.h"
 
 namespace weir::load {
 
@@ -22,6 +25,8 @@ using protocol::Cursor;
 namespace {
 
 constexpr uint32_t kConnectsPerTick = 32;
+constexpr uint32_t kHandshakesAtOnce = 16;
+constexpr std::string_view kTlsRequest{"\0\0\0\x08\x04\xd2\x16\x2f", 8};
 // A slow reader takes 800 KB/s, from a small receive buffer.
 constexpr size_t kSlowBytes = 4096;
 constexpr Nanos kSlowPeriod = 5 * engine::kMillisecond;
@@ -29,13 +34,27 @@ constexpr int kSlowBuffer = 8192;
 
 }  // namespace
 
-class Client final : public Socket {
+class Client final : public Socket, private engine::TlsOutput {
  public:
-  enum class State : uint8_t { kLogin, kPreparing, kReady, kAsking };
+  enum class State : uint8_t { kTlsAsked, kLogin, kPreparing, kReady, kAsking };
 
   Client(Clients& clients, int fd, bool is_slow)
       : Socket(clients.poller_, fd), slow(is_slow), clients_(clients) {
-    Send(StartupMessage());
+    if (clients.entry_.tls) {
+      state = State::kTlsAsked;
+      Send(kTlsRequest);
+    } else {
+      Send(StartupMessage());
+    }
+  }
+  // As it is meant, whether it leaves encrypted or not.
+  void Say(std::string_view bytes) {
+    if (tls_ == nullptr) return Send(bytes);
+    tls_->Write(engine::AsBytes(bytes), *this);
+  }
+  void Close() {
+    if (tls_ != nullptr) tls_->Close(*this);
+    Die();
   }
 
   State state = State::kLogin;
@@ -46,11 +65,16 @@ class Client final : public Socket {
 
  protected:
   size_t OnBytes(std::string_view bytes) override {
-    const size_t all = bytes.size();
-    char type = 0;
-    std::string_view body;
-    while (NextMessage(bytes, type, body)) OnMessage(type, body);
-    return all - bytes.size();
+    if (state == State::kTlsAsked) {
+      if (bytes != "S") Fail("the answer to a request for TLS is not 'S'");
+      tls_ = clients_.tls_.New(clients_.entry_.resumes);
+      state = State::kLogin;
+      Decrypt({});
+      return bytes.size();
+    }
+    if (tls_ == nullptr) return Take(bytes);
+    Decrypt(bytes);
+    return bytes.size();
   }
   void OnEnd(int error) override {
     Fail(Cat("a client's connection ended: ",
@@ -58,8 +82,73 @@ class Client final : public Socket {
   }
 
  private:
+  void OnCiphertext(engine::Bytes bytes) override { Send(engine::AsText(bytes)); }
+
+  void Decrypt(std::string_view ciphertext) {
+    engine::Bytes in = engine::AsBytes(ciphertext);
+    for (;;) {
+      uint8_t into[16 * 1024];
+      size_t length = 0;
+      switch (tls_->Read(in, into, length, *this)) {
+        case engine::Tls::Status::kMore:
+          return;
+        case engine::Tls::Status::kReady:
+          clients_.OnEncrypted(*this, tls_->Facts().resumed);
+          if (dead()) return;
+          break;
+        case engine::Tls::Status::kData:
+          plain_ += engine::AsText(engine::Bytes(into, length));
+          plain_.erase(0, Take(plain_));
+          break;
+        case engine::Tls::Status::kClosed:
+          return OnEnd(0);
+        case engine::Tls::Status::kFailed:
+          Fail(Cat("TLS: ", tls_->error()));
+      }
+    }
+  }
+
+  // Returns how much of it were whole messages.
+  size_t Take(std::string_view bytes) {
+    const size_t all = bytes.size();
+    char type = 0;
+    std::string_view body;
+    while (NextMessage(bytes, type, body)) OnMessage(type, body);
+    return all - bytes.size();
+  }
+
+  void OnAuthentication(std::string_view body) {
+    Cursor cursor(body);
+    std::string out;
+    protocol::Writer writer(out);
+    switch (static_cast<postgres::Authentication>(cursor.U32())) {
+      case postgres::Authentication::kOk:
+      case postgres::Authentication::kSaslFinal:
+        return;
+      case postgres::Authentication::kSasl: {
+        scram_ = std::make_unique<protocol::ScramClient>(clients_.entropy_);
+        const std::string first = scram_->First();
+        writer.Begin('p').CString(protocol::kScramSha256);
+        writer.U32(static_cast<uint32_t>(first.size())).Raw(first);
+        break;
+      }
+      case postgres::Authentication::kSaslContinue:
+        if (!scram_->OnServerFirst(cursor.rest())) Fail("SCRAM: a wrong message came");
+        writer.Begin('p').Raw(
+            scram_->Final(clients_.KeysFor(scram_->salt(), scram_->iterations())));
+        break;
+      case postgres::Authentication::kMd5Password:
+      case postgres::Authentication::kCleartextPassword:
+        Fail("a client was asked for a password otherwise than by SCRAM");
+    }
+    writer.End();
+    Say(out);
+  }
+
   void OnMessage(char type, std::string_view body) {
     switch (type) {
+      case backend::kAuthentication:
+        return OnAuthentication(body);
       case backend::kErrorResponse:
         Fail(Cat("a client got an error: ", Readable(body)));
       case backend::kDataRow:
@@ -86,7 +175,7 @@ class Client final : public Socket {
       case State::kLogin:
         if (clients_.mode_ == Mode::kPrepared && !slow) {
           state = State::kPreparing;
-          Send(ParseMessage("P0"));
+          Say(ParseMessage("P0"));
           return;
         }
         return clients_.OnReady(*this);
@@ -95,6 +184,7 @@ class Client final : public Socket {
       case State::kAsking:
         if (rows != (slow ? kBigRows : 1)) Fail(Cat("an answer of ", rows, " rows came"));
         return clients_.OnAnswer(*this);
+      case State::kTlsAsked:
       case State::kReady:
         Fail("an answer came that nobody had asked for");
     }
@@ -109,13 +199,17 @@ class Client final : public Socket {
   }
 
   Clients& clients_;
+  std::unique_ptr<engine::Tls> tls_;  // nullptr: in the clear
+  std::string plain_;                 // an incomplete message
+  std::unique_ptr<protocol::ScramClient> scram_;
 };
 
-Clients::Clients(Poller& poller, const engine::Address& address, Mode mode, Latencies& latencies,
-                 uint32_t late_every)
+Clients::Clients(Poller& poller, const engine::Address& address, Mode mode, Entry entry,
+                 Latencies& latencies, uint32_t late_every)
     : poller_(poller),
       address_(address),
       mode_(mode),
+      entry_(std::move(entry)),
       latencies_(latencies),
       late_every_(late_every),
       question_(Question(mode)),
@@ -137,7 +231,36 @@ void Clients::Connect(bool slow) {
   if (connect(fd, address_.get(), address_.length()) != 0 && errno != EINPROGRESS)
     Fail(Cat("cannot connect to ", address_.ToString(), ": ",
              std::string_view(std::strerror(errno))));
-  clients_.push_back(std::make_unique<Client>(*this, fd, slow));
+  // Those that go at once keep themselves.
+  auto client = std::make_unique<Client>(*this, fd, slow);
+  if (only_handshakes_) {
+    static_cast<void>(client.release());
+  } else {
+    clients_.push_back(std::move(client));
+  }
+}
+
+void Clients::Handshake(uint32_t count) {
+  CHECK(entry_.tls && handshakes_ == 0);
+  handshakes_ = count;
+  handshaking_ = 0;
+  only_handshakes_ = true;
+}
+
+void Clients::OnEncrypted(Client& client, bool resumed) {
+  resumed_ += resumed ? 1 : 0;
+  if (!only_handshakes_) return client.Say(StartupMessage());
+  --handshakes_;
+  --handshaking_;
+  client.Close();
+}
+
+// They are derived once: that is slow, and the clients' own work.
+const protocol::ScramKeys& Clients::KeysFor(const std::string& salt, uint32_t iterations) {
+  const std::string wanted = Cat(salt, iterations);
+  if (salt_ != wanted) keys_ = protocol::DeriveScramKeys(entry_.password, salt, iterations);
+  salt_ = wanted;
+  return keys_;
 }
 
 void Clients::OnReady(Client& client) {
@@ -177,7 +300,7 @@ void Clients::Ask(Client& client, Nanos due) {
   for (size_t i = kKeyDigits; i > 0; --i, number /= 10)
     client.key[i - 1] = static_cast<char>('0' + number % 10);
   ++asking_;
-  client.Send((client.slow ? big_question_ : question_).With({client.key, kKeyDigits}));
+  client.Say((client.slow ? big_question_ : question_).With({client.key, kKeyDigits}));
 }
 
 void Clients::OnAnswer(Client& client) {
@@ -210,6 +333,7 @@ void Clients::Tick(Nanos now) {
     --to_connect_;
     Connect(connecting_slow_);
   }
+  for (; handshaking_ < std::min(handshakes_, kHandshakesAtOnce); ++handshaking_) Connect(false);
   if (begun_ && gap_ > 0) {
     for (; next_due_ <= now;
          next_due_ += static_cast<Nanos>(-std::log(1 - prng_.Fraction()) * gap_)) {

@@ -1,4 +1,5 @@
-// Clients that log in (trust) and ask one question at a time; every answer must carry its key.
+// Clients that log in (trust, or SCRAM with a password; in the clear or over TLS) and ask one
+// question at a time; every answer must carry its key.
 //
 // Closed loop: the next question follows the answer. Open loop: questions are due at times drawn
 // beforehand (exponential gaps), go to whichever client is free, and their latency counts from when
@@ -14,18 +15,27 @@
 #include "bench/load/measure.h"
 #include "bench/load/messages.h"
 #include "bench/load/socket.h"
+#include "bench/load/tls.h"
 #include "engine/address.h"
 #include "engine/base/prng.h"
+#include "protocol/auth/scram.h"
 
 namespace weir::load {
 
 class Client;
 
+// How clients begin.
+struct Entry {
+  bool tls = false;
+  bool resumes = false;  // the sessions of those before it
+  std::string password;
+};
+
 class Clients {
  public:
   // `late_every`: answers to those questions take long (messages.h), their latency is not recorded.
-  Clients(Poller& poller, const engine::Address& address, Mode mode, Latencies& latencies,
-          uint32_t late_every);
+  Clients(Poller& poller, const engine::Address& address, Mode mode, Entry entry,
+          Latencies& latencies, uint32_t late_every);
   ~Clients();
 
   // Connects that many more and logs them in, in one burst. `slow`: they will ask for large answers
@@ -33,6 +43,10 @@ class Clients {
   void Add(uint32_t count, bool slow);
   bool all_ready() const { return ready_ == clients_.size() && to_connect_ == 0; }
   size_t size() const { return clients_.size(); }
+  // Connects that many, a few at a time, which go as soon as they are encrypted.
+  void Handshake(uint32_t count);
+  bool handshakes_done() const { return handshakes_ == 0; }
+  uint64_t resumed() const { return resumed_; }
 
   // From now on they ask; `rate` per second in all, 0: closed loop.
   void Begin(double rate, engine::Nanos now);
@@ -53,6 +67,8 @@ class Clients {
  private:
   friend class Client;
   void OnReady(Client& client);
+  void OnEncrypted(Client& client, bool resumed);
+  const protocol::ScramKeys& KeysFor(const std::string& salt, uint32_t iterations);
   void OnAnswer(Client& client);
   void Ask(Client& client, engine::Nanos due);
   void Connect(bool slow);
@@ -60,13 +76,22 @@ class Clients {
   Poller& poller_;
   const engine::Address address_;
   const Mode mode_;
+  const Entry entry_;
   Latencies& latencies_;
   const uint32_t late_every_;
+  TlsClients tls_;
+  engine::SystemEntropy entropy_;
+  std::string salt_;  // whose keys are known
+  protocol::ScramKeys keys_;
   Template question_;
   Template big_question_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<Client*> slow_;
   uint32_t to_connect_ = 0;
+  uint32_t handshakes_ = 0;   // still to be made
+  uint32_t handshaking_ = 0;  // of them, under way
+  bool only_handshakes_ = false;
+  uint64_t resumed_ = 0;
   bool connecting_slow_ = false;
   size_t ready_ = 0;
   size_t asking_ = 0;

@@ -31,10 +31,14 @@ using engine::Nanos;
 
 constexpr const char* kUsage =
     "usage: load [--serve PORT] [--connect PORT] [options]\n"
-    "  --task run|logins|idle    run: questions and answers (default); logins: all clients log in "
-    "at "
-    "once;\n"
-    "                            idle: what a logged-in client costs the process --pid in memory\n"
+    "  --task run|logins|idle|handshakes   run: questions and answers (default); logins: all "
+    "clients\n"
+    "                            log in at once; idle: what a logged-in client costs the process "
+    "--pid in\n"
+    "                            memory; handshakes: of TLS, as many as clients, a few at a time\n"
+    "  --tls 0|1                 clients ask for TLS, in PostgreSQL's way (0)\n"
+    "  --resume 0|1              ... and take up earlier sessions (0)\n"
+    "  --password TEXT           for those who are asked by SCRAM\n"
     "  --mode simple|extended|prepared   (simple)\n"
     "  --clients N               (1)\n"
     "  --slow N                  that many of them ask for large answers and take them slowly (0)\n"
@@ -67,6 +71,7 @@ struct Options {
   LateAnswers late;
   pid_t pid = 0;
   std::string counter;
+  Entry entry;
   int cpu = -1;
 };
 
@@ -104,6 +109,12 @@ bool Parse(int count, char** values, Options& out) {
       out.pid = std::atoi(value);
     } else if (name == "--counter") {
       out.counter = value;
+    } else if (name == "--tls") {
+      out.entry.tls = std::atoi(value) != 0;
+    } else if (name == "--resume") {
+      out.entry.resumes = std::atoi(value) != 0;
+    } else if (name == "--password") {
+      out.entry.password = value;
     } else if (name == "--cpu") {
       out.cpu = std::atoi(value);
     } else {
@@ -112,7 +123,8 @@ bool Parse(int count, char** values, Options& out) {
   }
   if (out.mode_name == "extended") out.mode = Mode::kExtended;
   if (out.mode_name == "prepared") out.mode = Mode::kPrepared;
-  const bool tasks = out.task == "run" || out.task == "logins" || out.task == "idle";
+  const bool handshakes = out.task == "handshakes" && out.entry.tls && out.slow == 0;
+  const bool tasks = out.task == "run" || out.task == "logins" || out.task == "idle" || handshakes;
   const bool modes = out.mode != Mode::kSimple || out.mode_name == "simple";
   return count % 2 == 1 && tasks && modes && (out.serve != 0 || out.connect != 0) &&
          out.clients > out.slow;
@@ -124,9 +136,9 @@ class Load {
     if (options.serve != 0)
       server_ = std::make_unique<Server>(poller_, options.serve, options.distance, options.late);
     if (options.connect != 0) {
-      clients_ = std::make_unique<Clients>(poller_,
-                                           *engine::Address::FromHost("127.0.0.1", options.connect),
-                                           options.mode, latencies_, options.late.every);
+      clients_ = std::make_unique<Clients>(
+          poller_, *engine::Address::FromHost("127.0.0.1", options.connect), options.mode,
+          options.entry, latencies_, options.late.every);
     }
   }
 
@@ -165,6 +177,24 @@ class Load {
     std::printf("{\"logins\": %u, \"seconds\": %.3f, \"logins_per_second\": %.0f, \"cpu\": %.2f}\n",
                 options_.clients, took, options_.clients / took,
                 static_cast<double>(after.cpu - before.cpu) / 1e3 / options_.clients);
+  }
+
+  // The first one logs in, for its session, which may come as late as the first words do.
+  void Handshake() {
+    LogIn(1, false);
+    const uint64_t resumed = clients_->resumed();
+    const Usage before = UsageOf(options_.pid, options_.counter);
+    const Nanos begin = MonotonicNow();
+    clients_->Handshake(options_.clients);
+    PollUntil([this] { return clients_->handshakes_done(); });
+    const double took = static_cast<double>(MonotonicNow() - begin) / engine::kSecond;
+    const Usage after = UsageOf(options_.pid, options_.counter);
+    std::printf(
+        "{\"handshakes\": %u, \"resumed\": %llu, \"seconds\": %.3f, "
+        "\"handshakes_per_second\": %.0f, \"cpu\": %.2f}\n",
+        options_.clients, static_cast<unsigned long long>(clients_->resumed() - resumed), took,
+        options_.clients / took,
+        static_cast<double>(after.cpu - before.cpu) / 1e3 / options_.clients);
   }
 
   void StayIdle() {
@@ -249,6 +279,8 @@ int Main(int count, char** values) {
     load.Serve();
   } else if (options.task == "logins") {
     load.LogInAtOnce();
+  } else if (options.task == "handshakes") {
+    load.Handshake();
   } else if (options.task == "idle") {
     load.StayIdle();
   } else {

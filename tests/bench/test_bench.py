@@ -16,7 +16,7 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 from canned import Csv  # noqa: E402
-from harness import PROGRAMS, Servers, wait_for_port  # noqa: E402
+from harness import PASSWORD, PROGRAMS, Servers, wait_for_port  # noqa: E402
 from plot import COLOURS  # noqa: E402
 
 LOAD = os.path.join(PROGRAMS, "load")
@@ -47,6 +47,28 @@ def test_load_at_a_rate_with_a_distance_and_slow_readers(servers):
 def test_load_logs_in_and_stays_idle(servers):
     assert servers.load(servers.canned_port, task="logins", clients=50)["logins"] == 50
     assert servers.load(servers.canned_port, task="idle", clients=10, pid=os.getpid())["idle_clients"] == 10
+
+
+@pytest.mark.parametrize("start", ["start_weir", "start_pgbouncer"])
+def test_load_over_tls_and_by_a_password(servers, start):
+    process, port = getattr(servers, start)(canned=True, trust=False, tls=True)[:2]
+    load = lambda **more: servers.load(port, pid=process.pid, tls=1, password=PASSWORD, **more)
+    assert load(task="logins", clients=20)["logins"] == 20
+    assert load(mode="extended", clients=4, seconds=0.1)["transactions"] > 0
+    assert load(task="handshakes", clients=30)["resumed"] == 0
+    assert load(task="handshakes", clients=30, resume=1)["resumed"] == 30
+    with pytest.raises(RuntimeError, match="got an error.*(28P01|SASL authentication failed)"):
+        servers.load(port, tls=1, password="another", task="logins", clients=1)
+
+
+def test_what_tls_costs_is_measured():
+    result = subprocess.run(["/usr/bin/python3", os.path.join(ROOT, "bench", "tls"), "--quick"], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    for what in ("full", "resumed", r"simple \| 4", r"extended \| 4"):
+        for program in ("pgbouncer", "weir"):
+            assert re.search(rf"^\| {what} \| {program} \| [1-9]", result.stdout, re.M), result.stdout
+    assert re.search(r"^\| weir \| 100 \| ", result.stdout, re.M), result.stdout
+    assert re.search(r"^\| unknown user \| [1-9]", result.stdout, re.M), result.stdout
 
 
 def serve_once(listener, answer):
