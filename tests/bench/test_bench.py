@@ -181,3 +181,12 @@ def test_nothing_to_plot_is_an_error_that_names_the_file(tmp_path):
     Csv(empty)
     result = draw(tmp_path / "cpu.svg", empty)
     assert result.returncode == 2 and str(empty) in result.stderr and "--csv" in result.stderr, result.stderr
+
+
+def test_what_openssl_holds_is_counted(servers):
+    result = subprocess.run([os.path.join(PROGRAMS, "tls_memory"), *servers.certificate()], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    first, *pieces = result.stdout.splitlines()
+    total, count = map(int, re.search(r"TLSv1.3.*: (\d+) bytes in (\d+) pieces", first).groups())
+    sizes = [(int(size), int(times)) for size, times in (re.match(r"\s*(\d+) x (\d+)  \S+:\d+", each).groups() for each in pieces)]
+    assert sum(size * times for size, times in sizes) == total > 5000 and sum(times for _, times in sizes) == count
