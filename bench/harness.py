@@ -216,6 +216,7 @@ auth_file = {self.path("users.txt")}
 pool_mode = transaction
 default_pool_size = {BACKENDS}
 max_client_conn = 15000
+client_login_timeout = 600
 ignore_startup_parameters = extra_float_digits
 {more}
 {"max_prepared_statements = 200" if pgbouncer_version() >= (1, 21) else ""}
