@@ -158,6 +158,8 @@ class Servers:
         most = BACKENDS if canned else int(self.psql("show max_connections"))
         percent = -(-backends * 100 // most)
         target = self.canned_port if canned else self.postgres_port
+        if canned:
+            pool += '\nopaque_calls = "trust"'   # its catalogue cannot be read: every session would be asked what it has set
         if canned if trust is None else trust:
             auth = 'client_password_auth_type = "TRUST"\n' + auth
         if tls:

@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 from canned import Csv  # noqa: E402
 from harness import PASSWORD, PROGRAMS, Servers, wait_for_port  # noqa: E402
-from plot import COLOURS  # noqa: E402
+from plot import CPU  # noqa: E402
 
 LOAD = os.path.join(PROGRAMS, "load")
 
@@ -170,7 +170,7 @@ def test_the_plot_draws_the_medians_of_several_files(tmp_path):
     result = draw(picture, few, many)
     assert result.returncode == 0, result.stderr
     lines = [each for each in xml.parse(picture).getroot() if each.tag.endswith("polyline")]
-    assert [line.get("stroke") for line in lines] == [COLOURS["weir"]]
+    assert [line.get("stroke") for line in lines] == [CPU.programs["weir"][1]]
     (x1, y1), (x10, y10), (x100, y100) = [map(float, point.split(",")) for point in lines[0].get("points").split()]
     assert x100 - x10 == pytest.approx(x10 - x1, abs=0.2) and x10 > x1, "not a log scale"
     assert y10 - y1 == pytest.approx(2 * (y100 - y10), abs=0.3) and y10 > y1, "not the medians 20, 10, 5"
