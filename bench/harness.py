@@ -4,7 +4,10 @@ The canned server is the program `load`: it serves and asks in one thread, on a 
 pgbench is what is measured.
 """
 
+import base64
 import glob
+import hashlib
+import hmac
 import json
 import os
 import random
@@ -58,6 +61,14 @@ def listens(port):
 def pgbouncer_version():
     out = subprocess.run([PGBOUNCER, "--version"], capture_output=True, text=True).stdout
     return tuple(map(int, re.search(r"(\d+)\.(\d+)", out).groups()))
+
+
+def verifier(salt=b"a salt of the benchmarks"):
+    """What proves that somebody knows the password, as PostgreSQL keeps it."""
+    salted = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), salt, 4096)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    keys = [base64.b64encode(each).decode() for each in (salt, stored, hmac.digest(salted, b"Server Key", "sha256"))]
+    return f"SCRAM-SHA-256$4096:{keys[0]}${keys[1]}:{keys[2]}"
 
 
 class Servers:
@@ -205,7 +216,8 @@ shards = {shards}
             os.chmod(key, 0o600)
             self.give_to_postgres(key)
             more = f"client_tls_sslmode = allow\nclient_tls_cert_file = {self.certificate()[0]}\nclient_tls_key_file = {key}"
-        self.write("users.txt", f'"app" "{PASSWORD}"\n')
+        # With the password itself it would derive the keys anew for every login, where it need not prove it to a server.
+        users = self.write(f"users-{port}.txt", f'"app" "{verifier() if canned and not trust else PASSWORD}"\n')
         config = self.write(f"pgbouncer-{port}.ini", f"""[databases]
 postgres = host=127.0.0.1 port={self.canned_port if canned else self.postgres_port} dbname=postgres
 [pgbouncer]
@@ -214,7 +226,7 @@ listen_port = {port}
 listen_backlog = 4096
 unix_socket_dir =
 auth_type = {"trust" if (canned if trust is None else trust) else "scram-sha-256"}
-auth_file = {self.path("users.txt")}
+auth_file = {users}
 pool_mode = transaction
 default_pool_size = {BACKENDS}
 max_client_conn = 15000
