@@ -5,50 +5,14 @@ The first bytes of an input are what its target says (options, how bytes are cut
 """
 
 import base64
-import hashlib
-import hmac
-import os
-import ssl
 import struct
-import subprocess
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
-import make_corpus_auth  # noqa: E402
-
-CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
-NONCE = base64.b64encode(bytes(18)).decode()  # the targets' entropy is zeros
-
-
-def write(target, name, data):
-    os.makedirs(os.path.join(CORPUS, target), exist_ok=True)
-    with open(os.path.join(CORPUS, target, name), "wb") as file:
-        file.write(data)
-
-
-def message(kind, body=b""):
-    return kind + struct.pack(">I", len(body) + 4) + body
-
-
-def z(*texts):
-    return b"".join(text.encode() + b"\0" for text in texts)
-
-
-def startup(*pairs, version=3 << 16, end=b"\0"):
-    body = struct.pack(">I", version) + z(*pairs) + end
-    return struct.pack(">I", len(body) + 4) + body
-
-
-def request(code, body=b""):
-    return struct.pack(">II", len(body) + 8, code) + body
-
-
-SSL, GSS, CANCEL = 80877103, 80877104, 80877102
-
-
-def sasl_first(text, mechanism="SCRAM-SHA-256", length=None):
-    return message(b"p", z(mechanism) + struct.pack(">I", len(text) if length is None else length) + text.encode())
+import corpus_auth  # noqa: E402
+from corpus_tls import certificate_names, stream_tls, tls_answer
+from corpus_wire import (CANCEL, GSS, NONCE, READY, SASL, SSL, authentication, error, message, request,
+                         row, sasl_first, scram_server, startup, write, z)
 
 
 def client_login():
@@ -118,33 +82,6 @@ def client_login():
         seed(f"startup_length_{name}", struct.pack(">II", length, 3 << 16) + bytes(8))
         seed(f"password_length_{name}", app + b"p" + struct.pack(">I", length) + bytes(8))
     seed("http", b"GET / HTTP/1.1\r\n\r\n")
-
-
-def authentication(code, data=b""):
-    return message(b"R", struct.pack(">I", code) + data)
-
-
-def row(*values):
-    return message(b"D", struct.pack(">H", len(values)) +
-                   b"".join(struct.pack(">I", len(value)) + value.encode() for value in values))
-
-
-def error(code, text, severity="ERROR"):
-    return message(b"E", b"S" + z(severity) + b"V" + z(severity) + b"C" + z(code) + b"M" + z(text) + b"\0")
-
-
-READY = message(b"Z", b"I")
-SASL = authentication(10, b"SCRAM-SHA-256\0\0")
-
-
-def scram_server(iterations=1):
-    """The server's two messages, signed for the password and salt of the target."""
-    salted = hashlib.pbkdf2_hmac("sha256", b"secret", b"salt", 1)
-    server_first = f"r={NONCE}server,s={base64.b64encode(b'salt').decode()},i={iterations}"
-    auth = f"n=,r={NONCE},{server_first},c=biws,r={NONCE}server"
-    server_key = hmac.digest(salted, b"Server Key", "sha256")
-    signature = base64.b64encode(hmac.digest(server_key, auth.encode(), "sha256")).decode()
-    return server_first.encode(), f"v={signature}".encode()
 
 
 def server_login():
@@ -517,93 +454,7 @@ def pg_hba():
     seed("nul", "local all all\0trust\n,,\t,\n")
 
 
-def client_hello(alpn, host, maximum=None):
-    """The first words of a real client."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if alpn:
-        context.set_alpn_protocols([alpn])
-    if maximum:
-        context.maximum_version = maximum
-    out = ssl.MemoryBIO()
-    try:
-        context.wrap_bio(ssl.MemoryBIO(), out, server_hostname=host).do_handshake()
-    except ssl.SSLWantReadError:
-        return out.read()
-
-
-def stream_tls():
-    def seed(name, data, kind=1, pieces=1):
-        write("stream_tls", name, bytes([kind, pieces]) + data)
-
-    def talk(name, *actions, pieces=1):
-        seed(name, bytes(byte for action in actions for byte in action), kind=0, pieces=pieces)
-
-    client, server, exchange, close, change, move, stop, resume = range(8)
-    far = (exchange, 255)
-    talk("hello", far, (client, 3), far, (server, 4), far, (close, 0), far, pieces=0)
-    talk("much", far, far, (client, 255), (server, 255), (exchange, 3), (client, 200), far, far, pieces=3)
-    talk("queued_before", (server, 9), far, far, (client, 9))
-    talk("moved", far, far, (client, 90), (exchange, 1), (move, 0), (exchange, 9), (server, 9), far, (move, 0), (client, 5), pieces=2)
-    talk("stopped", far, far, (stop, 0), (client, 20), far, (move, 0), far, (resume, 0), far, pieces=2)
-    talk("changed", far, far, (client, 20), (change, 9), far)
-    talk("changed_hello", (change, 30), far)
-    talk("changed_last_words", (exchange, 30), (change, 4), far, pieces=3)
-    talk("closed_both_ways", far, far, (client, 7), (close, 0), (server, 30), far, pieces=3)
-    hello = client_hello("postgresql", "a.pool.example")
-    seed("client_hello", hello)
-    seed("client_hello_direct", hello, kind=3)
-    seed("client_hello_and_clear_text", hello + startup("user", "app"), pieces=2)
-    seed("client_hello_1_2", client_hello(None, "db.example", ssl.TLSVersion.TLSv1_2))
-    seed("no_protocol", client_hello(None, "db.example"), kind=3)
-    seed("other_protocol", client_hello("http/1.1", "db.example"), kind=3, pieces=3)
-    seed("application_data", b"\x17\x03\x03\0\x05hello")
-    seed("alert", b"\x15\x03\x03\0\x02\x02\x28")
-    seed("clear_text", startup("user", "app"))
-
-
-def tls_answer():
-    def seed(name, data, options=0, pieces=1):
-        write("tls_answer", name, bytes([options, pieces]) + data)
-
-    ok = authentication(0)
-    for options, how in ((0, "login"), (1, "login_demanded"), (2, "cancel"), (3, "cancel_demanded")):
-        for name, data in (("yes", b"S"), ("no", b"N"), ("yes_and_more", b"S" + ok), ("no_and_more", b"N" + SASL), ("letter", b"X"),
-                           ("error", error("0A000", "unsupported frontend protocol", "FATAL")), ("old_error", b"Eno such thing\0")):
-            seed(f"{how}_{name}", data, options=options)
-    seed("http", b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    seed("scram_in_the_clear", b"N" + SASL + authentication(11, scram_server()[0]), pieces=0)
-
-
-def certificate_names():
-    def seed(name, *names, host="db.example"):
-        data = bytes([0, len(host)]) + host.encode()
-        for what, string, text in names:
-            data += bytes([what, string, len(text)]) + text
-        write("certificate_names", name, data)
-
-    common, dns, mail, uri = range(4)
-    utf8, printable, ia5, latin, bmp, universal, visible, octets = range(8)
-    seed("common_name", (common, utf8, b"app"))
-    seed("all_of_them", (common, utf8, b"app"), (dns, 0, b"db.example"), (mail, 0, b"app@example"), (uri, 0, b"https://db.example"))
-    seed("nul", (common, utf8, b"app\0.evil"), (dns, 0, b"db.example\0.evil"), (mail, 0, b"\0"))
-    seed("wildcard", (dns, 0, b"*.example"), (dns, 0, b"*"), (dns, 0, b"*."), (dns, 0, b"a*.example"), (dns, 0, b"*.*.example"))
-    seed("wildcard_and_dots", (dns, 0, b"*.example"), host=".example")
-    seed("wide", (common, bmp, "app\u0142".encode("utf-16-be")), (common, universal, "app".encode("utf-32-be")))
-    seed("wide_odd", (common, bmp, b"app"), (common, universal, b"a"))
-    seed("surrogates", (common, bmp, b"\xd8\0\xdc\0"), (common, universal, b"\0\x11\0\0"))
-    seed("other_strings", (common, latin, b"\xe4"), (common, visible, b"app"), (common, printable, b"app"), (common, octets, b"app"))
-    seed("not_utf8", (common, utf8, b"\xff\xfe"), (common, ia5, b"\xc3\x28"))
-    seed("empty", (common, utf8, b""), (dns, 0, b""))
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=app/CN=b",
-                        "-addext", "subjectAltName=DNS:db.example,DNS:*.pool.example,email:app@example,IP:127.0.0.1,otherName:1.2.3.4;UTF8:x",
-                        "-keyout", os.path.join(folder, "key"), "-outform", "DER", "-out", os.path.join(folder, "crt")],
-                       check=True, capture_output=True)
-        with open(os.path.join(folder, "crt"), "rb") as file:
-            write("certificate_names", "whole", b"\1" + file.read())
-
-
 for make in (stream_tls, tls_answer, certificate_names, pg_hba, client_login, server_login, login_pair, scram, messages, exchange, exchange_settings, exchange_model, sql, config):
     make()
-for make in make_corpus_auth.ALL:
+for make in corpus_auth.ALL:
     make(write)
