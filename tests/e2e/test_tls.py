@@ -353,10 +353,12 @@ def test_pgbench_with_clients_on_both_shards(start_weir, authority, mode):
     done = subprocess.run(["pgbench", "-h", "localhost", "-p", str(weir.port), "-U", "app", "-n", "-c", "24", "-j", "2", "-t", "150",
                            "-M", mode, "-f", script, "postgres"], capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == 0 and "3600/3600" in done.stdout, done.stdout + done.stderr
-    # The first packet, inside of TLS, has decided on which shard a client lives.
+    # The first packet, inside of TLS, has decided on which shard a client lives; one to whom something is still on its way stays
+    # where it came, so that they need not be half and half.
     again = [weir.connect(sslmode="require") for _ in range(8)]
     weir.wait_for_log(r"shard=all clients=8 clients_tls=8 clients_no_tls=0 ")
-    assert weir.find(r"shard=0 clients=4 clients_tls=4 ") and weir.find(r"shard=1 clients=4 clients_tls=4 ")
+    for shard in (0, 1):
+        assert weir.find(rf"shard={shard} clients=([1-7]) clients_tls=\1 clients_no_tls=0 "), weir.find("event=statistics")[-3:]
     for each in again:
         each.close()
 
