@@ -56,7 +56,7 @@ class TestAuthority {
   Files Certify(std::string_view name, const Wish& wish) {
     EVP_PKEY* key = NewKey(wish.rsa);
     X509* certificate = New(wish, key, certificate_);
-    const Files files{Path(name) + ".crt", Path(name) + ".key"};
+    Files files{Path(name) + ".crt", Path(name) + ".key"};
     Write(files.certificate, certificate);
     FILE* file = fopen(files.key.c_str(), "w");
     EXPECT_EQ(PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr), 1);

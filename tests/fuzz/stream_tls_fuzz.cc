@@ -23,7 +23,6 @@ namespace weir::fuzz {
 namespace {
 
 using engine::Bytes;
-using engine::Completion;
 using engine::Operation;
 using engine::Slice;
 
@@ -131,7 +130,7 @@ struct Contexts {
 };
 
 const Contexts& TheContexts() {
-  static const Contexts contexts = [] {
+  static const Contexts kContexts = [] {
     const engine::TestAuthority::Wish db{"server", "DNS:db.example"};
     const engine::TestAuthority::Wish pool{"other", "DNS:*.pool.example"};
     engine::TestAuthority authority;
@@ -148,7 +147,7 @@ const Contexts& TheContexts() {
         {.host = "a.pool.example", .ca_file = {}, .protocol = "postgresql"}, warnings);
     return made;
   }();
-  return contexts;
+  return kContexts;
 }
 
 // The server's end; it may live on in another stream.

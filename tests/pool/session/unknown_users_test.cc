@@ -23,7 +23,10 @@ struct Counts {
   int digests = 0;
   bool operator==(const Counts&) const = default;
 };
-Counts counts;
+Counts& TheCounts() {
+  static Counts counts;
+  return counts;
+}
 
 std::ostream& operator<<(std::ostream& out, const Counts& each) {
   return out << each.derivations << " derivations, " << each.hmacs << " HMACs, " << each.digests
@@ -42,23 +45,23 @@ extern "C" {
 
 int PKCS5_PBKDF2_HMAC(const char* password, int length, const unsigned char* salt, int salt_length,
                       int iterations, const EVP_MD* digest, int key_length, unsigned char* out) {
-  ++counts.derivations;
-  static auto* const real = Real<decltype(PKCS5_PBKDF2_HMAC)>("PKCS5_PBKDF2_HMAC");
+  ++TheCounts().derivations;
+  auto* const real = Real<decltype(PKCS5_PBKDF2_HMAC)>("PKCS5_PBKDF2_HMAC");
   return real(password, length, salt, salt_length, iterations, digest, key_length, out);
 }
 
 unsigned char* HMAC(const EVP_MD* digest, const void* key, int key_length,
                     const unsigned char* data, size_t length, unsigned char* out,
                     unsigned int* out_length) {
-  ++counts.hmacs;
-  static auto* const real = Real<decltype(HMAC)>("HMAC");
+  ++TheCounts().hmacs;
+  auto* const real = Real<decltype(HMAC)>("HMAC");
   return real(digest, key, key_length, data, length, out, out_length);
 }
 
 int EVP_Digest(const void* data, size_t length, unsigned char* out, unsigned int* out_length,
                const EVP_MD* digest, ENGINE* engine) {
-  ++counts.digests;
-  static auto* const real = Real<decltype(EVP_Digest)>("EVP_Digest");
+  ++TheCounts().digests;
+  auto* const real = Real<decltype(EVP_Digest)>("EVP_Digest");
   return real(data, length, out, out_length, digest, engine);
 }
 
@@ -67,7 +70,6 @@ int EVP_Digest(const void* data, size_t length, unsigned char* out, unsigned int
 namespace weir::pool {
 namespace {
 
-using engine::Cat;
 using protocol::Writer;
 using ClientNext = protocol::ClientLogin::Next;
 
@@ -92,21 +94,21 @@ class UnknownUsersTest : public testing::Test {
     protocol::ScramVerifier mock;
     std::string out;
     EXPECT_EQ(Feed(login, Startup(user), out), ClientNext::kNeedUser);
-    counts = {};
+    TheCounts() = {};
     protocol::ClientUser found = users_->Find(user, false, 0, mock);
     if (refused) found = users_->Unknown(user, mock);
     EXPECT_EQ(login.Resume(found, {}, out), ClientNext::kReceive);
     out.clear();
     EXPECT_EQ(Feed(login, SaslFirst(client.First()), out), ClientNext::kReceive);
-    const Counts first = counts;
+    const Counts first = TheCounts();
     EXPECT_TRUE(client.OnServerFirst(std::string_view(out).substr(9)));
     const protocol::ScramKeys keys =
         protocol::DeriveScramKeys("wrong", client.salt(), client.iterations());
     const std::string final = client.Final(keys);
-    counts = first;
+    TheCounts() = first;
     EXPECT_EQ(Feed(login, Message(final), out), ClientNext::kFailed);
     EXPECT_TRUE(login.wrong_proof());
-    return counts;
+    return TheCounts();
   }
 
   static ClientNext Feed(postgres::PostgresClientLogin& login, const std::string& bytes,
