@@ -67,6 +67,7 @@ void CatalogueBuilder::AddFunction(const FunctionRow& row, bool ascii_trailing_b
   const auto index = static_cast<uint32_t>(functions_.size());
   if (!by_oid_.emplace(row.oid, index).second) return;
   Function& function = functions_.emplace_back();
+  function.oid = row.oid;
   function.name = NameOf(row.name);
   function.attribute = row.attribute;
   names_[function.name].users = true;
@@ -169,13 +170,13 @@ void CatalogueBuilder::NameOids(Catalogue& catalogue) {
   catalogue.oids_ = std::move(built_in_oids_);
   catalogue.oid_names_ = std::move(built_in_names_);
   std::vector<uint32_t> places(names_.size(), UINT32_MAX);
-  for (const auto& [oid, index] : by_oid_) {
-    const uint32_t name = functions_[index].name;
-    if (places[name] == UINT32_MAX) {
-      places[name] = static_cast<uint32_t>(catalogue.oid_names_.size());
-      catalogue.oid_names_.append(names_[name].text).push_back('\0');
+  for (const Function& function : functions_) {
+    uint32_t& place = places[function.name];
+    if (place == UINT32_MAX) {
+      place = static_cast<uint32_t>(catalogue.oid_names_.size());
+      catalogue.oid_names_.append(names_[function.name].text).push_back('\0');
     }
-    catalogue.oids_.emplace_back(oid, places[name]);
+    catalogue.oids_.emplace_back(function.oid, place);
   }
   std::sort(catalogue.oids_.begin(), catalogue.oids_.end());
   catalogue.oids_.shrink_to_fit();

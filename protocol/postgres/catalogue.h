@@ -98,6 +98,7 @@ class CatalogueBuilder {
 
  private:
   struct Function {
+    uint32_t oid = 0;
     uint32_t name = 0;
     CallEffect effect;
     std::vector<uint32_t> calls;    // names
