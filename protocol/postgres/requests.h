@@ -172,7 +172,8 @@ class PostgresRequests final : public protocol::Requests, public OwedListener {
   struct Rebase {
     struct Name {
       std::string name;
-      bool local = false;  // for the transaction only
+      bool local = false;   // for the transaction only
+      bool masked = false;  // ... set for it, too (SettingNames)
     };
     std::vector<Name> names;
     bool certain = false;  // a Query of one statement that does nothing else

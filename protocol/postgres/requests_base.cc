@@ -25,22 +25,21 @@ namespace {
 
 constexpr std::string_view kEncodingName = "client_encoding";
 
-// Sets what has been reset. RESET leaves a setting with another source than the session; one of the
-// user's own, which is in no catalogue, empty.
-std::string SetWhatIsReset(const Calls& calls, bool local) {
+// Sets what has been reset. RESET leaves a setting with another source than the session (one that
+// is `masked`, with the value that it has been reset to); one of the user's own, which is in no
+// catalogue, empty.
+std::string SetWhatIsReset(const Calls& calls, const std::vector<bool>& masked, bool local) {
   std::string sql =
-      "WITH s AS MATERIALIZED (SELECT pg_catalog.lower(name) AS name, source <> 'session' AS gone "
+      "WITH s AS MATERIALIZED (SELECT pg_catalog.lower(name) AS name, source <> 'session' AS gone, "
+      "source <> 'session' OR setting = reset_val AS gone_or_masked "
       "FROM pg_catalog.pg_settings) SELECT ";
   for (size_t i = 1; i < calls.size(); i += 2) {
-    engine::Append(sql, i > 1 ? "," : "", "CASE WHEN coalesce((SELECT gone FROM s WHERE s.name = $",
-                   i, "), coalesce(pg_catalog.current_setting($", i, ",true),'') = '') THEN ",
+    engine::Append(sql, i > 1 ? "," : "", "CASE WHEN coalesce((SELECT ",
+                   masked[i / 2] ? "gone_or_masked" : "gone", " FROM s WHERE s.name = $", i,
+                   "), coalesce(pg_catalog.current_setting($", i, ",true),'') = '') THEN ",
                    "pg_catalog.set_config($", i, ",$", i + 1, local ? ",true) END" : ",false) END");
   }
   return sql;
-}
-
-std::string SetBase(const Calls& calls, bool certain, bool local) {
-  return certain ? SetConfigs(calls, local) : SetWhatIsReset(calls, local);
 }
 
 // It changes how results look, or how they are come by, not what a statement does.
@@ -165,10 +164,15 @@ void PostgresRequests::MarkResets(const SettingNames& found) {
   if (base_.settings().empty() || WEIR_FAULT("base_not_restored")) return;
   std::vector<Rebase::Name> names;
   for (const Setting& each : base_.settings()) {
-    if (found.all) names.push_back({each.name, false});
+    if (found.all) names.push_back({.name = each.name});
   }
   for (const SettingNames::Reset& each : found.resets) {
-    if (!found.all && base_.Find(each.name) != nullptr) names.push_back({each.name, each.local});
+    if (!found.all && base_.Find(each.name) != nullptr)
+      names.push_back({.name = each.name, .local = each.local});
+  }
+  for (Rebase::Name& each : names) {
+    each.masked =
+        std::find(found.masked.begin(), found.masked.end(), each.name) != found.masked.end();
   }
   if (names.empty()) return;
   const bool first = rebase_ == nullptr;
@@ -181,6 +185,7 @@ void PostgresRequests::MarkResets(const SettingNames& found) {
       rebase_->names.push_back(std::move(each));
     } else {
       known->local = known->local && each.local;
+      known->masked = known->masked || each.masked;
     }
   }
 }
@@ -241,15 +246,17 @@ void PostgresRequests::SendBase(Cursor& cursor, bool sync) {
   const bool certain = rebase->certain && touched_ != nullptr && !touched_->failed;
   const auto restore = [&](bool encoding, bool local) {
     Calls calls;
+    std::vector<bool> masked;
     for (const Rebase::Name& each : rebase->names) {
       if (each.local != local || (each.name == kEncodingName) != encoding) continue;
+      masked.push_back(each.masked);
       calls.emplace_back(each.name);
       calls.emplace_back(*base_.Find(each.name));
     }
     if (calls.empty()) return;
     const bool close_first = backend.PushOwnStatement(sync, OwnPurpose::kRebase);
     cursor.Insert(OwnStatementMessages(
-        SetBase(calls, certain, local),
+        certain ? SetConfigs(calls, local) : SetWhatIsReset(calls, masked, local),
         {.sync = sync, .close_first = close_first, .close_portal = true}, calls));
   };
   backend.ForgetAnswers();

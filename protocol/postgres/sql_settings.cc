@@ -45,6 +45,9 @@ class Reader {
   void Finish() {
     EndStatement();
     found_.only_resets = statements_ == 1 && !called_ && (found_.all || !found_.resets.empty());
+    for (const Change& each : changes_) {
+      if (each.local && EndsReset(each.name)) found_.masked.push_back(each.name);
+    }
   }
 
  private:
@@ -73,11 +76,27 @@ class Reader {
   };
   enum class Call : uint8_t { kNone, kName, kArguments };
 
-  void OnDefault() {
-    if (!added_.empty()) found_.resets.push_back({added_, local_});
+  void OnDefault() { Reset(local_); }
+
+  void Reset(bool local) {
+    if (added_.empty()) return;
+    found_.resets.push_back({added_, local});
+    changes_.push_back({added_, local, true});
   }
 
-  void OnAll() { found_.all = found_.shapes_lexing = found_.shapes_literals = true; }
+  void OnAll() {
+    found_.all = found_.shapes_lexing = found_.shapes_literals = true;
+    changes_.push_back({{}, false, true});
+  }
+
+  // What the text does last to the setting, beyond the transaction, is to reset it.
+  bool EndsReset(std::string_view name) const {
+    bool reset = false;
+    for (const Change& each : changes_) {
+      if (!each.local && (each.name == name || each.name.empty())) reset = each.reset;
+    }
+    return reset;
+  }
 
   void Add(std::string_view name, bool local) {
     const std::string folded = Folded(name);
@@ -85,7 +104,11 @@ class Reader {
     // "" is no name to the server either.
     if (folded.empty() || folded.starts_with("transaction_")) return;
     added_ = folded;
-    if (reset_) OnDefault();
+    if (reset_) {
+      OnDefault();
+    } else {
+      changes_.push_back({folded, local, false});
+    }
     found_.shapes_lexing = found_.shapes_lexing || ShapesLexing(folded);
     found_.shapes_literals = found_.shapes_literals || ShapesLiterals(folded);
     const bool own = folded.find('.') != std::string::npos;
@@ -285,11 +308,18 @@ class Reader {
       return;
     }
     Add(call_name_, local_call_);
-    if (!value_told_ && !added_.empty()) found_.resets.push_back({added_, local_call_});
+    if (!value_told_) Reset(local_call_);
     added_.clear();
   }
 
+  struct Change {
+    std::string name;  // empty: all
+    bool local = false;
+    bool reset = false;
+  };
+
   SettingNames& found_;
+  std::vector<Change> changes_;  // in the order of the text
   State state_ = State::kBegin;
   bool reset_ = false;
   bool has_reset_ = false;  // an earlier statement

@@ -226,7 +226,8 @@ def test_sequences_that_functions_and_defaults_use_are_seen(start):
 def test_fifty_thousand_functions(start, database):
     weir = start("do $$ begin for i in 1..50000 loop execute format('create function many%s(x int) returns int language plpgsql as "
                  "%L', i, 'begin return many' || i + 1 || '(x); end'); end loop; end $$",
-                 "create function many50001(x int) returns int language sql as 'select x'", pool=ONE)
+                 "create function many50001(x int) returns int language sql as 'select x'",
+                 pool=ONE.replace("timeout = 20", "timeout = 120"))   # a busy machine needs its time
     with connect(weir) as client:
         client.execute("select 1")
         wait_until(lambda: not pins(weir, "select many49999(1)"), seconds=120, what="the functions to be known")

@@ -432,3 +432,18 @@ def test_what_only_changes_how_results_look_goes_on_where_it_is(start_weir):
     with weir.connect(application_name="mine") as one:
         assert one.execute("reset all; select 1", prepare=False) is not None
         assert one.execute("show application_name").fetchone() == ("mine",)
+
+
+@pytest.mark.parametrize("text", ["set time zone local; set local time zone 'Asia/Tokyo'; select 1", "reset all; set local timezone = 'UTC'",
+                                  "set local timezone = 'UTC'; reset timezone", "reset timezone; select set_config('timezone', 'UTC', true)"])
+def test_a_reset_and_a_setting_for_the_transaction_in_one_text(start_weir, text):
+    """The server tells what such a text has reset as set by the session."""
+    weir = start_weir(pool='max_connections_percent = 6\nconnection_borrow_timeout = 20\ndebug_borrow = "rotate"')
+    with weir.connect(options="-c timezone=Asia/Tokyo") as one, weir.connect() as other:
+        before = other.execute("show timezone").fetchone()
+        for _ in range(2):
+            one.execute(text, prepare=False)
+            assert one.execute("show timezone").fetchone() == ("Asia/Tokyo",)
+            assert other.execute("show timezone").fetchone() == before
+        one.execute("reset timezone; set local timezone = 'UTC'; set timezone = 'Europe/Berlin'", prepare=False)
+        assert one.execute("show timezone").fetchone() == ("Europe/Berlin",)

@@ -78,6 +78,18 @@ TEST_P(BaseTest, AfterATextOfSeveralStatementsTheServerKnowsWhatIsReset) {
   EXPECT_TRUE(Has(pair_.wire.TakeServer(), "source <> 'session'"));
 }
 
+TEST_P(BaseTest, WhatIsAlsoSetForTheTransactionIsKnownByItsValue) {
+  for (const bool local : {true, false}) {
+    pair_.Client(
+        Query(local ? "RESET work_mem; SET LOCAL work_mem = '9MB'" : "RESET work_mem; BEGIN"));
+    pair_.Server(Complete("RESET") + Complete("SET") + Ready('T'));
+    pair_.wire.TakeServer();
+    pair_.Client(Query("SELECT 1"));
+    EXPECT_EQ(Has(pair_.wire.TakeServer(), "(SELECT gone_or_masked FROM"), local);
+    pair_.Server(Restored("", 'T') + Complete("SELECT 1") + Ready('T'));
+  }
+}
+
 TEST_P(BaseTest, BetweenTransactionsItIsRestoredBeforeTheValuesAreAsked) {
   pair_.Client(Query("RESET ALL"));
   pair_.Server(Complete("RESET") + Ready('I'));

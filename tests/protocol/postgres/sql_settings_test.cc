@@ -85,6 +85,24 @@ TEST(SqlSettingsTest, WhatIsReset) {
   EXPECT_EQ(Resets("SELECT set_config('a', $1, true)"), "a/local");
 }
 
+TEST(SqlSettingsTest, WhatIsResetAndSetForTheTransaction) {
+  const auto masked = [](std::string_view text) {
+    std::string names;
+    for (const std::string& each : SettingsOf(text, {}).masked)
+      engine::Append(names, names.empty() ? "" : " ", each);
+    return names;
+  };
+  EXPECT_EQ(masked("RESET a; SET LOCAL a = 1"), "a");
+  EXPECT_EQ(masked("SET LOCAL a = 1; SET a TO DEFAULT"), "a");
+  EXPECT_EQ(masked("SET TIME ZONE LOCAL; SET LOCAL TIME ZONE 'UTC'"), "timezone");
+  EXPECT_EQ(masked("RESET ALL; SELECT set_config('a', '1', true)"), "a");
+  EXPECT_EQ(masked("SET a = 1; SELECT set_config('a', NULL, false); SET LOCAL a = 2"), "a");
+  for (const char* each : {"RESET a", "SET LOCAL a = 1", "RESET a; SET LOCAL b = 1",
+                           "RESET a; SET LOCAL a = 1; SET a = 2",
+                           "RESET ALL; SET a = 1; SET LOCAL a = 2", "SET LOCAL a TO DEFAULT"})
+    EXPECT_EQ(masked(each), "") << each;
+}
+
 TEST(SqlSettingsTest, WhatIsNotReset) {
   for (const char* each :
        {"SET work_mem = '1MB'", "SET a TO 'default'", "SET a TO \"default\"", "SET TIME ZONE 'UTC'",
