@@ -6,7 +6,8 @@
     --show S                prints the script of a seed
     --shrink                makes the script of FILE small
     --opaque                also triggers, views and the like that change the session, which weir does not see (README, "Limits")
-    --all                   all scripts are played, what differs is told as it was found, and the first is made small
+    --all                   all scripts are played, what differs is told as it was found, and the first is made small;
+                            Ctrl-C ends it with what has been played
     --naive                 instead of weir a pooler that minds nothing but transactions: something must be found
     --twice                 instead of weir the server itself: nothing may be found, or scripts do not repeat
 
@@ -23,6 +24,7 @@ import itertools
 import os
 import sys
 import threading
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -144,9 +146,10 @@ class Campaign:
         self.steps = 0
         self.let_pass = collections.Counter()
         self.lock = threading.Lock()
+        self.stopped = False   # by Ctrl-C: what has been played counts
 
     def one(self, seed):
-        if self.failed is not None and not self.goes_on:
+        if self.stopped or self.failed is not None and not self.goes_on:
             return
         script = self.make(seed)
         lane = self.server.lane()
@@ -164,8 +167,12 @@ class Campaign:
 
     def run(self, seed, count, lanes=LANES):
         with concurrent.futures.ThreadPoolExecutor(lanes) as pool:
-            for _ in pool.map(self.one, range(seed, seed + count)):
-                pass
+            try:
+                for done, _ in enumerate(pool.map(self.one, range(seed, seed + count)), 1):
+                    if self.goes_on and done % 100 == 0:
+                        print(f"{time.strftime('%T')} up to seed {seed + done - 1}: {self.played} played, {self.failures} failed", flush=True)
+            except KeyboardInterrupt:
+                self.stopped = True
         return self.failed is None
 
     def story(self, seconds=60):
