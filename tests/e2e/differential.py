@@ -7,7 +7,7 @@
     --shrink                makes the script of FILE small
     --opaque                also triggers, views and the like that change the session, which weir does not see (README, "Limits")
     --all                   all scripts are played, what differs is told as it was found, and the first is made small;
-                            Ctrl-C ends it with what has been played
+                            Ctrl-C or SIGTERM ends it with what has been played
     --naive                 instead of weir a pooler that minds nothing but transactions: something must be found
     --twice                 instead of weir the server itself: nothing may be found, or scripts do not repeat
 
@@ -22,6 +22,7 @@ import concurrent.futures
 import functools
 import itertools
 import os
+import signal
 import sys
 import threading
 import time
@@ -230,6 +231,7 @@ def main():
     if options.show is not None:
         print(make(options.show).text(), end="")
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = Server()
     try:
         if options.script:
