@@ -166,6 +166,24 @@ std::string FactsReply() {
   return out + DoneReply("SELECT 1");
 }
 
+std::string CatalogueReply(std::string_view sql) {
+  if (!sql.starts_with("SET LOCAL search_path TO pg_catalog")) return {};
+  std::string out;
+  Writer writer(out);
+  const auto has = [sql](std::string_view part) {
+    return sql.find(part) != std::string_view::npos;
+  };
+  if (has("hashtext")) {
+    U16(writer.Begin(backend::kDataRow), 1).U32(3).Raw("0/0");
+    writer.End();
+  } else if (has("WITH page")) {
+    // A page of no rows: their number, and no last one.
+    U16(writer.Begin(backend::kDataRow), 2).U32(1).Raw("0").U32(UINT32_MAX);
+    writer.End();
+  }
+  return out + DoneReply("SELECT 1");
+}
+
 std::string RowDescription() {
   std::string out;
   Writer writer(out);

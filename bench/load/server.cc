@@ -165,6 +165,8 @@ void ServerSession::OnQuery(std::string_view sql) {
     }
   } else if (sql.find("max_connections") != std::string_view::npos) {
     out_ += canned().facts;
+  } else if (const std::string reply = CatalogueReply(sql); !reply.empty()) {
+    out_ += reply;
   } else {
     out_ += canned().set;
   }

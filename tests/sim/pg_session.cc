@@ -264,14 +264,9 @@ void PgSession::Query(const std::string& text, bool cancelled, std::vector<PgMes
 void PgSession::TellCatalogue(const std::string& text, std::vector<PgMessage>& out) {
   for (int i = 0; i < 3; ++i) out.push_back({'C', std::string("SET\0", 4)});
   out.push_back(RowDescription());
-  if (Has(text, "hashtext")) {
-    out.push_back(DataRow({"0/0"}));
-  } else if (Has(text, "SELECT DISTINCT proname")) {
-    for (const char* name : {"generate_series", "pg_sleep", "nextval", "currval"})
-      out.push_back(DataRow({name}));
-  } else if (Has(text, "WITH page")) {
-    out.push_back(DataRowOf({"0", std::nullopt}));
-  }
+  if (Has(text, "hashtext")) out.push_back(DataRow({"0/0"}));
+  if (Has(text, "SELECT DISTINCT proname")) out.push_back(DataRow({"generate_series"}));
+  if (Has(text, "WITH page")) out.push_back(DataRowOf({"0", std::nullopt}));
   out.push_back({'C', std::string("SELECT\0", 7)});
   Ready(out);
 }
