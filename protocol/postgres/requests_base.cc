@@ -219,6 +219,10 @@ bool PostgresRequests::RestoreBase(Cursor& cursor) {
   const bool later = rebase_->state == Rebase::State::kBound || backend.copy_in() ||
                      backend.open_batch() || backend.skipping();
   if (!later && backend.requests_owed() > 0) return false;
+  // In the transaction the other value holds.
+  const bool idle = backend.transaction_status() == protocol::TransactionStatus::kIdle;
+  const auto waits = [](const Rebase::Name& each) { return each.masked && !each.local; };
+  if (!idle && std::all_of(rebase_->names.begin(), rebase_->names.end(), waits)) return true;
   // In a transaction that has failed nothing can be set; when it is over, it is looked at again.
   if (later || backend.transaction_status() == protocol::TransactionStatus::kFailed) {
     rebase_->certain = false;
@@ -244,6 +248,19 @@ void PostgresRequests::SendBase(Cursor& cursor, bool sync) {
   const std::unique_ptr<Rebase> rebase = std::move(rebase_);
   PostgresReplies& backend = *cursor.backend;
   const bool certain = rebase->certain && touched_ != nullptr && !touched_->failed;
+  // What is set for the transaction, too, can be told only when that is over.
+  const bool idle =
+      backend.settled() && backend.transaction_status() == protocol::TransactionStatus::kIdle;
+  Rebase later;
+  std::erase_if(rebase->names, [&](const Rebase::Name& each) {
+    const bool waits = !idle && each.masked && !each.local;
+    if (waits) later.names.push_back(each);
+    return waits;
+  });
+  if (!later.names.empty()) {
+    later.state = Rebase::State::kSent;
+    rebase_ = std::make_unique<Rebase>(std::move(later));
+  }
   const auto restore = [&](bool encoding, bool local) {
     Calls calls;
     std::vector<bool> masked;

@@ -45,8 +45,8 @@ class Reader {
   void Finish() {
     EndStatement();
     found_.only_resets = statements_ == 1 && !called_ && (found_.all || !found_.resets.empty());
-    for (const Change& each : changes_) {
-      if (each.local && EndsReset(each.name)) found_.masked.push_back(each.name);
+    for (size_t i = 0; i < changes_.size(); ++i) {
+      if (changes_[i].local && MasksReset(i)) found_.masked.push_back(changes_[i].name);
     }
   }
 
@@ -89,11 +89,15 @@ class Reader {
     changes_.push_back({{}, false, true});
   }
 
-  // What the text does last to the setting, beyond the transaction, is to reset it.
-  bool EndsReset(std::string_view name) const {
+  // What the text does last to the setting beyond the transaction is to reset it, and that is
+  // before this change.
+  bool MasksReset(size_t change) const {
     bool reset = false;
-    for (const Change& each : changes_) {
-      if (!each.local && (each.name == name || each.name.empty())) reset = each.reset;
+    for (size_t i = 0; i < changes_.size(); ++i) {
+      const Change& each = changes_[i];
+      if (each.local || (!each.name.empty() && each.name != changes_[change].name)) continue;
+      if (i > change) return false;
+      reset = each.reset;
     }
     return reset;
   }

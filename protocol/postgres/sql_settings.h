@@ -24,8 +24,8 @@ struct SettingNames {
     bool local = false;  // for the transaction only
   };
   std::vector<Reset> resets;
-  // Those of them that are set for the transaction, too. Behind that the server tells what it has
-  // reset as set by the session.
+  // Those of them that are set for the transaction behind that. When it is over, the server tells
+  // what it has reset as set by the session.
   std::vector<std::string> masked;
   bool resets_first = false;  // others stand behind one that does so, and may run by what it resets
   bool only_resets = false;   // one statement, which certainly does that and nothing else

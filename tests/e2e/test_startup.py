@@ -445,5 +445,11 @@ def test_a_reset_and_a_setting_for_the_transaction_in_one_text(start_weir, text)
             one.execute(text, prepare=False)
             assert one.execute("show timezone").fetchone() == ("Asia/Tokyo",)
             assert other.execute("show timezone").fetchone() == before
+        for end in ("commit", "rollback"):
+            one.execute("begin")
+            one.execute(text, prepare=False)
+            assert one.execute("show timezone").fetchone() == ("UTC" if "UTC" in text and "reset timezone" != text[-14:] else "Asia/Tokyo",)
+            one.execute(end)
+            assert one.execute("show timezone").fetchone() == ("Asia/Tokyo",)
         one.execute("reset timezone; set local timezone = 'UTC'; set timezone = 'Europe/Berlin'", prepare=False)
         assert one.execute("show timezone").fetchone() == ("Europe/Berlin",)

@@ -78,16 +78,16 @@ TEST_P(BaseTest, AfterATextOfSeveralStatementsTheServerKnowsWhatIsReset) {
   EXPECT_TRUE(Has(pair_.wire.TakeServer(), "source <> 'session'"));
 }
 
-TEST_P(BaseTest, WhatIsAlsoSetForTheTransactionIsKnownByItsValue) {
-  for (const bool local : {true, false}) {
-    pair_.Client(
-        Query(local ? "RESET work_mem; SET LOCAL work_mem = '9MB'" : "RESET work_mem; BEGIN"));
-    pair_.Server(Complete("RESET") + Complete("SET") + Ready('T'));
-    pair_.wire.TakeServer();
-    pair_.Client(Query("SELECT 1"));
-    EXPECT_EQ(Has(pair_.wire.TakeServer(), "(SELECT gone_or_masked FROM"), local);
-    pair_.Server(Restored("", 'T') + Complete("SELECT 1") + Ready('T'));
-  }
+TEST_P(BaseTest, WhatIsAlsoSetForTheTransactionIsKnownWhenThatIsOver) {
+  pair_.Client(Query("RESET work_mem; SET LOCAL work_mem = '9MB'"));
+  pair_.Server(Complete("RESET") + Complete("SET") + Ready('T'));
+  pair_.wire.TakeServer();
+  pair_.Client(Query("COMMIT"));
+  EXPECT_EQ(pair_.wire.TakeServer(), Query("COMMIT"));
+  pair_.Server(Complete("COMMIT") + Ready('I'));
+  ASSERT_TRUE(pair_.requests.AskSession(backend_, pair_.wire));
+  const std::string sent = pair_.wire.TakeServer();
+  EXPECT_TRUE(Has(sent, "(SELECT gone_or_masked FROM") && Has(sent, "5MB"));
 }
 
 TEST_P(BaseTest, BetweenTransactionsItIsRestoredBeforeTheValuesAreAsked) {

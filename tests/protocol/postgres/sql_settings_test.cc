@@ -93,13 +93,13 @@ TEST(SqlSettingsTest, WhatIsResetAndSetForTheTransaction) {
     return names;
   };
   EXPECT_EQ(masked("RESET a; SET LOCAL a = 1"), "a");
-  EXPECT_EQ(masked("SET LOCAL a = 1; SET a TO DEFAULT"), "a");
   EXPECT_EQ(masked("SET TIME ZONE LOCAL; SET LOCAL TIME ZONE 'UTC'"), "timezone");
   EXPECT_EQ(masked("RESET ALL; SELECT set_config('a', '1', true)"), "a");
   EXPECT_EQ(masked("SET a = 1; SELECT set_config('a', NULL, false); SET LOCAL a = 2"), "a");
   for (const char* each : {"RESET a", "SET LOCAL a = 1", "RESET a; SET LOCAL b = 1",
                            "RESET a; SET LOCAL a = 1; SET a = 2",
-                           "RESET ALL; SET a = 1; SET LOCAL a = 2", "SET LOCAL a TO DEFAULT"})
+                           "RESET ALL; SET a = 1; SET LOCAL a = 2", "SET LOCAL a TO DEFAULT",
+                           "SET LOCAL a = 1; SET a TO DEFAULT", "SET LOCAL a = 1; RESET ALL"})
     EXPECT_EQ(masked(each), "") << each;
 }
 
