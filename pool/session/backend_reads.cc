@@ -45,7 +45,7 @@ bool BackendSession::StartRead(ClientSession& client, protocol::Requests& reques
   carried_.PushBack(
       {.client = &client, .ticket = ticket, .sent_at = now, .alone = carried_.empty()});
   // Who is not known to be quick runs alone.
-  if (!ticket.joins && !WEIR_FAULT("slow_kind_joined")) closed_to_reads = true;
+  if (!ticket.joins) closed_to_reads = true;
   last_request_ = now;
   services_.pool.OnReadStarted(*this, ticket.cost);
   if (carried_.size() == 2) services_.WatchReads();

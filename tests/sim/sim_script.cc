@@ -67,11 +67,11 @@ SimClient::Request SimClient::NextRead() {
   const double roll = Roll();
   if (roll < 0.02) return Simple("select '" + tag + "' /* sleep(0.0" + Number(Some(40)) + ") */");
   if (roll < 0.05) return Simple("select '" + tag + "', 1 / 0");
-  if (roll < 0.07) return Simple("select '" + tag + std::string(options_.large, 'x') + "'");
-  if (roll < 0.15)
+  if (roll < 0.1) return Simple("select '" + tag + std::string(options_.large, 'x') + "'");
+  if (roll < 0.2)
     return Simple("select '" + tag + "' from generate_series(1, " + Number(Some(400)) + ")");
-  if (roll < 0.25) return Simple("select '" + tag + "' /* sleep(0.000" + Number(Some(9)) + ") */");
-  if (roll < 0.35) return Simple("select current_setting('mine')");
+  if (roll < 0.28) return Simple("select '" + tag + "' /* sleep(0.000" + Number(Some(9)) + ") */");
+  if (roll < 0.36) return Simple("select current_setting('mine')");
   if (roll < 0.5) return Simple("select '" + tag + "'");
   Request request;
   if (roll < 0.75 || names_.empty()) {
