@@ -161,16 +161,15 @@ class Servers:
             os.chmod(key, 0o600)
         return certificate, key
 
-    def start_weir(self, shards=1, cpu=None, pool="", auth="", proxy="", engine="", endpoint="", canned=False, backends=BACKENDS,
-                   trust=None, tls=False, **settings):
-        """weir before PostgreSQL, or before the canned server, where everybody is trusted unless `trust` says otherwise."""
+    def start_weir(self, shards=1, cpu=None, pool="", auth="", proxy="", engine="", endpoint='pipelining = "off"', canned=False,
+                   backends=BACKENDS, trust=None, tls=False, **settings):
+        """weir before PostgreSQL, or before the canned server, where everybody is trusted unless `trust` says otherwise. Reads go one
+        by one, as with PgBouncer: what it brings that they need not is measured by bench/pipelining."""
         self.write("app.json", '{"username": "app", "password": "%s"}\n' % PASSWORD)
         # The canned server has room for 20.
         most = BACKENDS if canned else int(self.psql("show max_connections"))
         percent = -(-backends * 100 // most)
         target = self.canned_port if canned else self.postgres_port
-        if canned:
-            pool += '\nopaque_calls = "trust"'   # its catalogue cannot be read: every session would be asked what it has set
         if canned if trust is None else trust:
             auth = 'client_password_auth_type = "TRUST"\n' + auth
         if tls:

@@ -54,7 +54,7 @@ def main():
     try:
         print("starting PostgreSQL ...", flush=True)
         servers.start_postgres()
-        _, port, config = servers.start_weir(0)
+        _, port, config = servers.start_weir(0, endpoint="")
         print(f"weir listens on 127.0.0.1:{port}; its configuration: {config}\n", flush=True)
         rows = []
         for mode in ("simple", "extended", "prepared"):

@@ -33,15 +33,16 @@ class Waiter {
 
   // Set before Borrow.
   RouteId route = 0;
+  // Its request is a read that may be in flight on a backend together with others, and is expected
+  // to take so long: nanoseconds. (Every idle client has these: they fit beside.)
+  bool reads : 1 = false;
+  uint32_t read_cost : 31 = 0;
   engine::Nanos since = 0;
   engine::Nanos deadline = 0;
   uint64_t preferred = 0;  // the number of the backend it would like best; 0: any
   uint64_t profile = 0;    // its settings, as Backend::profile
   uint64_t last = 0;       // of the one it has, or had last; 0: none yet
   uint64_t before = 0;     // of the one it had before that
-  // Its request is a read that may be in flight on a backend together with others.
-  bool reads = false;
-  engine::Nanos read_cost = 0;  // what it is expected to take
 
  private:
   friend class Pool;

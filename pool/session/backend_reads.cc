@@ -42,8 +42,11 @@ bool BackendSession::StartRead(ClientSession& client, protocol::Requests& reques
   carries_ = true;
   services_.metrics.Add(Counter::kReads);
   if (!carried_.empty()) services_.metrics.Add(Counter::kReadsJoined);
-  carried_.PushBack(
-      {.client = &client, .ticket = ticket, .sent_at = now, .alone = carried_.empty()});
+  carried_.PushBack({.client = &client,
+                     .read = services_.reads.New(request),
+                     .ticket = ticket,
+                     .sent_at = now,
+                     .alone = carried_.empty()});
   // Who is not known to be quick runs alone.
   if (!ticket.joins) closed_to_reads = true;
   last_request_ = now;
@@ -102,7 +105,8 @@ void BackendSession::TellEnded() {
   if (ended == 0) return;
   Observe(ended);
   for (uint32_t left = ended; left > 0; --left) {
-    const CarriedRead read = carried_.PopFront();
+    CarriedRead read = carried_.PopFront();
+    if (read.read != nullptr) services_.reads.Free(std::move(read.read));
     services_.pool.OnReadEnded(*this, read.ticket.cost);
     services_.reads.Earn();
     const uint64_t reading = services_.catalogues.Reading(services_, route());
@@ -149,18 +153,25 @@ bool BackendSession::HeadIsTaken() {
   return false;
 }
 
+std::pair<ClientSession*, std::unique_ptr<ClientRead>> BackendSession::TakeAway(size_t place) {
+  CarriedRead& read = carried_[place];
+  if (read.client == nullptr) return {};
+  if (WEIR_FAULT("disowned_reply_not_swallowed") && place > 0)
+    return {read.client, std::make_unique<ClientRead>(*read.read)};
+  replies_->DisownRead(place - reads_ended_);
+  return {std::exchange(read.client, nullptr), std::move(read.read)};
+}
+
 // Those behind the head go elsewhere, and nobody joins until all that is in flight is over.
 void BackendSession::MoveReads(Repeat reason) {
   closed_to_reads = true;
-  std::vector<ClientSession*> moved;
-  for (size_t i = 1; i < carried_.size(); ++i) {
-    if (carried_[i].client == nullptr) continue;
-    moved.push_back(carried_[i].client);
-    if (WEIR_FAULT("disowned_reply_not_swallowed")) continue;
-    carried_[i].client = nullptr;
-    replies_->DisownRead(i);
+  std::vector<std::pair<ClientSession*, std::unique_ptr<ClientRead>>> moved;
+  for (size_t i = 1; i < carried_.size(); ++i) moved.push_back(TakeAway(i));
+  for (auto& [client, read] : moved) {
+    if (client == nullptr) continue;
+    client->RepeatRead(reason, *read);
+    services_.reads.Free(std::move(read));
   }
-  for (ClientSession* client : moved) client->RepeatRead(reason);
 }
 
 engine::Nanos BackendSession::HeadSince() const {
@@ -188,8 +199,9 @@ void BackendSession::CheckReads(engine::Nanos now) {
 void BackendSession::DisownRead(ClientSession& client) {
   for (size_t i = 0; i < carried_.size(); ++i) {
     if (carried_[i].client != &client) continue;
-    carried_[i].client = nullptr;
     CHECK(i >= reads_ended_);
+    carried_[i].client = nullptr;
+    services_.reads.Free(std::move(carried_[i].read));
     replies_->DisownRead(i - reads_ended_);
     if (i == 0 && !stream_.receiving()) stream_.ResumeReceiving();
     return;
@@ -245,23 +257,22 @@ void BackendSession::EndCarrying() {
 // All that has not begun to reach its client is sent again.
 void BackendSession::LoseReads(std::string_view why, std::string_view server_error) {
   const bool boundary = replies_->at_boundary();
-  std::vector<std::pair<ClientSession*, bool>> left;  // and whether its reply has begun
-  for (size_t i = 0; i < carried_.size(); ++i) {
-    ClientSession* client = std::exchange(carried_[i].client, nullptr);
-    if (client == nullptr) continue;
-    replies_->DisownRead(i);
-    const bool begun = carried_[i].bytes > 0 && !WEIR_FAULT("repeated_after_a_byte");
-    left.emplace_back(client, begun);
-  }
+  const bool begun =
+      !carried_.empty() && carried_.Front().bytes > 0 && !WEIR_FAULT("repeated_after_a_byte");
+  std::vector<std::pair<ClientSession*, std::unique_ptr<ClientRead>>> left;
+  for (size_t i = 0; i < carried_.size(); ++i) left.push_back(TakeAway(i));
   StopCarrying();
   LogBackendLost(services_, *this, why);
   Lost();
-  for (const auto& [client, begun] : left) {
-    if (begun) {
+  for (size_t i = 0; i < left.size(); ++i) {
+    auto& [client, read] = left[i];
+    if (client == nullptr) continue;
+    if (begun && i == 0) {
       client->OnReadLost(boundary, server_error);
     } else {
-      client->RepeatRead(Repeat::kLost);
+      client->RepeatRead(Repeat::kLost, *read);
     }
+    services_.reads.Free(std::move(read));
   }
 }
 

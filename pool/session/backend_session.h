@@ -54,6 +54,7 @@ enum class BackendPhase : uint8_t {
 // A read in flight.
 struct CarriedRead {
   ClientSession* client = nullptr;  // nullptr: nobody waits for its reply
+  std::unique_ptr<ClientRead> read;
   ReadTicket ticket;
   engine::Nanos sent_at = 0;
   uint64_t bytes = 0;  // of its reply, so far
@@ -185,6 +186,8 @@ class BackendSession final : public Backend,
   void Observe(uint32_t count);
   bool HeadIsTaken();
   void MoveReads(Repeat reason);
+  // Takes a read from its client: nobody waits for its reply here any more.
+  std::pair<ClientSession*, std::unique_ptr<ClientRead>> TakeAway(size_t place);
   void StopCarrying();
   void EndCarrying();
   void LoseReads(std::string_view why, std::string_view server_error);

@@ -5,8 +5,8 @@
 // a database, a question at a time; the reader waits here between the questions, for whichever
 // shard comes next. A catalogue that has been read goes to every shard by message.
 // ShardCatalogues is what one shard knows: its views, and clients that wait for what they have made
-// by DDL to be known. Where nothing is known, only built-in functions are, and every session is asked
-// behind every transaction.
+// by DDL to be known. Where nothing is known, only built-in functions are, and every session is
+// asked behind every transaction.
 #pragma once
 
 #include <atomic>

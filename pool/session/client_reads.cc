@@ -1,5 +1,6 @@
 // A client's read that is in flight together with those of others, or may be: what is one, where it
 // goes, how it ends, and how it is sent again.
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -45,7 +46,7 @@ ClientSession::Reading ClientSession::BorrowToRead(engine::Bytes request) {
   deadline = since + services_.config->connection_pool.connection_borrow_timeout;
   profile = requests_->profile();
   reads = ticket.joins;
-  read_cost = ticket.cost;
+  read_cost = static_cast<uint32_t>(std::min<engine::Nanos>(ticket.cost, INT32_MAX));
   Move(ClientState::kWaiting);
   Backend* backend = services_.pool.BorrowToRead(*this);
   if (backend == nullptr) {
@@ -67,7 +68,6 @@ bool ClientSession::StartRead(BackendSession& backend, engine::Bytes request,
                               const ReadTicket& ticket) {
   CHECK(state_ == ClientState::kWaiting);
   if (!backend.StartRead(*this, *requests_, request, ticket)) return false;
-  read_ = services_.reads.New(request);
   backend_ = &backend;
   preferred = 0;
   Move(ClientState::kReading);
@@ -91,7 +91,6 @@ bool ClientSession::StartHeldRead(BackendSession& backend) {
 }
 
 void ClientSession::EndRead() {
-  services_.reads.Free(std::move(read_));
   backend_ = nullptr;
   Move(ClientState::kIdle);
   need_ = 1;
@@ -114,14 +113,14 @@ void ClientSession::OnReadEnded(bool refused) {
 }
 
 // Nothing of its reply has come: what has been sent counts for nothing.
-void ClientSession::RepeatRead(Repeat reason) {
+void ClientSession::RepeatRead(Repeat reason, const ClientRead& read) {
   CHECK(state_ == ClientState::kReading);
   static constexpr Counter kReasons[] = {Counter::kReadsRepeatedSlow, Counter::kReadsRepeatedReader,
                                          Counter::kReadsRepeatedCancel,
                                          Counter::kReadsRepeatedLost};
   services_.metrics.Add(kReasons[static_cast<size_t>(reason)]);
   ++repeats_;
-  held_.Prepend(services_.shard.chunks(), read_->bytes);
+  held_.Prepend(services_.shard.chunks(), read.bytes);
   EndRead();
   PumpHeld();
 }
@@ -145,7 +144,6 @@ void ClientSession::OnReadLost(bool at_boundary, std::string_view server_error) 
 // It wants its reply no more.
 void ClientSession::LeaveRead() {
   backend_->DisownRead(*this);
-  services_.reads.Free(std::move(read_));
   backend_ = nullptr;
 }
 

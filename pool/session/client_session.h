@@ -79,7 +79,7 @@ class ClientSession final : public Waiter,
 
   // From the backend that its read is in flight on. `refused`: for Requests::OnReadEnded.
   void OnReadEnded(bool refused);
-  void RepeatRead(Repeat reason);
+  void RepeatRead(Repeat reason, const ClientRead& read);
   // The backend has gone in the middle of its reply. `error`: raw message or empty.
   void OnReadLost(bool at_boundary, std::string_view error);
   engine::Stream& stream() { return stream_; }
@@ -180,16 +180,15 @@ class ClientSession final : public Waiter,
   uint32_t need_ = 1;
   ClientState state_ = ClientState::kLogin;
   bool pinned_ = false;
-  bool end_of_stream_ = false;        // it has closed its sending side, or said Terminate
-  bool awaiting_ready_ = false;       // held bytes go on when the backend has answered
-  bool cancel_due_ = false;           // of the request that the server has not come to yet
-  bool reset_backend_ = false;        // the transaction has undone init_query
-  bool catalogue_known_ = false;      // as far as it has waited for it
-  bool keeps_link_ = false;           // a sequence value stays readable until its next transaction
-  uint8_t repeats_ = 0;               // of its read
-  uint8_t pin_reason_ = 0;            // why it is pinned
-  uint32_t taken_bytes_ = 0;          // wraps: only differences count
-  std::unique_ptr<ClientRead> read_;  // while it is reading
+  bool end_of_stream_ = false;    // it has closed its sending side, or said Terminate
+  bool awaiting_ready_ = false;   // held bytes go on when the backend has answered
+  bool cancel_due_ = false;       // of the request that the server has not come to yet
+  bool reset_backend_ = false;    // the transaction has undone init_query
+  bool catalogue_known_ = false;  // as far as it has waited for it
+  bool keeps_link_ = false;       // a sequence value stays readable until its next transaction
+  uint8_t repeats_ = 0;           // of its read
+  uint8_t pin_reason_ = 0;        // why it is pinned
+  uint32_t taken_bytes_ = 0;      // wraps: only differences count
   engine::Stream stream_;
   engine::HeldBytes held_;
 
