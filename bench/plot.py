@@ -72,7 +72,7 @@ def plot(path, points, look=CPU):
     most = max(closed.values())
     # A round number of which fifths are round too.
     top = next(step for step in (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 500, 1000, 10000) if step >= most)
-    width = LEFT + len(modes) * (WIDTH + GAP)
+    width = LEFT + max(len(modes) * (WIDTH + GAP), 150 * len(look.programs))
     height = TOP + HEIGHT + BELOW
     middle = TOP + HEIGHT / 2
     # The ground is part of the picture: pages are dark, too.
