@@ -30,6 +30,14 @@ std::string Repeated(const ShardMetrics& since) {
   return out.empty() ? "-" : out;
 }
 
+// Reads in flight on a backend, on average: "5.2", or "-".
+std::string Depth(const ShardMetrics& since) {
+  const uint64_t reads = since[Counter::kReads];
+  if (reads == 0) return "-";
+  const uint64_t tenths = since[Counter::kReadsInFlight] * 10 / reads;
+  return engine::Cat(tenths / 10, ".", tenths % 10);
+}
+
 std::string Line(std::string_view who, const ShardStatistics& now, const ShardMetrics& since) {
   const auto micros = [&since](double fraction) {
     return since.borrow_wait.Percentile(fraction) / engine::kMicrosecond;
@@ -44,7 +52,8 @@ std::string Line(std::string_view who, const ShardStatistics& now, const ShardMe
       " borrowed_again=", since[Counter::kDatabaseConnectionsBorrowedAgain],
       " borrowed_other=", since[Counter::kDatabaseConnectionsBorrowedOther],
       " reads=", since[Counter::kReads], " reads_joined=", since[Counter::kReadsJoined],
-      " reads_repeated=", Repeated(since), " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99),
+      " reads_depth=", Depth(since), " reads_repeated=", Repeated(since),
+      " borrow_wait_p50_us=", micros(0.5), " borrow_wait_p99_us=", micros(0.99),
       " ticks=", since[Counter::kTicks], " completions=", since[Counter::kCompletions],
       " enobufs=", since[Counter::kReceivesWithoutBuffer],
       " short_sends=", since[Counter::kShortSends]);

@@ -47,6 +47,7 @@ bool BackendSession::StartRead(ClientSession& client, protocol::Requests& reques
                      .ticket = ticket,
                      .sent_at = now,
                      .alone = carried_.empty()});
+  services_.metrics.Add(Counter::kReadsInFlight, carried_.size());
   // Who is not known to be quick runs alone.
   if (!ticket.joins) closed_to_reads = true;
   last_request_ = now;

@@ -27,7 +27,7 @@ def logged_in(weir, count):
 
 
 def joined(weir):
-    return weir.wait_for_log("event=statistics shard=all .* reads_joined=[1-9]")
+    return weir.wait_for_log("event=statistics shard=all .* reads_joined=[1-9]\\d* reads_depth=[1-9]")
 
 
 @pytest.fixture
@@ -213,4 +213,4 @@ def test_off_is_off(start_weir):
     wires = logged_in(weir, 2)
     for wire in wires:
         assert ask(wire, "select 'a'") == ["a"]
-    weir.wait_for_log("event=statistics shard=all .* transactions=[1-9]\\d* .* reads=0 reads_joined=0 reads_repeated=- ")
+    weir.wait_for_log("event=statistics shard=all .* transactions=[1-9]\\d* .* reads=0 reads_joined=0 reads_depth=- reads_repeated=- ")

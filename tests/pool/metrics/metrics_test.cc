@@ -48,6 +48,11 @@ TEST(StatisticsTest, AShardEachAndAll) {
   after[0].metrics.RecordPin(2);
   after[0].metrics.Set(Counter::kTicks, 4);
   after[1].metrics.Set(Counter::kTicks, 103);
+  after[1].metrics.Set(Counter::kReads, 10);
+  after[1].metrics.Set(Counter::kReadsJoined, 9);
+  after[1].metrics.Set(Counter::kReadsInFlight, 55);
+  after[1].metrics.Set(Counter::kReadsRepeatedSlow, 2);
+  after[1].metrics.Set(Counter::kReadsRepeatedLost, 1);
   const std::vector<std::string> lines = StatisticsLines(before, after);
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_NE(lines[1].find("event=statistics shard=1 clients=4 clients_tls=3 clients_no_tls=1 "), std::string::npos);
@@ -60,6 +65,10 @@ TEST(StatisticsTest, AShardEachAndAll) {
   EXPECT_NE(lines[1].find(" pins=listen:1,load:1 "), std::string::npos);
   EXPECT_NE(lines[2].find(" pins=listen:1,load:2 "), std::string::npos);
   EXPECT_NE(lines[2].find(" ticks=7 "), std::string::npos);
+  EXPECT_NE(lines[0].find(" reads=0 reads_joined=0 reads_depth=- reads_repeated=- "),
+            std::string::npos);
+  EXPECT_NE(lines[1].find(" reads=10 reads_joined=9 reads_depth=5.5 reads_repeated=slow:2,lost:1 "),
+            std::string::npos);
 }
 
 }  // namespace
