@@ -38,7 +38,8 @@ bool ClientSession::FindRead(engine::Bytes request, ReadTicket& ticket) {
 }
 
 // Nothing but one read is in hand: it goes where it may join others, or waits for its turn.
-// kNo: it borrows like any other request.
+// kNo: it borrows like any other request. kLinked: it has, a backend in other settings than its
+// own.
 ClientSession::Reading ClientSession::BorrowToRead(engine::Bytes request) {
   ReadTicket ticket;
   if (!FindRead(request, ticket)) return Reading::kNo;
@@ -49,19 +50,18 @@ ClientSession::Reading ClientSession::BorrowToRead(engine::Bytes request) {
   read_cost = static_cast<uint32_t>(std::min<engine::Nanos>(ticket.cost, INT32_MAX));
   Move(ClientState::kWaiting);
   Backend* backend = services_.pool.BorrowToRead(*this);
-  if (backend == nullptr) {
-    services_.metrics.Add(Counter::kDatabaseConnectionsBorrowRequests);
-    return Reading::kWaits;
+  auto* session = static_cast<BackendSession*>(backend);
+  const bool starts = session != nullptr && StartRead(*session, request, ticket);
+  if (session != nullptr && !starts && session->carries()) {
+    // Not beside those that are in flight there.
+    Move(ClientState::kIdle);
+    return Reading::kNo;
   }
-  auto& session = static_cast<BackendSession&>(*backend);
-  if (StartRead(session, request, ticket)) {
-    services_.metrics.Add(Counter::kDatabaseConnectionsBorrowRequests);
-    return Reading::kStarted;
-  }
-  // Not beside those that are in flight there.
-  if (session.reads == 0) services_.pool.Return(session);
-  Move(ClientState::kIdle);
-  return Reading::kNo;
+  services_.metrics.Add(Counter::kDatabaseConnectionsBorrowRequests);
+  if (session == nullptr) return Reading::kWaits;
+  if (starts) return Reading::kStarted;
+  Link(*session);
+  return Reading::kLinked;
 }
 
 bool ClientSession::StartRead(BackendSession& backend, engine::Bytes request,

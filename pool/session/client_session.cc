@@ -122,6 +122,7 @@ void ClientSession::Pump(engine::Slice bytes) {
       const Reading reading = BorrowToRead(bytes.bytes());
       if (reading == Reading::kStarted) return;
       if (reading == Reading::kWaits) break;
+      if (reading == Reading::kLinked) continue;
     }
     if (!AfterTake(taken)) break;
   }
@@ -146,6 +147,7 @@ void ClientSession::PumpHeld() {
       const engine::Slice request = held_.Front();
       const Reading reading = BorrowToRead(request.bytes());
       if (reading == Reading::kStarted) held_.Consume(request.length);
+      if (reading == Reading::kLinked) continue;
       if (reading != Reading::kNo) break;
     }
     if (!AfterTake(taken) && taken.status != TakeStatus::kMore) break;
@@ -237,7 +239,7 @@ void ClientSession::OnBorrowed(Backend& backend) {
   }
   auto& session = static_cast<BackendSession&>(backend);
   if (StartHeldRead(session)) return;
-  if (session.reads == 0) {
+  if (!session.carries()) {
     Link(session);
   } else {
     // It cannot join those that are in flight here.

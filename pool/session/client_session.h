@@ -145,7 +145,7 @@ class ClientSession final : public Waiter,
   void OnSettingsRefused();
   bool TakeOwnRoute();
   // client_reads.cc
-  enum class Reading : uint8_t { kNo, kWaits, kStarted };
+  enum class Reading : uint8_t { kNo, kWaits, kStarted, kLinked };
   Reading BorrowToRead(engine::Bytes request);
   bool FindRead(engine::Bytes request, ReadTicket& ticket);
   bool StartRead(BackendSession& backend, engine::Bytes request, const ReadTicket& ticket);
