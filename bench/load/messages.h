@@ -44,8 +44,8 @@ bool IsBigQuestion(std::string_view sql);
 bool IsLate(std::string_view key, uint32_t every);
 
 // What the server sends.
-std::string Greeting(uint32_t process_id);    // AuthenticationOk ... ReadyForQuery
-std::string FactsReply();                     // what a proxy asks of a new connection
+std::string Greeting(uint32_t process_id);  // AuthenticationOk ... ReadyForQuery
+std::string FactsReply();                   // what a proxy asks of a new connection
 // To a question about functions and the like of the database: there are none. Empty: it is not one.
 std::string CatalogueReply(std::string_view sql);
 std::string DoneReply(std::string_view tag);  // CommandComplete, ReadyForQuery

@@ -29,7 +29,7 @@ constexpr engine::Nanos kBeginsWithin = engine::kSecond;
 // heads have taken lately: where the machine is short of CPU, all do.
 constexpr engine::Nanos kSlowWaits = 4;
 // ... and too long is a reply of so many bytes.
-constexpr uint64_t kLongReply = 64 * 1024;
+constexpr uint64_t kLongReply = uint64_t{64} * 1024;
 
 }  // namespace
 
@@ -116,7 +116,7 @@ void BackendSession::TellEnded() {
       closed_to_reads = true;
     }
     repeat_.reset();
-    if (read.client != nullptr) read.client->OnReadEnded(read.refused);
+    if (read.client != nullptr) read.client->OnReadDone(read.refused);
   }
 }
 

@@ -96,7 +96,7 @@ void ClientSession::EndRead() {
   need_ = 1;
 }
 
-void ClientSession::OnReadEnded(bool refused) {
+void ClientSession::OnReadDone(bool refused) {
   CHECK(state_ == ClientState::kReading);
   const engine::Nanos now = services_.shard.now();
   last_active_ = now;

@@ -78,7 +78,7 @@ class ClientSession final : public Waiter,
   void OnBackendLost(std::string_view server_error);  // raw message or empty
 
   // From the backend that its read is in flight on. `refused`: for Requests::OnReadEnded.
-  void OnReadEnded(bool refused);
+  void OnReadDone(bool refused);
   void RepeatRead(Repeat reason, const ClientRead& read);
   // The backend has gone in the middle of its reply. `error`: raw message or empty.
   void OnReadLost(bool at_boundary, std::string_view error);

@@ -26,6 +26,8 @@ using protocol::Read;
 
 namespace {
 
+constexpr std::string_view kNul("\0", 1);
+
 // How far a batch is read: what has come so far.
 enum class Stage : uint8_t { kNothing, kParse, kBind, kExecute };
 
@@ -205,17 +207,17 @@ bool PostgresRequests::PrepareForRead(PostgresReplies& backend, OwedRead& read, 
   }
   if (prepared.size() >= context_.options.prepared_max) {
     if (const StatementId victim = prepared.Victim(statement.id); victim != 0) {
-      AppendMessage(out, frontend::kClose, {"S", ServerName(victim), std::string_view("", 1)});
+      AppendMessage(out, frontend::kClose, {"S", ServerName(victim), kNul});
       prepared.Remove(victim);
       ++read.own_left;
     }
   }
   const std::string name = ServerName(statement.id);
   if (backend.close_first()) {
-    AppendMessage(out, frontend::kClose, {"S", name, std::string_view("", 1)});
+    AppendMessage(out, frontend::kClose, {"S", name, kNul});
     ++read.own_left;
   }
-  AppendMessage(out, frontend::kParse, {name, std::string_view("", 1), statement.parse_tail()});
+  AppendMessage(out, frontend::kParse, {name, kNul, statement.parse_tail()});
   ++read.own_left;
   read.parses = statement.id;
   prepared.Add(statement.id);
@@ -238,7 +240,7 @@ void PostgresRequests::KeepUnnamed(PostgresReplies& backend, std::string_view re
 void PostgresRequests::ParseUnnamedForRead(PostgresReplies& backend, OwedRead& read,
                                            std::string& out) {
   if (backend.unnamed_tag() == unnamed_.tag) return;
-  AppendMessage(out, frontend::kParse, {std::string_view("", 1), unnamed_.parse_tail});
+  AppendMessage(out, frontend::kParse, {kNul, unnamed_.parse_tail});
   ++read.own_left;
   read.parses_unnamed = true;
   backend.set_unnamed_tag(unnamed_.tag);
@@ -253,8 +255,7 @@ void PostgresRequests::AppendBind(std::string_view request, std::string& out) co
   const std::string_view portal = cursor.CString();
   cursor.CString();
   AppendMessage(out, frontend::kBind,
-                {portal, std::string_view("", 1), ServerName(context_.read.statement->id),
-                 std::string_view("", 1), cursor.rest()});
+                {portal, kNul, ServerName(context_.read.statement->id), kNul, cursor.rest()});
   out.append(left);
 }
 

@@ -24,7 +24,7 @@ class TestAuthority {
   struct Wish {
     std::string common_name{};
     std::string alternative_names{};  // "DNS:a.example,email:b@example"
-    long from_days = -1;            // from now
+    long from_days = -1;              // from now
     long to_days = 30;
     bool rsa = false;
     const EVP_MD* hash = EVP_sha256();

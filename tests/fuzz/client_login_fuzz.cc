@@ -158,7 +158,8 @@ Outcome LogIn(std::string_view bytes, uint8_t options, Pieces* pieces) {
     }
   }
   // Nobody knows the password.
-  if (outcome.next == Next::kDone) CHECK(named && MayEnter(options, login.identity(), encrypted, good_token));
+  if (outcome.next == Next::kDone)
+    CHECK(named && MayEnter(options, login.identity(), encrypted, good_token));
   CHECK(login.client_key().empty());
   if (outcome.next != Next::kReceive) {
     const std::string before = outcome.out;

@@ -22,7 +22,7 @@ class ReadHistoryTest : public testing::Test {
  protected:
   void Observe(int times, Nanos time = 20 * kMicrosecond, uint32_t bytes = 100,
                uint64_t kind = kKind) {
-    for (int i = 0; i < times; ++i) 
+    for (int i = 0; i < times; ++i)
       history_.Observe(kind, time, bytes, time >= kQuick, now_ += kMillisecond);
   }
   bool Quick(uint64_t kind = kKind) const { return history_.Of(kind).quick; }

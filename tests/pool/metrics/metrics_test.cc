@@ -55,8 +55,10 @@ TEST(StatisticsTest, AShardEachAndAll) {
   after[1].metrics.Set(Counter::kReadsRepeatedLost, 1);
   const std::vector<std::string> lines = StatisticsLines(before, after);
   ASSERT_EQ(lines.size(), 3u);
-  EXPECT_NE(lines[1].find("event=statistics shard=1 clients=4 clients_tls=3 clients_no_tls=1 "), std::string::npos);
-  EXPECT_NE(lines[2].find("shard=all clients=7 clients_tls=3 clients_no_tls=4 "), std::string::npos);
+  EXPECT_NE(lines[1].find("event=statistics shard=1 clients=4 clients_tls=3 clients_no_tls=1 "),
+            std::string::npos);
+  EXPECT_NE(lines[2].find("shard=all clients=7 clients_tls=3 clients_no_tls=4 "),
+            std::string::npos);
   EXPECT_NE(lines[2].find("transactions=7"), std::string::npos);
   EXPECT_NE(lines[2].find(" backends_tls=1 "), std::string::npos);
   EXPECT_NE(lines[1].find(" ticks=3 completions=0 enobufs=0 short_sends=0"), std::string::npos);

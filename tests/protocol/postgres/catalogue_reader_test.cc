@@ -44,7 +44,8 @@ Next Answer(PostgresCatalogueReader& reader, std::string_view about, const std::
 // Up to the functions.
 void Begin(PostgresCatalogueReader& reader) {
   EXPECT_EQ(Answer(reader, "hashtext", {{"1/2"}}), Next::kAsk);
-  EXPECT_EQ(Answer(reader, "SELECT oid, proname", {{"870", "lower"}, {"952", "lo_open"}}), Next::kAsk);
+  EXPECT_EQ(Answer(reader, "SELECT oid, proname", {{"870", "lower"}, {"952", "lo_open"}}),
+            Next::kAsk);
 }
 
 Next AnswerExpressions(PostgresCatalogueReader& reader) {
