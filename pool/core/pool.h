@@ -115,14 +115,14 @@ class Pool {
   void OfferRoom(Backend& backend);
   template <class Visitor>
   void ForEachCarrier(Visitor&& visit) {
-    std::vector<Backend*> carriers;  // they may end while they are visited
+    visited_.clear();  // they may end while they are visited
     for (const auto& route : route_states_) {
       if (route == nullptr) continue;
       for (Backend* each = route->carriers.Front(); each != nullptr;
            each = route->carriers.Next(*each))
-        carriers.push_back(each);
+        visited_.push_back(each);
     }
-    for (Backend* each : carriers) visit(*each);
+    for (Backend* each : visited_) visit(*each);
   }
   // None is in flight any more: it is linked, and to be returned.
   void EndReads(Backend& backend);
@@ -349,6 +349,7 @@ class Pool {
   std::vector<std::unique_ptr<RouteState>> route_states_;  // by id
   std::vector<Backend*> returning_;  // returned while another return is under way
   std::vector<RouteState*> read_in_tick_;
+  std::vector<Backend*> visited_;  // by ForEachCarrier
   bool settling_ = false;
   bool draining_ = false;
   uint64_t numbers_ = 0;

@@ -22,9 +22,6 @@ using protocol::ReplyStatus;
 
 namespace {
 
-constexpr engine::Nanos kCleanTimeout = 10 * engine::kSecond;
-// A server that has got a request has begun with it after this time.
-constexpr engine::Nanos kBeginsWithin = engine::kSecond;
 // The read at the head is slow if it takes this many times pipeline_max_wait, and far longer than
 // heads have taken lately: where the machine is short of CPU, all do.
 constexpr engine::Nanos kSlowWaits = 4;
@@ -102,10 +99,10 @@ void BackendSession::TakeReads(engine::Slice bytes) {
 
 // Those whose reply is whole. They may ask on, and be in flight here again.
 void BackendSession::TellEnded() {
-  const uint32_t ended = std::exchange(reads_ended_, 0);
-  if (ended == 0) return;
-  Observe(ended);
-  for (uint32_t left = ended; left > 0; --left) {
+  if (reads_ended_ == 0) return;
+  Observe(reads_ended_);
+  while (reads_ended_ > 0) {
+    --reads_ended_;
     CarriedRead read = carried_.PopFront();
     if (read.read != nullptr) services_.reads.Free(std::move(read.read));
     services_.pool.OnReadEnded(*this, read.ticket.cost);

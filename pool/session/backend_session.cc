@@ -19,9 +19,6 @@ using protocol::TransactionStatus;
 
 namespace {
 
-// What a client left behind is run out, cancelled and rolled back within this time, or the backend
-// is closed.
-constexpr engine::Nanos kCleanTimeout = 10 * engine::kSecond;
 // A server that does not close after Terminate gives its slot back after this time.
 constexpr engine::Nanos kTerminateTimeout = 5 * engine::kSecond;
 // A server that has got a request has begun with it after this time.

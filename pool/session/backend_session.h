@@ -167,6 +167,10 @@ class BackendSession final : public Backend,
   void OnReadEnded(bool refused) override;
 
  private:
+  // What a client left behind is run out, cancelled and rolled back within this time, or the
+  // backend is closed.
+  static constexpr engine::Nanos kCleanTimeout = 10 * engine::kSecond;
+
   void Move(BackendPhase to);
   std::unique_ptr<LoginSecret> ChooseSecret();
   void ContinueLogin(protocol::ServerLogin::Next next);

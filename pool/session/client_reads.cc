@@ -127,16 +127,16 @@ void ClientSession::RepeatRead(Repeat reason, const ClientRead& read) {
 
 void ClientSession::OnReadLost(bool at_boundary, std::string_view server_error) {
   CHECK(state_ == ClientState::kReading);
-  const std::string error = server_error.empty()
-                                ? services_.dialect.EncodeError(
-                                      !at_boundary, kConnectionLost.sqlstate, kConnectionLost.text)
-                                : services_.dialect.ReencodeError(server_error, !at_boundary);
   repeats_ = 0;
   EndRead();
   if (!at_boundary) {
     Close();
     return;
   }
+  const std::string error =
+      server_error.empty()
+          ? services_.dialect.EncodeError(false, kConnectionLost.sqlstate, kConnectionLost.text)
+          : services_.dialect.ReencodeError(server_error, false);
   requests_->RefuseRead(engine::AsBytes(error), *this);
   PumpHeld();
 }
@@ -150,12 +150,12 @@ void ClientSession::LeaveRead() {
 // What the server has not come to is answered here; what it is at, is cancelled there, and nobody
 // else is behind it.
 void ClientSession::CancelRead() {
-  if (backend_->IsAtHead(*this) && !WEIR_FAULT("cancel_hits_a_stranger")) {
-    backend_->CancelRead();
-    return;
-  }
   if (WEIR_FAULT("cancel_hits_a_stranger")) {
     backend_->CancelRequest();
+    return;
+  }
+  if (backend_->IsAtHead(*this)) {
+    backend_->CancelRead();
     return;
   }
   backend_->DisownRead(*this);

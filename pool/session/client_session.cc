@@ -167,7 +167,7 @@ bool ClientSession::AfterTake(const Taken& taken) {
       return false;
     case TakeStatus::kNeedsBackend:
       if (state_ != ClientState::kIdle) return false;
-      Borrow();
+      Borrow(services_.shard.now());
       return backend_ != nullptr;
     case TakeStatus::kAwaitReady:
       awaiting_ready_ = true;
@@ -198,7 +198,7 @@ void ClientSession::OnSettingsRefused() {
   requests_->Refuse(engine::AsBytes(error));
 }
 
-void ClientSession::Borrow() {
+void ClientSession::Borrow(engine::Nanos asked) {
   CHECK(state_ == ClientState::kIdle && backend_ == nullptr);
   if (!std::exchange(catalogue_known_, false) &&
       services_.catalogues.Holds(services_, *this, route)) {
@@ -206,9 +206,8 @@ void ClientSession::Borrow() {
     return;
   }
   services_.metrics.Add(Counter::kDatabaseConnectionsBorrowRequests);
-  since = services_.shard.now();
-  const engine::Nanos timeout = services_.config->connection_pool.connection_borrow_timeout;
-  deadline = since + timeout;
+  since = asked;
+  deadline = since + services_.config->connection_pool.connection_borrow_timeout;
   profile = requests_->profile();
   reads = false;
   Move(ClientState::kWaiting);
@@ -242,9 +241,9 @@ void ClientSession::OnBorrowed(Backend& backend) {
   if (!session.carries()) {
     Link(session);
   } else {
-    // It cannot join those that are in flight here.
+    // It cannot join those that are in flight here. Its time goes on.
     Move(ClientState::kIdle);
-    Borrow();
+    Borrow(since);
   }
   PumpHeld();
 }

@@ -141,7 +141,7 @@ class ClientSession final : public Waiter,
   // What to do after a Take; true: take again.
   bool AfterTake(const protocol::Taken& taken);
   void Hold(const engine::Slice& bytes);
-  void Borrow();
+  void Borrow(engine::Nanos asked);  // when: its deadline counts from then
   void OnSettingsRefused();
   bool TakeOwnRoute();
   // client_reads.cc

@@ -178,6 +178,7 @@ class PostgresReplies final : public protocol::Replies {
   void PushRead(const OwedRead& read) { reads_.PushBack(read); }
   // One that is in flight prepares the statement: whether it will be there is not known.
   bool ReadParses(StatementId statement) const;
+  bool AnyReadParses() const;
   void Push(Owed owed);
   // What OwnStatementMessages will be answered with (kRebase, kPlace and a DISCARD SEQUENCES: with
   // its portal closed, too). Returns whether its name has to be closed first.

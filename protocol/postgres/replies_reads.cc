@@ -15,13 +15,21 @@
 namespace weir::postgres {
 
 bool PostgresReplies::TakesReads() const {
-  return listener_ == nullptr && owed_.empty() && !open_batch_ && fatal_error_.empty() &&
-         status_ == protocol::TransactionStatus::kIdle && profile_known_ && lex_mode_ == LexMode();
+  return listener_ == nullptr && owed_.empty() && !open_batch_ && !malformed_ &&
+         fatal_error_.empty() && status_ == protocol::TransactionStatus::kIdle && profile_known_ &&
+         lex_mode_ == LexMode();
 }
 
 bool PostgresReplies::ReadParses(StatementId statement) const {
   for (size_t i = 0; i < reads_.size(); ++i) {
     if (reads_[i].parses == statement) return true;
+  }
+  return false;
+}
+
+bool PostgresReplies::AnyReadParses() const {
+  for (size_t i = 0; i < reads_.size(); ++i) {
+    if (reads_[i].parses != 0) return true;
   }
   return false;
 }

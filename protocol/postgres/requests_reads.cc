@@ -47,6 +47,12 @@ Message TakeMessage(std::string_view& left) {
   return {type, body};
 }
 
+// A look at its first byte: most texts that are no reads need not be scanned to find that out.
+bool MayBeginRead(std::string_view text) {
+  static constexpr std::string_view kBeginnings = "sSwWvVtT(/- \t\r\n\f\v";
+  return !text.empty() && kBeginnings.find(text.front()) != std::string_view::npos;
+}
+
 }  // namespace
 
 // Nothing of the session's is uncertain, or to be asked, or to be told.
@@ -84,7 +90,7 @@ Read PostgresRequests::FindRead(Bytes in, const protocol::CatalogueView& view) {
 bool PostgresRequests::FindQuery(std::string_view request, const Catalogue* catalogue) {
   const Message query = TakeMessage(request);
   if (query.type != frontend::kQuery || !request.empty() || query.body.empty() ||
-      query.body.find('\0') != query.body.size() - 1)
+      query.body.find('\0') != query.body.size() - 1 || !MayBeginRead(query.body))
     return false;
   context_.read.verdict = Scan(query.body.substr(0, query.body.size() - 1), LexMode(), catalogue);
   return true;
@@ -101,7 +107,8 @@ bool PostgresRequests::FindBatch(std::string_view request, const Catalogue* cata
     protocol::Cursor body(message.body);
     switch (message.type) {
       case frontend::kParse:
-        if (stage != Stage::kNothing || !body.CString().empty()) return false;
+        if (stage != Stage::kNothing || !body.CString().empty() || !MayBeginRead(body.rest()))
+          return false;
         found.verdict = Scan(body.CString(), LexMode(), catalogue);
         found.parses = true;
         stage = Stage::kParse;
@@ -206,6 +213,8 @@ bool PostgresRequests::PrepareForRead(PostgresReplies& backend, OwedRead& read, 
     return true;
   }
   if (prepared.size() >= context_.options.prepared_max) {
+    // What gives way must be known to be there.
+    if (backend.AnyReadParses()) return false;
     if (const StatementId victim = prepared.Victim(statement.id); victim != 0) {
       AppendMessage(out, frontend::kClose, {"S", ServerName(victim), kNul});
       prepared.Remove(victim);

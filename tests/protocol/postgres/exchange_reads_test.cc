@@ -277,6 +277,18 @@ TEST_P(ReadsTest, TheOneThatGivesWayIsClosedAhead) {
   EXPECT_EQ(Got(reader(0)), Answer("a") + Answer("b"));
 }
 
+// A Parse that fails late would take the next one's statement with it.
+TEST_P(ReadsTest, NothingGivesWayThatIsNotKnownToBeThere) {
+  context_.options.prepared_max = 1;
+  Prepare(reader(0), "a", "select 1");
+  Prepare(reader(1), "b", "select 2");
+  Send(reader(0), Batch("a"));
+  EXPECT_EQ(Send(reader(1), Batch("b")), "");
+  EXPECT_EQ(Server(Answer(Parsed(), "a")), ReplyStatus::kOk);
+  EXPECT_EQ(Send(reader(1), Batch("b")),
+            Close(ServerName(1)) + Parse(ServerName(2), "select 2") + Batch(ServerName(2)));
+}
+
 // The unnamed statement of each is what it has parsed itself, whoever has been here since.
 TEST_P(ReadsTest, TheUnnamedStatementIsItsOwn) {
   Send(reader(0), Batch("", "select 'a'"));
