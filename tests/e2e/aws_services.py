@@ -69,7 +69,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def do_PUT(self):
-        services = self.server.services
+        services = self.server.service
         self.body()
         ttl = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds", "")
         if self.path != "/latest/api/token" or not ttl.isdigit() or not 1 <= int(ttl) <= 21600:
@@ -80,7 +80,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, services.token)
 
     def do_GET(self):
-        services = self.server.services
+        services = self.server.service
         folder = "/latest/meta-data/iam/security-credentials/"
         if self.headers.get("X-aws-ec2-metadata-token") != services.token:
             self.answer(401, "")
@@ -96,7 +96,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(404, "")
 
     def do_POST(self):
-        services = self.server.services
+        services = self.server.service
         body = self.body()
         problem = signature_problem("POST", self.path, self.headers, body, services.keys, "secretsmanager")
         if problem is not None:
@@ -108,7 +108,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.secret(json.loads(body))
 
     def secret(self, question):
-        services = self.server.services
+        services = self.server.service
         arn, stage = question["SecretId"], question.get("VersionStage", "AWSCURRENT")
         services.asked.append((stage, arn))
         fault = services.fault
@@ -132,7 +132,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                          "VersionStages": [stage], "CreatedDate": 1.7e9}))
 
 
-class AwsServices:
+class Service:
+    """A server with a thread of its own; `released` ends what it answers slowly."""
+
+    def __init__(self, server, tls=None):
+        self.released = threading.Event()
+        self.server = server
+        self.server.service = self
+        self.server.daemon_threads = True
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def close(self):
+        self.released.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(10)
+
+
+class AwsServices(Service):
     """`fault` is what Secrets Manager does wrong from now on; see Handler.secret."""
 
     def __init__(self, tls=None):
@@ -145,23 +167,8 @@ class AwsServices:
         self.asked = []        # (stage, ARN), in order
         self.problems = []     # of signatures
         self.token = "metadata/token=="
-        self.released = threading.Event()   # ends what is slow
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.services = self
-        self.server.daemon_threads = True
-        if tls is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*tls)
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        super().__init__(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler), tls)
         self.url = f"http{'s' if tls else ''}://{'localhost' if tls else '127.0.0.1'}:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
-        self.thread.start()
-
-    def close(self):
-        self.released.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join(10)
 
     def put(self, arn, username, password, stage="AWSCURRENT", version=None, **more):
         version = version or f"version-{stage}-{password}"

@@ -5,13 +5,12 @@ import json
 import os
 import shutil
 import socketserver
-import ssl
 import tempfile
 import threading
 
 import psycopg
 import pytest
-from aws_services import iso, utc
+from aws_services import Service, iso, utc
 from certificates import Authority
 from iam_tokens import make_token, signing_key
 from servers import wait_until
@@ -23,7 +22,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_POST(self):
-        verifier = self.server.verifier
+        verifier = self.server.service
         body = self.rfile.read(int(self.headers["Content-Length"]))
         question = json.loads(body)
         verifier.asked.append(question)
@@ -50,14 +49,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-
     def get_request(self):
         request, _ = super().get_request()
         return request, ("weir", 0)
 
 
-class Verifier:
+class Verifier(Service):
     def __init__(self, tls=None):
         self.folder = tempfile.mkdtemp(prefix="weir-verifier-")
         self.keys = {"ASIAONE": ("role/secret+", "session/one+==", [policy()]),
@@ -66,26 +63,12 @@ class Verifier:
         self.asked = []
         self.fault = None
         self.seconds = 3600
-        self.released = threading.Event()
-        if tls is None:
-            path = os.path.join(self.folder, "socket")
-            self.server = UnixServer(path, Handler)
-            self.address = f"unix:{path}"
-        else:
-            self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*tls)
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-            self.address = f"https://localhost:{self.server.server_port}/verify"
-        self.server.verifier = self
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
-        self.thread.start()
+        path = os.path.join(self.folder, "socket")
+        super().__init__(UnixServer(path, Handler) if tls is None else http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler), tls)
+        self.address = f"unix:{path}" if tls is None else f"https://localhost:{self.server.server_port}/verify"
 
     def close(self):
-        self.released.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join(10)
+        super().close()
         shutil.rmtree(self.folder)
 
 

@@ -1,10 +1,10 @@
 """Short reads of several clients in flight on one backend: each gets its own answer, and nobody waits for a stranger."""
 
+import concurrent.futures
 import random
-import threading
 
 import pytest
-from wire import SYNC, Wire, bind_values, error_code, execute, message, parse, query
+from wire import SYNC, Wire, bind_values, cancel_request, error_code, execute, message, parse, query
 
 PIPED = "connection_borrow_timeout = 20\nmax_connections_percent = 6\ndebug_hot_backends = 1\npipeline_max_wait = 0.02\n"
 
@@ -64,14 +64,17 @@ def behind(piped, rows, count=3):
 def test_every_answer_is_the_askers_own(piped, postgres):
     """Tags of every kind of request, errors among them, while backends are killed and requests cancelled."""
     failures = []
-    stop = threading.Event()
 
     def client(number):
         chance = random.Random(number)
         wire = logged_in(piped, 1)[0]
         wire.send(parse("named", "select $1::text || ':' || count(*) from generate_series(1, 3)") + SYNC)
         wire.ready()
+        killer = postgres.connect() if number == 0 else None   # of one backend after the other
         for turn in range(150):
+            if killer is not None and turn % 5 == 0:
+                killer.execute("select pg_terminate_backend(pid) from pg_stat_activity "
+                               "where client_port is not null and pid <> pg_backend_pid() order by random() limit 1")
             tag = f"c{number}.{turn}"
             how = chance.randrange(5)
             if how == 0:
@@ -88,10 +91,7 @@ def test_every_answer_is_the_askers_own(piped, postgres):
                 expected = [tag] * (turn + 1)
             wire.send(data)
             if chance.random() < 0.05:
-                canceller = Wire(piped.port)
-                canceller.send(bytes([0, 0, 0, 16]) + (80877102).to_bytes(4, "big") + wire.key[0].to_bytes(4, "big")
-                               + (wire.key[1] & 0xffffffff).to_bytes(4, "big"))
-                canceller.close()
+                cancel(piped, wire)
             got = text_of(wire.ready())
             rows = [each for each in got if each != "57014"]
             if got != expected and not (got[-1:] == ["57014"] and rows == expected[:len(rows)]):
@@ -99,20 +99,8 @@ def test_every_answer_is_the_askers_own(piped, postgres):
                 if got[-1:] not in (["57P01"], ["08006"]) or got[:-1] != expected[:len(got) - 1]:
                     failures.append((data, got, expected))
 
-    def killer():
-        with postgres.connect() as connection:
-            while not stop.wait(0.05):
-                connection.execute("select pg_terminate_backend(pid) from pg_stat_activity "
-                                   "where client_port is not null and pid <> pg_backend_pid() order by random() limit 1")
-
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(16)]
-    threads.append(threading.Thread(target=killer))
-    for thread in threads:
-        thread.start()
-    for thread in threads[:-1]:
-        thread.join()
-    stop.set()
-    threads[-1].join()
+    with concurrent.futures.ThreadPoolExecutor(16) as clients:
+        list(clients.map(client, range(16)))   # raises what they have raised
     assert not failures, failures[:3]
     joined(piped)
 
@@ -146,8 +134,7 @@ def test_a_read_outlives_its_backend(piped, postgres):
 
 def cancel(weir, wire):
     canceller = Wire(weir.port)
-    canceller.send(bytes([0, 0, 0, 16]) + (80877102).to_bytes(4, "big") + wire.key[0].to_bytes(4, "big")
-                   + (wire.key[1] & 0xffffffff).to_bytes(4, "big"))
+    canceller.send(cancel_request(wire.key))
     assert canceller.receive()[0] is None
 
 

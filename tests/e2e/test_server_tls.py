@@ -2,13 +2,12 @@
 
 import os
 import socket
-import struct
 import threading
 
 import pytest
 from certificates import Authority
 from servers import PASSWORD, wait_until
-from wire import SSL_REQUEST, TlsWire, Wire, error_code, error_text, query
+from wire import SSL_REQUEST, TlsWire, Wire, cancel_request, error_code, error_text, query
 
 
 def target(mode, authority=None, host="localhost", more=""):
@@ -104,7 +103,7 @@ def test_cancels_are_encrypted_as_their_backend_is(start_weir, ssl_postgres, aut
     wait_until(lambda: ssl_postgres.query("select count(*) from pg_stat_activity where query like 'select pg_sleep%' "
                                           "and state = 'active'")[0][0] == 1, what="the query to run")
     cancel = Wire(weir.port)
-    cancel.send(struct.pack("!iiii", 16, 80877102, *wire.key))
+    cancel.send(cancel_request(wire.key))
     assert [error_code(body) for kind, body in wire.ready() if kind == b"E"] == ["57014"]
     wire.send(query("select 1"))
     assert wire.ready()[-1][0] == b"Z"
@@ -176,7 +175,7 @@ def test_nothing_goes_in_the_clear(start_weir, ssl_postgres, authority):
                                               "and state = 'active'")[0][0] == 1, what="the query to run")
         before = len(tap.first)
         cancel = Wire(weir.port)
-        cancel.send(struct.pack("!iiii", 16, 80877102, *wire.key))
+        cancel.send(cancel_request(wire.key))
         assert [error_code(body) for kind, body in wire.ready() if kind == b"E"] == ["57014"]
         assert len(tap.first) > before
         assert set(tap.first) == {b"\x00\x00\x00\x08\x04\xd2\x16\x2f"}, tap.first

@@ -13,7 +13,7 @@ import xml.etree.ElementTree as xml
 import pytest
 from certificates import Authority
 from servers import PASSWORD, Weir, wait_until
-from wire import SSL_REQUEST, TlsWire, Wire, error_code, error_text, message, query, startup
+from wire import SSL_REQUEST, TlsWire, Wire, cancel_request, error_code, error_text, message, query, startup
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_require_tls(start_weir, authority):
     encrypted.send(query("select pg_sleep(60)"))
     wait_until(lambda: b"pg_sleep" in running(weir), what="the query to run")
     cancel = Wire(weir.port)
-    cancel.send(struct.pack("!iiii", 16, 80877102, *encrypted.key))
+    cancel.send(cancel_request(encrypted.key))
     assert cancel.receive() == (None, b"")
     replies = encrypted.ready()
     assert [error_code(body) for kind, body in replies if kind == b"E"] == ["57014"]
@@ -80,7 +80,7 @@ def test_require_tls(start_weir, authority):
     encrypted.send(query("select pg_sleep(60)"))
     wait_until(lambda: b"pg_sleep" in running(weir), what="the query to run")
     cancel = TlsWire(weir.port, authority.context())
-    cancel.send(struct.pack("!iiii", 16, 80877102, *encrypted.key))
+    cancel.send(cancel_request(encrypted.key))
     replies = encrypted.ready()
     assert [error_code(body) for kind, body in replies if kind == b"E"] == ["57014"]
 

@@ -45,6 +45,11 @@ def execute(rows=0, portal=""):
     return message(b"E", portal.encode() + b"\0" + struct.pack("!i", rows))
 
 
+def cancel_request(key):
+    """What another connection says to cancel what the one with this key has asked."""
+    return struct.pack("!iiii", 16, 80877102, *key)
+
+
 SYNC = message(b"S")
 FLUSH = message(b"H")
 TERMINATE = message(b"X")
